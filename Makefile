@@ -1,0 +1,30 @@
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+
+.PHONY: run test check campaign clean
+
+run: $(VENV)/.run                     ## install once, then serve http://127.0.0.1:7860
+	$(BIN)/python app.py
+
+test: $(VENV)/.dev                    ## all tests, real engines and browser included
+	$(BIN)/python -m avatar.weights fetch bundled
+	$(BIN)/python -m pytest --cov --cov-report=term
+
+check: $(VENV)/.dev                   ## format, lint, types and the fast tests, under a minute
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -m "not slow"
+
+campaign: $(VENV)/.dev                ## make campaign NAME=...: one long test at full size
+	$(BIN)/python -m pytest -s -m campaign -k "$(NAME)" tests/campaigns
+
+$(VENV)/.run: requirements.txt
+	test -d $(VENV) || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --disable-pip-version-check -r requirements.txt
+	touch $@
+
+$(VENV)/.dev: requirements-dev.txt $(VENV)/.run
+	$(BIN)/python -m pip install --disable-pip-version-check -r requirements-dev.txt
+	touch $@

@@ -1,0 +1,1 @@
+"""The engines, each one adapter file, and the ladder that chooses among them (pool.py)."""

@@ -1,0 +1,59 @@
+"""What an engine is: three Protocols, one blocking generator each. Knows no engine by name.
+
+Every adapter module has `load(settings, progress) -> engine`: it blocks, imports what is heavy, calls `progress(0..1)`
+if it can tell, and raises WeightsError or whatever its library raises. Closing a generator cancels it between items.
+"""
+
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from avatar.events import AudioChunk, Samples, Transcript
+
+Stage = Literal["stt", "llm", "tts"]
+Progress = Callable[[float], None]
+
+STT_RATE = 16_000  # Hz, what every STT and the VAD expect
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Voice:
+    """The voice a reply is spoken in. Reference audio and text are None for an engine's own voice."""
+
+    name: str = "default"
+    profile_id: str | None = None
+    reference: AudioChunk | None = None
+    reference_text: str | None = None
+
+
+class STT(Protocol):
+    def transcribe(self, samples: Samples, language: str | None) -> Generator[Transcript, None, None]:
+        """samples: float32 (n,) at STT_RATE. Yields cumulative transcripts, the last one final; silence gives ''."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class LLM(Protocol):
+    def reply(self, messages: Sequence[Message], seat: int) -> Generator[str, None, None]:
+        """Yields text deltas. `seat` (0-based) lets an engine keep one prompt cache per conversation."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class TTS(Protocol):
+    def speak(self, text: str, voice: Voice, language: str | None) -> Generator[AudioChunk, None, None]:
+        """Yields audio of one clause, in order. `language` is BCP 47, or None to judge by the text."""
+        ...
+
+    def close(self) -> None: ...
+
+
+Engine = STT | LLM | TTS

@@ -1,0 +1,76 @@
+"""The failures AVATAR can name: a code for programs, and the sentence the user sees.
+
+AvatarError
+ ├── SettingsError      an AVATAR_* value that cannot be used: stops the start
+ ├── WeightsError       a model's weights are missing, damaged or cannot be fetched
+ ├── EngineError        an engine failed while serving; has .stage and .engine
+ │    ├── EngineLoadError   it could not be loaded at all
+ │    └── EngineTimeout     it did not deliver an item in time; its thread is abandoned
+ ├── NoEngine           every rung of a stage has failed
+ ├── ServerFull         all seats are taken, or this owner holds too many
+ ├── AudioError         a recording or upload that cannot be used
+ ├── StorageError       the disk or the database refused
+ └── NotFound           no such thing, or not yours: the two are never told apart
+
+Anything that is not an AvatarError is a bug and surfaces with its traceback.
+"""
+
+
+class AvatarError(Exception):
+    """`sentence` is for people: what happened, and what to do next. `code` never changes between releases."""
+
+    code = "ERROR"
+    retryable = False
+
+    def __init__(self, sentence: str, *, code: str | None = None) -> None:
+        super().__init__(sentence)
+        self.sentence = sentence
+        if code is not None:
+            self.code = code
+
+
+class SettingsError(AvatarError):
+    code = "SETTINGS"
+
+
+class WeightsError(AvatarError):
+    code = "WEIGHTS"
+
+
+class EngineError(AvatarError):
+    code = "ENGINE_FAILED"
+    retryable = True
+
+    def __init__(self, sentence: str, *, stage: str, engine: str, code: str | None = None) -> None:
+        super().__init__(sentence, code=code)
+        self.stage, self.engine = stage, engine
+
+
+class EngineLoadError(EngineError):
+    code = "ENGINE_NOT_LOADED"
+
+
+class EngineTimeout(EngineError):
+    code = "ENGINE_TIMEOUT"
+
+
+class NoEngine(EngineError):
+    code = "NO_ENGINE"
+
+
+class ServerFull(AvatarError):
+    code = "SERVER_FULL"
+    retryable = True
+
+
+class AudioError(AvatarError):
+    code = "AUDIO_UNREADABLE"
+
+
+class StorageError(AvatarError):
+    code = "STORAGE_FAILED"
+    retryable = True
+
+
+class NotFound(AvatarError):
+    code = "NOT_FOUND"

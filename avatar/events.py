@@ -1,0 +1,79 @@
+"""What a turn emits, in order: Transcript*, then Token, Clause, AudioChunk and Notice mixed, then exactly one
+TurnDone or Failure.
+
+Knows nothing of engines, sockets or the page.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+Samples = NDArray[np.float32]  # (n,) mono PCM in [-1, 1]
+
+
+@dataclass(frozen=True, slots=True)
+class Transcript:
+    """What the user said so far: cumulative, so a later one replaces an earlier one."""
+
+    text: str
+    final: bool
+    language: str | None = None  # BCP 47, when the engine knows it
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A delta of the reply, not cumulative."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Clause:
+    """The audio that follows says this text; clauses joined with spaces are the spoken reply."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class AudioChunk:
+    samples: Samples
+    sample_rate: int  # Hz; the rate travels with the samples
+
+    @property
+    def duration_s(self) -> float:
+        return len(self.samples) / self.sample_rate
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something the user should know although the turn goes on, such as a step down the ladder."""
+
+    code: str
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class TurnDone:
+    """`timings_ms`: stt, llm (first token) and tts (first audio), each since the stage before it; total to first audio.
+    `engines`: stage -> the rung that served it last."""
+
+    user_text: str
+    reply_text: str
+    timings_ms: Mapping[str, float] = field(default_factory=dict)
+    engines: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """The turn ended without a full reply; `sentence` is for the user."""
+
+    stage: str
+    code: str
+    sentence: str
+    retryable: bool
+    engines: Mapping[str, str] = field(default_factory=dict)
+
+
+Event = Transcript | Token | Clause | AudioChunk | Notice | TurnDone | Failure

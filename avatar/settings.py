@@ -1,0 +1,121 @@
+"""All configuration, read from AVATAR_* once at start. Knows no engine: names of rungs are checked by the pool.
+
+An unknown name or an ill-typed value is a SettingsError whose sentence lists the valid choices.
+"""
+
+import difflib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from avatar.errors import SettingsError
+
+PREFIX = "AVATAR_"
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+def _setting(default: Any, help: str, low: float | None = None, high: float | None = None) -> Any:
+    return field(default=default, metadata={"help": help, "low": low, "high": high})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    host: str = _setting("127.0.0.1", "address to listen on; anything but loopback needs AVATAR_AUTH")
+    port: int = _setting(7860, "port of the page", 1, 65535)
+    share: bool = _setting(False, "open a Gradio share link; needs AVATAR_AUTH")
+    auth: str = _setting("", "user:secret, asked for by the page; needed when other machines can reach it")
+    data: Path = _setting(Path("~/.local/share/avatar"), "conversations, audio and voices of your users")
+    weights: Path = _setting(Path("~/.cache/avatar/weights"), "where model weights are kept")
+    stt: str = _setting("auto", "speech to text: auto, or the name of one rung")
+    llm: str = _setting("auto", "language model: auto, or the name of one rung")
+    tts: str = _setting("auto", "text to speech: auto, or the name of one rung")
+    gguf: Path | None = _setting(None, "a GGUF file for llama.cpp instead of the bundled SmolLM2-135M")
+    threads: int = _setting(0, "threads per engine on the CPU; 0 is the number of cores, at most 4", 0, 64)
+    max_sessions: int = _setting(5, "how many may talk at once", 1, 64)
+    idle_warn_s: float = _setting(240.0, "an idle seat is warned after this many seconds", 1)
+    idle_s: float = _setting(300.0, "an idle seat is freed after this many seconds", 2)
+    patience_ms: int = _setting(900, "how long a pause may last before AVATAR answers although it is unsure", 300, 2500)
+    max_utterance_s: float = _setting(60.0, "an utterance is closed after this many seconds", 5, 300)
+    upload_mib: int = _setting(25, "the largest recording or upload in MiB", 1, 500)
+    log_level: str = _setting("info", "debug, info, warning or error; words and audio are never logged")
+
+    @property
+    def loopback(self) -> bool:
+        """Whether only this machine can reach the page, so that no login is needed."""
+        return self.host in LOOPBACK and not self.share
+
+    @property
+    def database(self) -> Path:
+        return self.data / "avatar.db"
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str] = os.environ, **overrides: Any) -> "Settings":
+        """Read AVATAR_* from `env`; `overrides` (the command line) win. Raises SettingsError."""
+        by_name = {PREFIX + f.name.upper(): f for f in fields(cls)}
+        values: dict[str, Any] = {}
+        for name, raw in env.items():
+            if not name.startswith(PREFIX):
+                continue
+            if name not in by_name:
+                near = difflib.get_close_matches(name, by_name, n=1)
+                hint = f" Did you mean {near[0]}?" if near else ""
+                raise SettingsError(f"{name} is not a setting.{hint} The settings are: {', '.join(by_name)}.")
+            spec = by_name[name]
+            values[spec.name] = _parse(name, raw, spec)
+        for key, value in overrides.items():
+            if value is not None:
+                spec = by_name[PREFIX + key.upper()]
+                values[key] = _parse(f"--{key}", str(value), spec)
+        settings = cls(**{**{f.name: _expand(f.default) for f in fields(cls)}, **values})
+        settings.check()
+        return settings
+
+    def check(self) -> None:
+        """Refuse combinations that cannot work or are not safe. Raises SettingsError."""
+        if self.auth and not all(self.auth.partition(":")):
+            raise SettingsError("AVATAR_AUTH must be user:secret, with something on both sides of the colon.")
+        if not self.loopback and not self.auth:
+            raise SettingsError(
+                "Others could reach this page, so it needs a password: set AVATAR_AUTH=user:secret, "
+                "or serve it to this machine only (no --share, --host 127.0.0.1)."
+            )
+        if self.idle_warn_s >= self.idle_s:
+            raise SettingsError("AVATAR_IDLE_WARN_S must be smaller than AVATAR_IDLE_S.")
+        if self.log_level not in ("debug", "info", "warning", "error"):
+            raise SettingsError(f"AVATAR_LOG_LEVEL={self.log_level} is not one of debug, info, warning, error.")
+        if self.gguf is not None and not self.gguf.is_file():
+            raise SettingsError(f"AVATAR_GGUF={self.gguf} is not a file. Give the path of a .gguf model, or unset it.")
+
+
+def _expand(value: Any) -> Any:
+    return value.expanduser() if isinstance(value, Path) else value
+
+
+def _parse(name: str, raw: str, spec: Any) -> Any:
+    low, high = spec.metadata["low"], spec.metadata["high"]
+    if isinstance(spec.default, bool):
+        word = raw.strip().lower()
+        if word not in (*_TRUE, *_FALSE):
+            raise SettingsError(f"{name}={raw} is not yes or no. Use 1 or 0.")
+        return word in _TRUE
+    if isinstance(spec.default, int | float):
+        kind = type(spec.default)
+        try:
+            value = kind(raw)
+        except ValueError as exc:
+            raise SettingsError(f"{name}={raw} is not a {'whole ' if kind is int else ''}number.") from exc
+        # written so that NaN fails too
+        if (low is not None and not value >= low) or (high is not None and not value <= high):
+            bounds = f"from {low:g} to {high:g}" if high is not None else f"at least {low:g}"
+            raise SettingsError(f"{name}={raw} is out of range: it must be {bounds}.")
+        return value
+    if isinstance(spec.default, Path) or spec.default is None:
+        if not raw.strip():
+            raise SettingsError(f"{name} is empty: give a path, or unset it.")
+        return Path(raw).expanduser()
+    return raw.strip()
+
+
+_TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off")

@@ -1,0 +1,40 @@
+"""The levels of docs/design.md: a file imports only from lower levels."""
+
+import ast
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent / "avatar"
+LEVELS = [
+    {"errors", "events"},
+    {"settings", "aio", "text", "audio", "audio_worker", "weights", "gpu", "metrics", "provenance", "wire"},
+    {"engines.base", "planner", "sessions", "store", "turntaking"},
+    {"engines.pool", "engines.*", "voices", "speaker", "backup"},
+    {"pipeline", "cluster"},
+    {"conversation"},
+    {"ui.*"},
+    {"server"},
+    {"bench.*"},
+]
+
+
+def level(module: str) -> int:
+    for rank, names in enumerate(LEVELS):
+        if module in names:
+            return rank
+    package = module.rpartition(".")[0]
+    return next(rank for rank, names in enumerate(LEVELS) if f"{package}.*" in names)
+
+
+def test_imports_point_down() -> None:
+    seen = 0
+    for path in ROOT.rglob("*.py"):
+        module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        if path.name in ("__init__.py", "__main__.py"):
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("avatar."):
+                target = node.module.removeprefix("avatar.")
+                same_package = target.rpartition(".")[0] == module.rpartition(".")[0] and "." in module
+                assert level(target) < level(module) or same_package, f"{module} imports {target}"
+                seen += 1
+    assert seen
