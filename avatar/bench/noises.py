@@ -1,17 +1,23 @@
 """Sounds that are not speech to answer: clicks, coughs, hums, music. Made from numbers, the same ones for every seed.
 
-They are shaped after what Silero and the recogniser react to (burst length, spectrum, pitch), not recorded; a real cough is
-wilder. float32 (n,) in [-1, 1] at 16 kHz.
+They are shaped after what Silero and the recogniser react to (burst length, spectrum, pitch), not recorded; a real
+cough is wilder. float32 (n,) in [-1, 1] at 16 kHz.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from avatar.events import Samples
 
 RATE = 16_000
 Generator = np.random.Generator
+
+
+def _float32(sound: NDArray[Any]) -> Samples:
+    return sound.astype(np.float32)
 
 
 def _noise(rng: Generator, seconds: float, low_hz: float, high_hz: float) -> Samples:
@@ -20,23 +26,22 @@ def _noise(rng: Generator, seconds: float, low_hz: float, high_hz: float) -> Sam
     hertz = np.fft.rfftfreq(n, 1 / RATE)
     band = 1 / (1 + (low_hz / np.maximum(hertz, 1)) ** 4) / (1 + (hertz / high_hz) ** 4)
     sound = np.fft.irfft(np.fft.rfft(rng.standard_normal(n)) * band, n)
-    return (sound / sound.std()).astype(np.float32)
+    return _float32(sound / sound.std())
 
 
 def _hum(rng: Generator, seconds: float, from_hz: float, to_hz: float) -> Samples:
     """A closed-mouth voice: harmonics under a nasal low-pass, gliding pitch, some jitter."""
     n = int(seconds * RATE)
-    pitch = np.geomspace(from_hz, to_hz, n) * (
-        1 + 0.01 * np.interp(np.arange(n), np.arange(0, n, 400), rng.standard_normal(-(-n // 400)))
-    )
+    jitter = np.interp(np.arange(n), np.arange(0, n, 400), rng.standard_normal(-(-n // 400)))
+    pitch = np.geomspace(from_hz, to_hz, n) * (1 + 0.01 * jitter)
     phase = 2 * np.pi * np.cumsum(pitch) / RATE
     sound = sum(np.sin(k * phase) / (1 + (k * pitch / 350) ** 2) for k in range(1, 20))
     edge = np.minimum(1, np.minimum(np.arange(n), np.arange(n)[::-1]) / (0.04 * RATE))
-    return (np.asarray(sound) / np.std(sound) * edge).astype(np.float32)
+    return _float32(np.asarray(sound) / np.std(sound) * edge)
 
 
 def _decay(n: int, seconds: float) -> Samples:
-    return np.exp(-np.arange(n) / (seconds * RATE)).astype(np.float32)
+    return _float32(np.exp(-np.arange(n) / (seconds * RATE)))
 
 
 def _silence(seconds: float) -> Samples:
@@ -70,11 +75,8 @@ def cough(rng: Generator) -> Samples:
         breath = _noise(rng, length, 400, rng.uniform(2500, 4500))
         attack = np.minimum(1, np.arange(len(breath)) / (0.005 * RATE))
         voice = 0.4 * _hum(rng, 0.1, 180, 110)
-        parts += [
-            (breath * attack * _decay(len(breath), 0.08)).astype(np.float32),
-            voice,
-            _silence(rng.uniform(0.05, 0.2)),
-        ]
+        burst = breath * attack * _decay(len(breath), 0.08)
+        parts += [burst.astype(np.float32), voice, _silence(rng.uniform(0.05, 0.2))]
     return np.concatenate(parts)
 
 
@@ -109,7 +111,7 @@ def music(rng: Generator) -> Samples:
         notes = [root * 2 ** ((step + third) / 12) for third in (0, 4, 7, 12)]
         chords.append(sum(np.sin(2 * np.pi * f * k * t) / k * np.exp(-k * t * 3) for f in notes for k in range(1, 6)))
     sound = np.concatenate(chords)
-    return (sound / sound.std()).astype(np.float32)
+    return _float32(sound / sound.std())
 
 
 def fan(rng: Generator) -> Samples:
@@ -125,9 +127,9 @@ KINDS: dict[str, Callable[[Generator], Samples]] = {
 def make(kind: str, seed: int, peak: float = 0.3) -> Samples:
     """One sound of a kind, its loudest sample at `peak`."""
     sound = KINDS[kind](np.random.default_rng(seed))
-    return (sound * (peak / np.abs(sound).max())).astype(np.float32)
+    return _float32(sound * (peak / np.abs(sound).max()))
 
 
 def room(seconds: float, seed: int = 0, rms: float = 0.001) -> Samples:
     """A quiet room (-60 dBFS by default), for what lies between the sounds."""
-    return _noise(np.random.default_rng(seed), seconds, 80, 4000) * np.float32(rms)
+    return _float32(_noise(np.random.default_rng(seed), seconds, 80, 4000) * rms)

@@ -24,8 +24,8 @@ def judge(text: str, *, voiced_ms: int, over: bool = False, echo: float = 0.0, r
     """Judge a piece of speech heard while a reply plays.
 
     `text` is its transcript so far, `voiced_ms` how much of it is voiced, `over` whether the piece has paused, `echo`
-    what `echo.likeness` says, `reply` the words spoken so far. "wait": ask again at the next look. "ignore": unduck, keep
-    talking, forget the piece.
+    what `echo.likeness` says, `reply` the words spoken so far. "wait": ask again at the next look. "ignore": unduck,
+    keep talking, forget the piece.
     """
     undecided: Verdict = "ignore" if over else "wait"
     if not has_words(text) or echo >= ECHO_LIKENESS or is_echo(text, reply):

@@ -49,10 +49,9 @@ COMPLETE = GREETINGS | _set(
     "where who how repeat again help next cancel pause quit 是 是的 好 好的 不是 不 不要 可以 没有 停 继续 当然 "
     "为什么 什么"
 )
-# Ways to begin that promise more; alone or before words without a verb they are not a turn: "And so my fellow Americans".
+# Ways to begin that promise more; alone or before words without a verb they are no turn: "And so my fellow Americans".
 OPENERS = _set(
-    "and so but or well now because then also ok okay um uh er 所以 但是 可是 而且 然后 因为 不过 那 那么 就 嗯 "
-    "呃 对"
+    "and so but or well now because then also ok okay um uh er 所以 但是 可是 而且 然后 因为 不过 那 那么 就 嗯 呃 对"
 )
 
 QUESTION = _set(
@@ -85,8 +84,6 @@ def has_verb(words: list[str]) -> bool:
 
 # Of these, the ones that also end sentences.
 WEAK_ZH = ("的", "得", "我", "给", "要", "想", "在", "是", "对", "都", "了")
-    ["的", "得", "我", "给", "要", "想", "在", "是", "对", "都", "了"]
-)  # of these, the ones that also end sentences
 
 
 # Listening noises: they ask the speaker to go on. Single letters are how Moonshine begins a hum ("M Mm-hmm").
