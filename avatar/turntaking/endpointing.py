@@ -28,15 +28,16 @@ class Ending(Enum):
     """How the words so far end. Value: Smart Turn's probability needed at the soft pause, and at later looks."""
 
     CLOSED = (0.5, 0.7)
-    GREETING = (0.1, 0.1)
+    GREETING = (0.05, 0.05)
     NO_WORDS = (0.7, 0.7)  # no transcript (yet): the sound alone must be clear
-    WEAK = (0.95, 0.95)  # a word that ends few sentences, a number that may go on, a clause before its main clause
+    WEAK = (0.9, 0.9)  # a word that ends few sentences, a number that may go on, a clause before its main clause
     ALONE = (1.01, 0.97)  # one word, or words that only open
     OPEN = (1.01, 1.01)  # cannot end here
 
 
 SOFT_PAUSE_MS = 240  # a look before this much silence is the first one; those after it are later looks
-HESITANT_MS, HESITANT_EXTRA = 400, 0.2  # a user who already paused this long and went on is given more certainty
+SHORT_MS = 500  # voiced
+HESITANT_MS = 400
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,13 @@ class Decision:
 
 
 def decide(
-    probability: float, text: str, *, silence_ms: int, patience_ms: int = 900, longest_pause_ms: int = 0
+    probability: float,
+    text: str,
+    *,
+    voiced_ms: int,
+    silence_ms: int,
+    patience_ms: int = 900,
+    longest_pause_ms: int = 0,
 ) -> Decision:
     """Judge one look into a pause. Call at each Pause event; a later decision replaces an earlier one.
 
@@ -57,9 +64,11 @@ def decide(
     longest pause in this utterance after which the user went on (an early reply counts).
     """
     ending, rule = classify(text)
+    if ending is Ending.CLOSED and voiced_ms < SHORT_MS and rule != "complete word":
+        ending, rule = Ending.ALONE, "short"  # whatever a recogniser makes of 0.4 s: "The way." for 对
     needed = ending.value[silence_ms > SOFT_PAUSE_MS]
     if longest_pause_ms >= HESITANT_MS and ending is Ending.CLOSED:
-        needed += HESITANT_EXTRA
+        needed = max(ending.value)  # who paused this long and went on gets the later look's certainty at once
     sure = probability >= needed
     why = f"{rule}, smart turn {probability:.2f} {'>=' if sure else '<'} {min(needed, 1):.2f}"
     return Decision(silence_ms if sure else max(patience_ms, silence_ms), sure, why)
