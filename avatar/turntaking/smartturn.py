@@ -1,0 +1,87 @@
+"""Smart Turn v3.2: how likely it is that the speaker has finished, from the sound alone.
+
+Knows nothing of words. Weights: pipecat-ai/smart-turn v3.2, BSD-2-Clause, 8.7 MB; see avatar/weights.py.
+"""
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from avatar.errors import WeightsError
+from avatar.events import Samples
+
+RATE = 16_000  # Hz
+WINDOW = 8 * RATE  # the model hears the last 8 s, zero-padded in front
+_FFT, _HOP, _MELS = 400, 160, 80
+
+
+class SmartTurn:
+    """Thread-safe: `probability` keeps no state and onnxruntime sessions may be run from several threads."""
+
+    def __init__(self, session: Any) -> None:
+        self._session = session
+
+    @classmethod
+    def load(cls, path: Path, threads: int = 1) -> "SmartTurn":
+        """Blocks for about 0.2 s. Raises WeightsError when `path` is not the model."""
+        import onnxruntime as ort
+
+        options = ort.SessionOptions()
+        options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # spinning would take a core from STT
+        try:
+            return cls(ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"]))
+        except Exception as exc:
+            raise WeightsError(f"Smart Turn could not be loaded from {path}: fetch it again.") from exc
+
+    def probability(self, samples: Samples) -> float:
+        """samples: float32 (n,) at 16 kHz, the utterance with its silence at the end; only the last 8 s count.
+
+        Returns the probability in [0, 1] that the turn is over. Blocks for about 45 ms on one core.
+        """
+        (output,) = self._session.run(None, {"input_features": log_mel(samples)[None]})
+        return float(output.reshape(-1)[0])
+
+
+def log_mel(samples: Samples) -> NDArray[np.float32]:
+    """Whisper's log-mel features of the last 8 s, zero-padded in front: float32 (80, 800).
+
+    The arithmetic of transformers' WhisperFeatureExtractor(chunk_length=8, do_normalize=True), which Smart Turn was
+    trained with (pipecat src/pipecat/audio/turn/smart_turn/_whisper_features.py). Frames that lie wholly in the padding
+    are all alike, so one stands for them.
+    """
+    speech = samples[-WINDOW:]
+    padded = np.zeros(WINDOW, np.float32)
+    padded[WINDOW - len(speech) :] = speech
+    padded = (padded - padded.mean()) / np.sqrt(padded.var() + 1e-7)
+    framed = np.pad(padded, _FFT // 2, mode="reflect")
+    quiet = max(0, (WINDOW - len(speech) - _FFT // 2) // _HOP - 1)  # frames that see nothing but padding
+    frames = np.lib.stride_tricks.sliding_window_view(framed, _FFT)[:WINDOW:_HOP][quiet:]
+    spectrum = np.fft.rfft(frames * _hann(), axis=-1)
+    power = spectrum.real**2 + spectrum.imag**2
+    mel = np.log10(np.maximum(_mel_filters() @ power.T, 1e-10))
+    mel = (np.maximum(mel, mel.max() - 8) + 4) / 4
+    return np.concatenate([np.repeat(mel[:, :1], quiet, axis=1), mel], axis=1, dtype=np.float32)
+
+
+@cache
+def _hann() -> NDArray[np.float32]:
+    return np.hanning(_FFT + 1)[:-1].astype(np.float32)
+
+
+@cache
+def _mel_filters() -> NDArray[np.float32]:
+    """Slaney's mel scale and area norm (librosa.filters.mel(sr=16000, n_fft=400, n_mels=80)): (80, 201)."""
+    log_step = np.log(6.4) / 27
+    top = 15 + np.log(RATE / 2 / 1000) / log_step
+    mels = np.linspace(0, top, _MELS + 2)
+    hertz = np.where(mels < 15, mels * 200 / 3, 1000 * np.exp(log_step * (mels - 15)))
+    bins = np.linspace(0, RATE / 2, _FFT // 2 + 1)
+    slopes = hertz[:, None] - bins
+    widths = np.diff(hertz)[:, None]
+    rising, falling = -slopes[:-2] / widths[:-1], slopes[2:] / widths[1:]
+    filters = np.maximum(0, np.minimum(rising, falling)) * (2 / (hertz[2:] - hertz[:-2]))[:, None]
+    return filters.astype(np.float32)

