@@ -1,4 +1,4 @@
-"""Conversations and turns in SQLite, and the audio files that belong to them. Knows nothing of sound: audio is bytes.
+"""Conversations and turns in SQLite, and the audio files that belong to them. Knows nothing of sound.
 
 Every method blocks: call it from a thread, never from a coroutine. All of them may run in many threads and processes at
 once. A method that takes an owner sees only that owner's rows; what is not yours is NotFound, like what is not there.
@@ -6,7 +6,6 @@ All of them may raise StorageError (see database.py).
 """
 
 import json
-import os
 import time
 import unicodedata
 import uuid
@@ -185,22 +184,16 @@ class Store:
 
     # -- audio --------------------------------------------------------------------------------------------------------
 
-    def save_audio(self, opus: bytes) -> str:
-        """Write one recording, on disk when this returns. Returns its name for a Turn; unnamed, `sweep` removes it."""
+    def save_audio(self, write: Callable[[Path], object]) -> str:
+        """Have `write` make a new file at the path it is given, whole and on disk when it returns. Returns the file's
+        name for a Turn; `sweep` removes what no turn names."""
         name = f"{uuid.uuid4().hex}.opus"
         path = self._audio_file(name)
         with self._db.typed_errors():
-            path.parent.mkdir(exist_ok=True)
-            try:
-                with path.open("xb") as file:
-                    file.write(opus)
-                    file.flush()
-                    os.fsync(file.fileno())
-            except OSError:
-                path.unlink(missing_ok=True)  # half a file would only fill the disk more
-                raise
-            sync_folder(path.parent)
-            sync_folder(self._audio)
+            if not path.parent.exists():
+                path.parent.mkdir(exist_ok=True)
+                sync_folder(self._audio)
+            write(path)
         return name
 
     def audio_path(self, owner: str, turn_id: str, side: Side) -> Path:
@@ -216,7 +209,7 @@ class Store:
         stored, perhaps by another process."""
         t = self._turns
         with self._db.typed_errors():
-            old = [f for f in self._audio.glob("*/*.opus") if f.stat().st_mtime < self._clock() - min_age_s]
+            old = [f for f in self._audio.glob("*/*") if f.stat().st_mtime < self._clock() - min_age_s]
         with self._db.read():
             named = {name for row in t.select(t.user_audio, t.reply_audio).tuples() for name in row}
         orphans = [file for file in old if file.name not in named]
