@@ -5,6 +5,7 @@ import json
 import secrets
 import struct
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -242,12 +243,14 @@ def owner_of(request: object) -> str:
 
 
 def built(assistant: FakeAssistant, gpu_memory: Callable[[], tuple[float, float] | None] = lambda: None) -> Blocks:
-    """Gradio makes locks while it builds; without a running loop it makes a loop for each and never closes it."""
+    """Gradio makes locks while it builds; without a running loop it makes a loop for each and never closes it. In a
+    thread, because Playwright's loop runs in the test's."""
 
     async def inside() -> Blocks:
         return build(assistant, owner_of, gpu_memory)  # type: ignore[arg-type]
 
-    return asyncio.run(inside())
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(lambda: asyncio.run(inside())).result()
 
 
 @contextmanager
