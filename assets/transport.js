@@ -19,7 +19,8 @@ const sentence = ({ code, text }) => (has(`err_${code}`) ? t(`err_${code}`) : te
 const toast = (kind, text) => trigger('notice', { kind, text });
 
 // crypto.randomUUID exists on https and localhost only; typing works elsewhere too.
-const uuid = () => Array.from(crypto.getRandomValues(new Uint8Array(16)), b => b.toString(16).padStart(2, '0')).join('');
+const hex = byte => byte.toString(16).padStart(2, '0');
+const uuid = () => Array.from(crypto.getRandomValues(new Uint8Array(16)), hex).join('');
 let lastTyped = { key: '', id: '' };
 ui.turnId = (content, accepted) => {
   const key = JSON.stringify(content?.path ?? content);
@@ -75,7 +76,8 @@ function unreachable() {
   stop();
   ui.set('offline');
   const header = document.querySelector('#record button');
-  if (header && !document.querySelector('#record [data-testid=waveform-container], #record .audio-container')) header.click();
+  if (header && !header.classList.contains('open')) header.click();
+  setTimeout(() => document.getElementById('record')?.scrollIntoView({ block: 'nearest' }), 300);   // it unfolds first
 }
 
 function closed(code) {
