@@ -186,7 +186,8 @@ function receive(message) {
 const on = {
   async ready({ live, conversation, n, of }) {
     const another = live !== link.live;
-    Object.assign(link, { live, conversation, tries: 0 });
+    if (another) link.turn = 0;
+    Object.assign(link, { live, conversation, tries: 0, before: link.turn });
     publish();
     ui.seats(n, of);
     ui.mark('ready', live);
@@ -234,7 +235,7 @@ const on = {
   },
   saved({ turn, conversation }) {
     ui.mark('saved', turn);
-    if (conversation) link.conversation = conversation;   // a new one gets its id with its first turn
+    if (turn > link.before) link.conversation = conversation;   // a new one gets its id with its first turn
     publish();
     trigger('turn', { live: link.live, turn });      // shows the play links
   },
@@ -275,6 +276,12 @@ ui.prefer = wanted => {
   } else if (ui.state === 'tongue') ui.set('idle');
 };
 
+ui.fresh = () => {                                   // also when the one that is left has no id yet
+  link.conversation = '';
+  publish();
+  send({ t: 'new' });
+};
+
 watch('value', () => {                               // Python opened another conversation, or began a new one
   const { conversation, live } = props.value;
   const another = conversation !== link.conversation;
@@ -282,5 +289,5 @@ watch('value', () => {                               // Python opened another co
   if (live !== link.live) publish();
   if (!another || !link.live) return;
   if (conversation) connect();
-  else send({ t: 'new' });
+  else ui.fresh();
 });

@@ -186,7 +186,7 @@ class TalkEvents:
         return chat, {"conversation": update.conversation_id, "live": ""}, audio
 
     def new(self, stage: object) -> tuple[Any, Any, Any]:
-        """-> chat, stage, reply. transport.js tells an open socket."""
+        """-> chat, stage, reply. transport.js has told an open socket."""
         return [], {"conversation": "", "live": session_of(stage)[1]}, gr.Audio(None, visible=False)
 
     def notice(self, event: gr.EventData) -> None:
@@ -287,7 +287,8 @@ def talk_tab(assistant: "Assistant", owner_of: OwnerOf, language: gr.Dropdown) -
         js=named,
         **TURN,
     )
-    new.click(on.new, stage, outputs, queue=False, api_visibility="private", show_progress="hidden")
+    begin = "(stage) => { window.avatarUI.fresh(); return [stage]; }"
+    new.click(on.new, stage, outputs, js=begin, queue=False, api_visibility="private", show_progress="hidden")
     return TalkTab(stage, chat)
 
 
