@@ -54,6 +54,7 @@ let state = 'idle';
 let data = {};
 let pausedAt = 0;
 let muted = false;
+let told = { sentence: '', until: 0 };               // a hint that must not be overwritten at once
 
 function button(query, icon, label, pressed) {
   const node = $(query);
@@ -97,7 +98,8 @@ const ui = window.avatarUI = {
     $('.av-glyph').innerHTML = svg(GLYPH[next]);
     const word = t(`st_${next}`, detail);
     if ($('.av-state').textContent !== word) $('.av-state').textContent = word;   // said once, not at every message
-    $('.av-hint').textContent = fault ? '' : t(`hi_${next}`, detail);
+    const keep = ['idle', 'listening', 'muted'].includes(next) && performance.now() < told.until;
+    $('.av-hint').textContent = fault ? '' : keep ? told.sentence : t(`hi_${next}`, detail);
     $('.av-hint').hidden = fault;
     $('.av-notice').hidden = !fault;
     if (fault) {
@@ -111,6 +113,7 @@ const ui = window.avatarUI = {
   },
 
   hint(sentence) {
+    told = { sentence, until: performance.now() + HINT_MS };
     $('.av-hint').textContent = sentence;
     $('.av-hint').hidden = false;
   },
@@ -206,6 +209,7 @@ const ui = window.avatarUI = {
   },
   unmuted() { muted = false; },
 };
+const HINT_MS = 4000;
 const PARTS = [['eot', 'rest'], ['stt', 'hear'], ['llm', 'think'], ['tts', 'speak']];
 const GOAL_MS = 500;
 const FULL_MS = 1500;
@@ -221,10 +225,15 @@ function press() {
   else if (LIVE.includes(state)) ui.end();
   else if (state !== 'connecting') ui.start();
 }
-$('.av-main').onclick = press;
+// A mouse leaves the focus on what it clicked, and the next Space would click it again instead of talking.
+const clicked = action => event => {
+  if (event.detail) event.currentTarget.blur();
+  action();
+};
+$('.av-main').onclick = clicked(press);
+$('.av-mute').onclick = clicked(ui.mute);
+$('.av-end').onclick = clicked(ui.end);
 $('.av-orb').onclick = () => { if (BUSY.includes(state) || !LIVE.includes(state)) press(); };
-$('.av-mute').onclick = ui.mute;
-$('.av-end').onclick = ui.end;
 
 const CONTROL = 'input, textarea, select, button, a, audio, summary, [contenteditable=true], [role=tab], [role=slider]';
 const onControl = event => event.target.closest?.(CONTROL);

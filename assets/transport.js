@@ -91,6 +91,7 @@ function closed(code) {
 
 function lost() {
   const n = ++link.tries;
+  link.attempt++;                                    // what is still under way counts no more
   disconnect();
   ui.set('lost', { n });
   link.timer = setTimeout(connect, RETRY_MS[Math.min(n, RETRY_MS.length) - 1]);
@@ -109,6 +110,7 @@ function disconnect() {
   link.socket = null;
   socket?.close();
   link.live = '';
+  link.state = null;
   sound.player?.port.postMessage({ t: 'reset' });
   reply.playing = false;
   publish();
@@ -133,6 +135,7 @@ ui.onend = () => {
   send({ t: 'bye' });
   stop();
   ui.set('idle');
+  setTimeout(look, 500);                             // the seat is free by then: show it
 };
 
 // ---- seats and engines ----------------------------------------------------------------------------------------------
@@ -159,12 +162,12 @@ async function full() {
     if (ui.state !== 'full') return;
     const { seats } = (await look()) ?? {};
     if (ui.state !== 'full') return;
-    if (!seats || seats.n >= seats.of) return setTimeout(poll, 5000);
+    if (!seats || seats.n >= seats.of) return void (link.timer = setTimeout(poll, 5000));
     ui.set('idle');
     ui.hint(t('seat_free'));
     toast('info', t('seat_free'));
   };
-  setTimeout(poll, 5000);
+  link.timer = setTimeout(poll, 5000);
 }
 
 async function keepLooking() {                       // often while something warms up, rarely after that

@@ -205,7 +205,7 @@ def settings_sidebar(patience_ms: int) -> gr.Dropdown:
         duplex = gr.Checkbox(label=T("duplex"))
         captions = gr.Checkbox(label=T("caps"), value=True)
     gr.on(
-        [language.change, patience.release, duplex.change, captions.change],
+        [language.change, patience.change, duplex.change, captions.change],
         None,
         [language, patience, duplex, captions],
         None,
