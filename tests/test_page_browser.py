@@ -402,6 +402,30 @@ def test_typed_text_is_answered_aloud_and_stays_when_it_fails(site: Open) -> Non
     assert s.assistant.asked[-1][2] == "c1"  # and goes on in the conversation that the first one opened
 
 
+# Gradio's player plays through an element that is not in the page: count what any element plays to its end.
+COUNT_ENDS = """const play = HTMLMediaElement.prototype.play;
+window.ended = 0;
+HTMLMediaElement.prototype.play = function () {
+  this.addEventListener('ended', () => window.ended++, { once: true });
+  return play.call(this);
+};"""
+
+
+def test_a_recording_is_answered_aloud_and_then_put_away(site: Open) -> None:
+    s = site(COUNT_ENDS)
+    s.page.click("#record button")
+    record = s.page.locator("#record").get_by_role("button", name="Record", exact=True)
+    record.click()
+    s.page.wait_for_timeout(1200)
+    s.page.locator("#record .stop-button").click()
+    expect(s.page.locator("#chat")).to_contain_text("rinse them first")
+    expect(s.page.locator(".toast-body")).to_contain_text("Cut at 60 s.")
+    assert s.assistant.asked[0][:4] == ("recorded", "local", "", ".wav")
+    assert len(s.assistant.asked) == 1 and len(s.assistant.asked[0][4]) == 32
+    s.wait("window.ended === 1")
+    expect(record).to_be_visible()  # ready for the next one
+
+
 def test_typed_text_goes_over_an_open_socket_and_a_new_conversation_too(site: Open) -> None:
     s = site()
     s.start()
