@@ -18,7 +18,7 @@ from typing import Any, Literal
 from peewee import JOIN, fn
 
 from avatar.database import Database, sync_folder
-from avatar.errors import NotFound, StorageError
+from avatar.errors import NotFound
 
 TurnState = Literal["done", "interrupted", "failed"]
 Side = Literal["user", "reply"]
@@ -124,13 +124,7 @@ class Store:
 
     def delete_conversation(self, owner: str, conversation_id: str) -> None:
         """Works on a full disk too. A crash in here leaves at most audio files without a row, which `sweep` removes."""
-        try:
-            names = self._delete(owner, conversation_id)
-        except StorageError as exc:
-            if exc.code != "STORAGE_FULL":
-                raise
-            self._db.give_up_reserve()
-            names = self._delete(owner, conversation_id)
+        names = self._db.even_if_full(lambda: self._delete(owner, conversation_id))
         with self._db.typed_errors():
             for name in names:
                 self._audio_file(name).unlink(missing_ok=True)

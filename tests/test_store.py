@@ -238,7 +238,7 @@ def test_eight_threads_lose_nothing(store: Store) -> None:
 
     def write(worker: int) -> list[str]:
         return [
-            store.add_turn("local", conversations[n % 2], typed(client_turn_id=f"{worker}-{n}")).id for n in range(25)
+            store.add_turn("local", conversations[n % 2], typed(client_turn_id=f"{worker}-{n}")).id for n in range(12)
         ]
 
     with ThreadPoolExecutor(8) as threads:
@@ -347,6 +347,18 @@ def test_a_disk_full_at_the_start_is_said(tiny_disk: Path) -> None:
     assert full.value.code == "STORAGE_FULL"
     ballast.unlink()
     Store(tiny_disk / "data").close()
+
+
+def test_history_opens_on_a_full_disk(tiny_disk: Path) -> None:
+    before = Store(tiny_disk / "data")
+    conversation = before.create_conversation("local")
+    turn = before.add_turn("local", conversation, typed())
+    before.close()
+    fill(tiny_disk)
+    store = Store(tiny_disk / "data")
+    assert store.turns("local", conversation) == [turn]
+    store.delete_conversation("local", conversation)
+    store.close()
 
 
 def test_a_read_only_disk_is_said(tiny_disk: Path) -> None:

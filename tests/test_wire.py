@@ -23,7 +23,7 @@ from avatar.wire import (
 )
 
 KINDS = ["hello", "settings", "say", "interrupt", "mute", "hold", "played", "new", "bye"]
-FIELDS = [
+NAMES = [
     "t",
     "token",
     "conversation",
@@ -125,7 +125,7 @@ def test_no_json_breaks_the_parser(value: Any) -> None:
     understood_or_refused(json.dumps(value))
 
 
-@given(st.sampled_from(KINDS), st.dictionaries(st.sampled_from(FIELDS), JSON))
+@given(st.sampled_from(KINDS), st.dictionaries(st.sampled_from(NAMES), JSON))
 def test_no_field_breaks_the_parser(kind: str, values: dict[str, Any]) -> None:
     understood_or_refused(json.dumps({**values, "t": kind}))
 
