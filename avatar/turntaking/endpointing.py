@@ -1,29 +1,43 @@
 """When to answer: Smart Turn's probability and the words so far become a time to wait.
 
-Pure. The sound alone calls 57 % of the pauses inside speech finished, so words that cannot end a sentence overrule it, and
-greetings, which are too short for it, need less of it. Measured: `python -m avatar.bench.endpointing`.
+Pure. The sound alone calls 57 % of the pauses inside speech finished, so words that cannot end a sentence overrule it,
+and greetings, which are too short for it, need less of it. Measured: `python -m avatar.bench.endpointing`.
 """
 
 import re
 from dataclasses import dataclass
 from enum import Enum
 
-from avatar.turntaking import words as w
+from avatar.turntaking.words import (
+    COMPLETE,
+    GREETINGS,
+    HANZI,
+    NUMBERS,
+    OPEN,
+    OPEN_ZH,
+    OPENERS,
+    QUESTION,
+    SUBORDINATE,
+    WEAK,
+    has_verb,
+    tokens,
+)
 
 
 class Ending(Enum):
     """How the words so far end. Value: Smart Turn's probability needed at the soft pause, and at later looks."""
 
     CLOSED = (0.5, 0.7)
-    GREETING = (0.1, 0.1)
+    GREETING = (0.05, 0.05)
     NO_WORDS = (0.7, 0.7)  # no transcript (yet): the sound alone must be clear
-    WEAK = (0.95, 0.95)  # a word that ends few sentences, a number that may go on, a clause before its main clause
+    WEAK = (0.9, 0.9)  # a word that ends few sentences, a number that may go on, a clause before its main clause
     ALONE = (1.01, 0.97)  # one word, or words that only open
     OPEN = (1.01, 1.01)  # cannot end here
 
 
 SOFT_PAUSE_MS = 240  # a look before this much silence is the first one; those after it are later looks
-HESITANT_MS, HESITANT_EXTRA = 400, 0.2  # a user who already paused this long and went on is given more certainty
+SHORT_MS = 500  # voiced
+HESITANT_MS = 400
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +50,13 @@ class Decision:
 
 
 def decide(
-    probability: float, text: str, *, silence_ms: int, patience_ms: int = 900, longest_pause_ms: int = 0
+    probability: float,
+    text: str,
+    *,
+    voiced_ms: int,
+    silence_ms: int,
+    patience_ms: int = 900,
+    longest_pause_ms: int = 0,
 ) -> Decision:
     """Judge one look into a pause. Call at each Pause event; a later decision replaces an earlier one.
 
@@ -44,9 +64,11 @@ def decide(
     longest pause in this utterance after which the user went on (an early reply counts).
     """
     ending, rule = classify(text)
+    if ending is Ending.CLOSED and voiced_ms < SHORT_MS and rule != "complete word":
+        ending, rule = Ending.ALONE, "short"  # whatever a recogniser makes of 0.4 s: "The way." for 对
     needed = ending.value[silence_ms > SOFT_PAUSE_MS]
     if longest_pause_ms >= HESITANT_MS and ending is Ending.CLOSED:
-        needed += HESITANT_EXTRA
+        needed = max(ending.value)  # who paused this long and went on gets the later look's certainty at once
     sure = probability >= needed
     why = f"{rule}, smart turn {probability:.2f} {'>=' if sure else '<'} {min(needed, 1):.2f}"
     return Decision(silence_ms if sure else max(patience_ms, silence_ms), sure, why)
@@ -55,47 +77,47 @@ def decide(
 def classify(text: str) -> tuple[Ending, str]:
     """How `text` ends, and the rule that said so."""
     text = text.strip()
-    words = w.tokens(text)
+    words = tokens(text)
     if not words:
         return Ending.NO_WORDS, "no words"
     if text.endswith((",", "，", "、", "-", "…", "...", ":", "：", ";", "；")):
         return Ending.OPEN, "comma"
-    return _classify_zh("".join(words)) if w.HANZI.match(words[-1]) else _classify_en(text, words)
+    return _classify_zh("".join(words)) if HANZI.match(words[-1]) else _classify_en(text, words)
 
 
 def _classify_en(text: str, words: list[str]) -> tuple[Ending, str]:
-    if words[0] in w.GREETINGS and len(words) <= 3:
+    if words[0] in GREETINGS and len(words) <= 3:
         return Ending.GREETING, "greeting"
     if len(words) == 1:
-        return (Ending.CLOSED, "complete word") if words[0] in w.COMPLETE else (Ending.ALONE, "one word")
-    if words[-1] in w.OPEN:
+        return (Ending.CLOSED, "complete word") if words[0] in COMPLETE else (Ending.ALONE, "one word")
+    if words[-1] in OPEN:
         return Ending.OPEN, "open word"
-    if all(word in w.OPENERS for word in words):
+    if all(word in OPENERS for word in words):
         return Ending.ALONE, "only openers"
     asked = text.endswith("?")
-    if words[0] in w.OPENERS and not asked and not w.has_verb(words):
+    if words[0] in OPENERS and not asked and not has_verb(words):
         return Ending.OPEN, "opener without a verb"
-    sentence = w.tokens(re.split(r"[.!?]\s+", text)[-1])
-    if words[-1] in w.WEAK:
-        questions = any(word in w.QUESTION for word in sentence[:-1])
+    sentence = tokens(re.split(r"[.!?]\s+", text)[-1])
+    if words[-1] in WEAK:
+        questions = any(word in QUESTION for word in sentence[:-1])
         return (Ending.WEAK if questions else Ending.OPEN), "weak word"
-    if words[-1] in w.NUMBERS or words[-1].isdigit():
+    if words[-1] in NUMBERS or words[-1].isdigit():
         return Ending.WEAK, "number"
-    if sentence and sentence[0] in w.SUBORDINATE and not asked and "," not in text and len(sentence) < 8:
+    if sentence and sentence[0] in SUBORDINATE and not asked and "," not in text and len(sentence) < 8:
         return Ending.WEAK, "first clause"
     return Ending.CLOSED, "closed"
 
 
 def _classify_zh(hanzi: str) -> tuple[Ending, str]:
-    if hanzi in w.GREETINGS:
+    if hanzi in GREETINGS:
         return Ending.GREETING, "greeting"
-    if hanzi in w.COMPLETE:
+    if hanzi in COMPLETE:
         return Ending.CLOSED, "complete word"
-    if len(hanzi) <= 2 or hanzi in w.OPENERS:
+    if len(hanzi) <= 2 or hanzi in OPENERS:
         return Ending.ALONE, "one word"
     if hanzi.endswith(("的吗", "是的", "好的", "对的", "真的", "谢谢你", "谢谢")):
         return Ending.CLOSED, "closed"
-    if hanzi.endswith(tuple(w.OPEN_ZH)):
+    if hanzi.endswith(OPEN_ZH):
         return Ending.WEAK if hanzi.endswith(
             ("的", "得", "我", "给", "要", "想", "在", "是", "对", "都")
         ) else Ending.OPEN, "open word"

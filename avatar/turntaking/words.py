@@ -1,7 +1,7 @@
 """What the words so far say about turn-taking: lists of English and Chinese words, and how a transcript is split.
 
-Knows nothing of sound or time. The lists are closed classes (articles, conjunctions, auxiliaries ...) from grammar; where
-a word also ends real sentences ("where are you from", "I hope not") it stands in the weaker list.
+Knows nothing of sound or time. The lists are closed classes (articles, conjunctions, auxiliaries ...) from grammar;
+where a word also ends real sentences ("where are you from", "I hope not") it stands in the weaker list.
 """
 
 import re
@@ -27,26 +27,29 @@ def _set(words: str) -> frozenset[str]:
 # No sentence ends here: articles, determiners, conjunctions, bare contractions, hesitations.
 OPEN = _set(
     "a an the my your our their its every and or but nor because if unless until till while whereas although than "
-    "whether as upon into onto during between among toward towards via per very such these those "
-    "i'm i've i'd i'll you're you've you'd you'll we're we've we'd we'll they're they've they'd they'll he's she's he'll "
-    "she'll it'll that's there's here's what's who's where's how's let's gonna wanna gotta um uh er erm uhm umm like"
+    "whether as upon into onto during between among toward towards via per very such these those i'm i've i'd "
+    "i'll you're you've you'd you'll we're we've we'd we'll they're they've they'd they'll he's she's he'll "
+    "she'll it'll that's there's here's what's who's where's how's let's gonna wanna gotta um uh er erm uhm umm "
+    "like"
 )
-# Sentences end here only in some constructions: stranded prepositions, auxiliaries, subjects, verbs that want an object.
+# Sentences end here only in some constructions: stranded prepositions, auxiliaries, subjects, transitive verbs.
 WEAK = _set(
-    "of to for in on at by with from about against without through after before since under over near behind around is "
-    "am are was were be been being do does did has have had will would shall should can could may might must not i we he "
-    "she they who whose which some any no ask tell want need get give make take put let say said mean bring send show "
-    "it's don't doesn't didn't isn't aren't can't won't another other more most each both either neither so also just"
+    "of to for in on at by with from about against without through after before since under over near behind "
+    "around is am are was were be been being do does did has have had will would shall should can could may might "
+    "must not i we he she they who whose which some any no ask tell want need get give make take put let say said "
+    "mean bring send show it's don't doesn't didn't isn't aren't can't won't another other more most each both "
+    "either neither so also just"
 )
 NUMBERS = _set("zero oh one two three four five six seven eight nine ten hundred thousand million point double triple")
 
 # Complete by themselves, however short and whatever Smart Turn thinks of so little sound.
 GREETINGS = _set("hello hi hey goodbye bye thanks 你好 您好 再见 谢谢 早安 晚安")
 COMPLETE = GREETINGS | _set(
-    "yes no yep nope yeah sure okay ok stop wait continue please exactly right correct never maybe why what when where who "
-    "how repeat again help next cancel pause quit 是 是的 好 好的 不是 不 不要 可以 没有 停 继续 当然 为什么 什么"
+    "yes no yep nope yeah sure okay ok stop wait continue please exactly right correct never maybe why what when "
+    "where who how repeat again help next cancel pause quit 是 是的 好 好的 不是 不 不要 可以 没有 停 继续 当然 "
+    "为什么 什么"
 )
-# Ways to begin that promise more; alone, or before words without a verb, they are not a turn ("And so my fellow Americans").
+# Ways to begin that promise more; alone or before words without a verb they are no turn: "And so my fellow Americans".
 OPENERS = _set(
     "and so but or well now because then also ok okay um uh er 所以 但是 可是 而且 然后 因为 不过 那 那么 就 嗯 呃 对"
 )
@@ -57,29 +60,37 @@ QUESTION = _set(
 )
 SUBORDINATE = _set("if when while although though unless whenever after before until once")
 VERBS = _set(
-    "ask be been call came come find found get gave give go goes going got gone had has have hear heard help hope is are "
-    "was were am do does did done keep kept knew know let like look love made make mean need play put ran read run said "
-    "saw say see seem show sing sit speak start stop take talk tell think thought told took try turn understand use want "
-    "went will can could would should may might must work write wrote eat drink buy bring leave left live feel felt wait "
-    "win won set send sent explain remind open close believe remember happened makes takes says wants needs thinks knows"
+    "ask be been call came come find found get gave give go goes going got gone had has have hear heard help hope "
+    "is are was were am do does did done keep kept knew know let like look love made make mean need play put ran "
+    "read run said saw say see seem show sing sit speak start stop take talk tell think thought told took try "
+    "turn understand use want went will can could would should may might must work write wrote eat drink buy "
+    "bring leave left live feel felt wait win won set send sent explain remind open close believe remember "
+    "happened makes takes says wants needs thinks knows"
 )
 _VERB_TAIL = re.compile(r"'(?:s|re|m|ve|ll|d|t)$|(?:ed|ing)$")
 
-OPEN_ZH = (
-    "的 地 得 和 跟 与 或 或者 但 但是 可是 不过 因为 所以 如果 要是 虽然 而且 然后 还有 就 就是 是 在 把 被 给 对 对于 关于 从 向 往 "
-    "为 为了 比 让 使 我 我的 这 那 这个 那个 一个 一些 很 非常 最 更 也 都 还 又 再 想 要 可以 应该 嗯 呃 比如 例如 那么"
-).split()
+OPEN_ZH = tuple(
+    _set(
+        "的 地 得 和 跟 与 或 或者 但 但是 可是 不过 因为 所以 如果 要是 虽然 而且 然后 还有 就 就是 是 在 把 被 给 "
+        "对 对于 关于 从 向 往 为 为了 比 让 使 我 我的 这 那 这个 那个 一个 一些 很 非常 最 更 也 都 还 又 再 想 要 "
+        "可以 应该 嗯 呃 比如 例如 那么"
+    )
+)
 
 
 def has_verb(words: list[str]) -> bool:
     return any(word in VERBS or _VERB_TAIL.search(word) for word in words)
 
 
-# Listening noises: they ask the speaker to go on.
+# Of these, the ones that also end sentences.
+WEAK_ZH = ("的", "得", "我", "给", "要", "想", "在", "是", "对", "都", "了")
+
+
+# Listening noises: they ask the speaker to go on. Single letters are how Moonshine begins a hum ("M Mm-hmm").
 BACKCHANNELS = _set(
-    "mhm mm hm hmm hmmm mmm mmhm mmhmm uh huh um umm ah aha oh ooh okay ok yeah yep yup yes right sure good great nice cool "
-    "wow really true exactly indeed fine alright i see got it of course very you know all so "
-    "嗯 恩 呣 唔 哦 噢 喔 啊 哎 诶 欸 呃 对 好 是 行 没 错 的 呀 吧 啦 了 嘛 呵 哈 真 吗 这 样 原 来 如 此"
+    "m u h mhm mm hm hmm hmmm mmm mmhm mmhmm uh huh um umm ah aha oh ooh okay ok yeah yep yup yes right sure good "
+    "great nice cool wow really true exactly indeed fine alright i see got it of course very you know all 嗯 恩 "
+    "呣 唔 哦 噢 喔 啊 哎 诶 欸 呃 对 好 是 行 没 错 的 呀 吧 啦 了 嘛 呵 哈 真 吗 这 样 原 来 如 此"
 )
 # They end the reply at once, even alone and even within other words.
 STOPS = _set("stop wait no pause quiet enough cancel hang nope silence shush hush")
@@ -108,5 +119,5 @@ STOP_PHRASES = (
     "打住",
     "且慢",
 )
-# What Moonshine tiny writes for coughs, hums and knocks (measured with avatar/bench/noises.py), never words to act on.
-INVENTED = _set("you the thank thanks bye uh oh ah a i huh um hm hmm mm ha hey what it and yeah the. so but my")
+# What Moonshine tiny writes for coughs, hums and knocks (avatar/bench/noises.py): never words to act on.
+INVENTED = _set("you the m mm mhm mmhm hm hmm hmmm mmm u uh huh um h umm 嗯 恩 呃 唔")
