@@ -6,6 +6,7 @@ All of them may raise StorageError (see database.py).
 """
 
 import json
+import math
 import time
 import unicodedata
 import uuid
@@ -203,7 +204,7 @@ class Store:
         stored, perhaps by another process."""
         t = self._turns
         with self._db.typed_errors():
-            old = [f for f in self._audio.glob("*/*") if f.stat().st_mtime < self._clock() - min_age_s]
+            old = [file for file in self._audio.glob("*/*") if _modified_at(file) < self._clock() - min_age_s]
         with self._db.read():
             named = {name for row in t.select(t.user_audio, t.reply_audio).tuples() for name in row}
         orphans = [file for file in old if file.name not in named]
@@ -242,6 +243,13 @@ class Store:
 def _turn_row(row: Mapping[str, Any]) -> TurnRow:
     unpacked = {key: json.loads(row[key]) for key in ("engines", "timings_ms")}
     return TurnRow(**{**row, **unpacked})
+
+
+def _modified_at(file: Path) -> float:
+    try:
+        return file.stat().st_mtime
+    except FileNotFoundError:  # deleted, or renamed by its writer, since it was listed
+        return math.inf
 
 
 def _clean_title(text: str) -> str:

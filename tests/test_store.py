@@ -436,3 +436,10 @@ def test_threads_that_come_and_go_leave_no_files_open(store: Store) -> None:
     for _ in range(4):
         after = open_files_after(8)
     assert after <= before + 8
+
+
+def test_a_recording_that_goes_while_the_sweep_looks_is_no_failure(store: Store, tmp_path: Path) -> None:
+    store.save_audio(holding(b"x"))
+    folder = next((tmp_path / "data" / "audio").iterdir())
+    (folder / "gone").symlink_to(tmp_path / "nowhere")  # listed, and not there when asked for
+    assert store.sweep(min_age_s=-60) == 1

@@ -23,19 +23,8 @@ from avatar.wire import (
 )
 
 KINDS = ["hello", "settings", "say", "interrupt", "mute", "hold", "played", "new", "bye"]
-NAMES = [
-    "t",
-    "token",
-    "conversation",
-    "patience_ms",
-    "language",
-    "half_duplex",
-    "text",
-    "client_turn_id",
-    "on",
-    "turn",
-    "samples",
-]
+HELLO = ["token", "conversation", "patience_ms", "language", "half_duplex"]
+NAMES = [*HELLO, "t", "text", "client_turn_id", "on", "turn", "samples"]
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(exclude_categories=[])),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
