@@ -16,6 +16,10 @@ const escaped = text => String(text).replace(/[&<>"']/g, c => `&#${c.charCodeAt(
 const markup = (key, values = {}) => fill(WORDS[key] ?? props.strings.en[key], values, escaped);
 const has = key => key in WORDS || key in props.strings.en;
 
+// Between two pieces of a sentence: Chinese has no spaces.
+const gap = before => (!before || /[\u3000-\u9fff\uff00-\uffef]$/.test(before) ? '' : ' ');
+const joined = pieces => pieces.filter(Boolean).reduce((text, piece) => text + gap(text) + piece, '');
+
 // ---- icons ----------------------------------------------------------------------------------------------------------
 
 const ICONS = {
@@ -117,7 +121,7 @@ const ui = window.avatarUI = {
     for (const [name, words] of [['final', said], ['partial', partial], ['unheard', coming]]) {
       if (!words) continue;
       const span = Object.assign(document.createElement('span'), { className: `av-${name}`, textContent: words });
-      line.append(line.childNodes.length ? ' ' : '', span);
+      line.append(gap(line.textContent), span);
     }
     $('.av-caption').replaceChildren(...(line.childNodes.length ? [line] : []));
   },
@@ -133,7 +137,7 @@ const ui = window.avatarUI = {
       const engine = now.engines[stage];
       const warming = engine && !engine.ready ? ` (${engine.pct === null ? t('not_ready') : t('warming', engine)})` : '';
       const name = engine ? escaped(engine.name + warming) : escaped(t('not_ready'));
-      return `<span class="av-eng" style="--k:var(--av-${colour})">${t(`lat_${stage}`)}: <b>${name}</b></span>`;
+      return `<span class="av-eng" style="--k:var(--av-${colour})">${t(`lat_${stage}`)}${chinese ? '：' : ': '}<b>${name}</b></span>`;
     }).join('')];
     if (now.engines.stt?.english_only) rows.push(markup('english_only', now.engines.stt));
     if (now.coming) rows.push(markup('coming', now.coming));

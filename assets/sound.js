@@ -130,7 +130,7 @@ const fromPlayer = {
   done({ turn, samples }) {
     ui.mark('done', turn);
     played({ turn, samples });
-    ui.say(reply.clauses.map(clause => clause.text).join(' '));
+    ui.say(joined(reply.clauses.map(clause => clause.text)));
     quiet();
   },
   ducked({ on }) { ui.mark('ducked', on); },
@@ -159,7 +159,7 @@ function showReply(position) {
   const cut = Math.round(text.length * Math.min(1, (position - at) / (until - at)));
   const space = text.includes(' ') ? text.indexOf(' ', cut) : cut;
   const split = space < 0 ? text.length : space;
-  const coming = [text.slice(split).trim(), ...clauses.slice(index + 1).map(clause => clause.text)].join(' ');
+  const coming = joined([text.slice(split).trim(), ...clauses.slice(index + 1).map(clause => clause.text)]);
   ui.caption(text.slice(0, split), '', coming.slice(0, 110));
 }
 

@@ -161,7 +161,7 @@ def status_tab(
     outputs = [fragment(elem_id="figures")]
     with gr.Row(equal_height=True):
         for _ in STAGES:
-            with gr.Column(min_width=270):
+            with gr.Column(min_width=270, elem_classes="av-stretch"):
                 outputs.append(fragment())
     outputs.append(fragment())
     with gr.Row(equal_height=True):

@@ -108,7 +108,7 @@ ENGLISH: Final[Table] = {
     # settings
     "settings": "Settings",
     "lang": "Language",
-    "auto": "Any",
+    "auto": "Automatic",
     "mic": "Microphone",
     "mic_default": "The system's choice",
     "mic_n": "Microphone {n}",
@@ -263,7 +263,7 @@ CHINESE: Final[Table] = {
     "interrupted": "{s} 秒後被打斷",
     "settings": "設定",
     "lang": "語言",
-    "auto": "不限",
+    "auto": "自動",
     "mic": "麥克風",
     "mic_default": "系統預設",
     "mic_n": "麥克風 {n}",
