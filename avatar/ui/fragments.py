@@ -14,7 +14,7 @@ import gradio as gr
 from avatar.ui.strings import say
 
 if TYPE_CHECKING:
-    from avatar.conversation import ChatLine
+    from avatar.chat import ChatLine
 
 ASSETS = Path(__file__).resolve().parents[2] / "assets"
 PARTS = ("eot", "stt", "llm", "tts")  # of a turn's time, in order

@@ -16,7 +16,7 @@ from avatar.ui.strings import T, say
 from avatar.ui.talk import QUICK, OwnerOf, TalkTab, chatbot, language_for, session_of, warn
 
 if TYPE_CHECKING:
-    from avatar.conversation import Assistant
+    from avatar.assistant import Assistant
     from avatar.store import ConversationRow
 
 PAGE: Final = 30  # conversations more with every "Show older"
@@ -62,7 +62,7 @@ class HistoryEvents:
 
     def opened(self, chosen: str | None, request: gr.Request) -> tuple[Any, ...]:
         """-> right column, heading, past, note, rename box, delete row."""
-        closed = gr.Column(visible=False), "", [], gr.skip(), *self._shut()
+        closed: tuple[Any, ...] = gr.Column(visible=False), "", [], gr.skip(), *self._shut()
         if not chosen:
             return closed
         language, owner = language_for(request), self.owner_of(request)

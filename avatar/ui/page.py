@@ -13,7 +13,7 @@ from avatar.ui.talk import OwnerOf, settings_sidebar, talk_tab
 from avatar.ui.theme import theme
 
 if TYPE_CHECKING:
-    from avatar.conversation import Assistant
+    from avatar.assistant import Assistant
 
 CACHE_S = (600, 3600)  # Gradio's copies of recordings and replies: looked at every 10 min, deleted after an hour
 
@@ -21,6 +21,7 @@ CACHE_S = (600, 3600)  # Gradio's copies of recordings and replies: looked at ev
 def build(assistant: "Assistant", owner_of: OwnerOf, gpu_memory: Callable[[], Memory | None]) -> gr.Blocks:
     """The Blocks, not launched. `owner_of` takes a gr.Request or a Starlette request; `gpu_memory` gives GiB used and
     total, or None without a GPU. Tabs, not routes: a page load would drop the microphone and the socket."""
+    page: gr.Blocks
     with gr.Blocks(title="AVATAR", analytics_enabled=False, delete_cache=CACHE_S) as page:
         fragment(header())
         language = settings_sidebar(assistant.settings.patience_ms)

@@ -16,7 +16,7 @@ from avatar.ui.strings import say
 from avatar.ui.talk import QUICK, language_for
 
 if TYPE_CHECKING:
-    from avatar.conversation import Assistant
+    from avatar.assistant import Assistant
     from avatar.engines.pool import RungStatus
 
 STAGES: Final[tuple[Literal["stt", "llm", "tts"], ...]] = ("stt", "llm", "tts")
@@ -149,7 +149,9 @@ def status_tab(
     def read(request: gr.Request) -> tuple[Any, ...]:
         language = language_for(request)
         rungs = assistant.pool.status()
-        snapshot, recent = assistant.metrics.snapshot(), assistant.metrics.recent(RECENT)
+        stages = assistant.metrics.snapshot().stages
+        snapshot = {name: {"p50": stage.p50_ms, "p95": stage.p95_ms, "n": stage.n} for name, stage in stages.items()}
+        recent = [turn.timings_ms["total"] for turn in assistant.metrics.recent(RECENT) if "total" in turn.timings_ms]
         gpu = gpu_memory()
         seats = assistant.seats.count(), assistant.settings.max_sessions
         top = figures(seats, snapshot.get("total", {}), gpu or host_memory(), gpu is not None, language)
@@ -158,7 +160,7 @@ def status_tab(
         return top, *ladders, empty, parts_plot(snapshot if recent else {}, language), turns_plot(recent, language)
 
     timer = gr.Timer(REFRESH_S, active=False)
-    outputs = [fragment(elem_id="figures")]
+    outputs: list[Any] = [fragment(elem_id="figures")]
     with gr.Row(equal_height=True):
         for _ in STAGES:
             with gr.Column(min_width=270, elem_classes="av-stretch"):

@@ -19,7 +19,7 @@ from avatar.ui.strings import STRINGS, T, failure, language_of
 from avatar.wire import MAX_TEXT
 
 if TYPE_CHECKING:
-    from avatar.conversation import Assistant, Update
+    from avatar.assistant import Assistant, Update
     from avatar.engines.pool import RungStatus
 
 OwnerOf = Callable[[Any], str]
@@ -289,7 +289,7 @@ def chatbot(elem_id: str, height: int) -> gr.Chatbot:
         buttons=[],
         feedback_options=None,
         layout="bubble",
-        placeholder=T("empty") if elem_id == "chat" else T("pick"),
+        placeholder=T("empty") if elem_id == "chat" else T("pick"),  # type: ignore[arg-type]  # I18nData is a str here
         latex_delimiters=[],
         group_consecutive_messages=False,
         autoscroll=elem_id == "chat",
