@@ -68,7 +68,10 @@ class Settings:
             if value is not None:
                 spec = by_name[PREFIX + key.upper()]
                 values[key] = _parse(f"--{key}", str(value), spec)
-        settings = cls(**{**{f.name: _expand(f.default) for f in fields(cls)}, **values})
+        for name, spec in by_name.items():
+            if spec.name not in values and isinstance(spec.default, Path):
+                values[spec.name] = _expand(name, spec.default)
+        settings = cls(**values)
         settings.check()
         return settings
 
@@ -89,8 +92,11 @@ class Settings:
             raise SettingsError(f"AVATAR_GGUF={self.gguf} is not a file. Give the path of a .gguf model, or unset it.")
 
 
-def _expand(value: Any) -> Any:
-    return value.expanduser() if isinstance(value, Path) else value
+def _expand(name: str, path: Path) -> Path:
+    try:
+        return path.expanduser()
+    except RuntimeError as exc:
+        raise SettingsError(f"{name}={path} has no home folder to stand in. Give the full path.") from exc
 
 
 def _parse(name: str, raw: str, spec: Any) -> Any:
@@ -114,7 +120,7 @@ def _parse(name: str, raw: str, spec: Any) -> Any:
     if isinstance(spec.default, Path) or spec.default is None:
         if not raw.strip():
             raise SettingsError(f"{name} is empty: give a path, or unset it.")
-        return Path(raw).expanduser()
+        return _expand(name, Path(raw))
     return raw.strip()
 
 

@@ -31,6 +31,7 @@ server -> page
 """
 
 import json
+import re
 import struct
 from dataclasses import dataclass, fields
 from typing import Any
@@ -109,6 +110,7 @@ _KINDS: dict[str, type[ClientMessage]] = {
     "bye": Bye,
 }
 _LIMITS = {"patience_ms": (300, 2500), "turn": (0, 2**32 - 1), "samples": (0, REPLY_RATE * 3600)}
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")  # JSON can carry half a character; no database or engine takes one
 _LENGTHS = {"token": 128, "conversation": 64, "text": MAX_TEXT, "client_turn_id": 64}
 
 
@@ -135,6 +137,8 @@ def _check(name: str, value: Any, kind: str) -> None:
     expected: Any = {"str": str, "int": int, "bool": bool}[kind.removeprefix("<class '").removesuffix("'>")]
     if type(value) is not expected:  # exactly: True is an int to isinstance
         raise WireError(f"The page sent {name} as the wrong type. Reload it.")
+    if isinstance(value, str) and _LONE_SURROGATE.search(value):
+        raise WireError(f"The page sent {name} as something that is not text. Reload it.")
     if name in _LIMITS and not _LIMITS[name][0] <= value <= _LIMITS[name][1]:
         raise WireError(f"The page sent {name} out of range. Reload it.")
     if name in _LENGTHS and len(value) > _LENGTHS[name]:

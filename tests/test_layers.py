@@ -6,8 +6,8 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent / "avatar"
 LEVELS = [
     {"errors", "events"},
-    {"settings", "aio", "text", "audio", "audio_worker", "weights", "gpu", "metrics", "provenance", "wire"},
-    {"engines.base", "planner", "sessions", "store", "turntaking.*"},
+    {"settings", "aio", "text", "audio", "audio_worker", "weights", "gpu", "metrics", "provenance", "wire", "database"},
+    {"engines.base", "planner", "sessions", "store", "turntaking"},
     {"engines.pool", "engines.*", "voices", "speaker", "backup"},
     {"pipeline", "cluster"},
     {"conversation"},

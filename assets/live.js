@@ -1,0 +1,298 @@
+// The live stage: states, captions, latency card, keyboard, replay. This is the body of gr.HTML(js_on_load=...): element,
+// props, trigger, server and watch are given. ring.js and transport.js follow in the same body; transport.js moves it:
+// ui.set(state, data), ui.level(0..1), ui.caption(said, partial, coming), ui.latency(turn), ui.seats(n, of); and gives
+// it ui.onstart, onend, oninterrupt, onmute and onhold.
+
+const $ = query => element.querySelector(query);
+const stage = $('.av-stage');
+
+// ---- words ----------------------------------------------------------------------------------------------------------
+
+const chinese = /^zh/i.test(navigator.languages?.[0] || navigator.language || 'en');
+const WORDS = props.strings[chinese ? 'zh-TW' : 'en'];
+const fill = (text, values, how) => text.replace(/\{(\w+)\}/g, (_, name) => how(values[name] ?? ''));
+const t = (key, values = {}) => fill(WORDS[key] ?? props.strings.en[key] ?? key, values, String);
+const escaped = text => String(text).replace(/[&<>"']/g, c => `&#${c.charCodeAt(0)};`);
+const markup = (key, values = {}) => fill(WORDS[key] ?? props.strings.en[key], values, escaped);
+const has = key => key in WORDS || key in props.strings.en;
+
+// Between two pieces of a sentence: Chinese has no spaces.
+const gap = before => (!before || /[\u3000-\u9fff\uff00-\uffef]$/.test(before) ? '' : ' ');
+const joined = pieces => pieces.filter(Boolean).reduce((text, piece) => text + gap(text) + piece, '');
+
+// ---- icons ----------------------------------------------------------------------------------------------------------
+
+const ICONS = {
+  mic: '<rect x="9" y="3" width="6" height="11" rx="3"/><path d="M5 11a7 7 0 0 0 14 0M12 18v3"/>',
+  micoff: '<path d="M4 4l16 16M9 5.4A3 3 0 0 1 15 6v5.2M9 9.4V11a3 3 0 0 0 4.5 2.6M5 11a7 7 0 0 0 10.9 5.8M19 11a7 7 0 0 1-.9 '
+    + '3.4M12 18v3"/>',
+  wave: '<path d="M4 10v4M8 7v10M12 4v16M16 7v10M20 10v4"/>',
+  dots: '<g fill="currentColor" stroke="none"><circle cx="5" cy="12" r="2.3"/><circle cx="12" cy="12" r="2.3"/>'
+    + '<circle cx="19" cy="12" r="2.3"/></g>',
+  stop: '<rect x="5" y="5" width="14" height="14" rx="3" fill="currentColor"/>',
+  seat: '<circle cx="12" cy="8" r="3.5"/><path d="M5 20a7 7 0 0 1 14 0"/>',
+  lock: '<rect x="5" y="11" width="14" height="9" rx="2"/><path d="M8 11V8a4 4 0 0 1 8 0v3"/>',
+  link: '<path d="M4 12a8 8 0 0 1 14-5M20 12a8 8 0 0 1-14 5M18 3v4h-4M6 21v-4h4"/>',
+  end: '<path d="M6 6l12 12M18 6L6 18"/>',
+  ear: '<path d="M7 9a5 5 0 0 1 10 0c0 4-4 4-4 8a3 3 0 0 1-6 0M9.5 9a2.5 2.5 0 0 1 5 0"/>',
+};
+const svg = name => '<svg viewBox="0 0 24 24" fill="none" stroke="currentColor" stroke-width="1.8" stroke-linecap="round" '
+  + `stroke-linejoin="round" aria-hidden="true">${ICONS[name]}</svg>`;
+
+// ---- states ---------------------------------------------------------------------------------------------------------
+
+const GLYPH = {
+  idle: 'mic', connecting: 'dots', listening: 'mic', pausing: 'mic', thinking: 'dots', speaking: 'wave', muted: 'micoff',
+  full: 'seat', refused: 'micoff', missing: 'micoff', inuse: 'micoff', insecure: 'lock', lost: 'link', offline: 'link',
+  tongue: 'ear',
+};
+const LIVE = ['listening', 'pausing', 'thinking', 'speaking', 'muted'];
+const BUSY = ['thinking', 'speaking'];
+const calm = matchMedia('(prefers-reduced-motion: reduce)');
+let state = 'idle';
+let data = {};
+let pausedAt = 0;
+let muted = false;
+
+function button(query, icon, label, pressed) {
+  const node = $(query);
+  node.innerHTML = `${svg(icon)}<span>${label}</span>`;
+  node.setAttribute('aria-label', label);
+  if (pressed !== undefined) node.setAttribute('aria-pressed', pressed);
+}
+
+function drawButtons() {
+  const live = LIVE.includes(state);
+  const main = $('.av-main');
+  if (BUSY.includes(state)) main.innerHTML = `${svg('stop')}${t('interrupt')} <kbd>Esc</kbd>`;
+  else if (live) main.innerHTML = `${svg('end')}${t('end')}`;
+  else main.innerHTML = 'fault' in stage.dataset ? `${svg('link')}${t('retry')}` : `${svg('mic')}${t('start')}`;
+  main.disabled = state === 'connecting';
+  $('.av-mute').hidden = !live;
+  $('.av-end').hidden = !BUSY.includes(state) && state !== 'lost';
+  button('.av-mute', muted ? 'micoff' : 'mic', t(muted ? 'unmute' : 'mute'), muted);
+  button('.av-end', 'end', t('end'));
+}
+
+const ui = window.avatarUI = {
+  log: [],                                           // [what, performance.now(), detail]: read by tests and the bench
+  mark(what, detail) {
+    ui.log.push([what, performance.now(), detail]);
+    if (ui.log.length > 2000) ui.log.splice(0, 1000);
+  },
+
+  get state() { return state; },
+  get isMuted() { return muted; },
+
+  set(next, detail = {}) {
+    if (muted && (next === 'listening' || next === 'pausing')) next = 'muted';
+    if (next === 'pausing' && state !== 'pausing') pausedAt = performance.now();
+    if (next !== state) ui.mark('state', next);
+    state = next;
+    data = detail;
+    stage.dataset.state = next;
+    const fault = has(`no_${next}`);
+    stage.toggleAttribute('data-fault', fault);
+    $('.av-glyph').innerHTML = svg(GLYPH[next]);
+    const word = t(`st_${next}`, detail);
+    if ($('.av-state').textContent !== word) $('.av-state').textContent = word;   // said once, not at every message
+    $('.av-hint').textContent = fault ? '' : t(`hi_${next}`, detail);
+    $('.av-hint').hidden = fault;
+    $('.av-notice').hidden = !fault;
+    if (fault) {
+      $('.av-notice').innerHTML = markup(`no_${next}`, detail);
+      ui.caption('', '');
+    }
+    drawButtons();
+    if (next === 'idle') ui.ready();
+    drawPill();
+    kick();
+  },
+
+  hint(sentence) {
+    $('.av-hint').textContent = sentence;
+    $('.av-hint').hidden = false;
+  },
+
+  level(x) { level = Math.min(1, Math.max(0, x)); },
+
+  caption(said, partial, coming) {
+    const line = document.createElement('p');
+    for (const [name, words] of [['final', said], ['partial', partial], ['unheard', coming]]) {
+      if (!words) continue;
+      const span = Object.assign(document.createElement('span'), { className: `av-${name}`, textContent: words });
+      line.append(gap(line.textContent), span);
+    }
+    $('.av-caption').replaceChildren(...(line.childNodes.length ? [line] : []));
+  },
+
+  // Idle: who would answer now, in the captions' place, so that the button never moves.
+  ready(now = ui.engines) {
+    ui.engines = now;
+    if (!now) return;
+    $('.av-demo').textContent = now.engines.llm?.demo ? t('demo') : '';
+    if (state !== 'idle') return;
+    const kinds = [['stt', 'hear'], ['llm', 'think'], ['tts', 'speak']];
+    const rows = [kinds.map(([stage, colour]) => {
+      const engine = now.engines[stage];
+      const warming = engine && !engine.ready ? ` (${engine.pct === null ? t('not_ready') : t('warming', engine)})` : '';
+      const name = engine ? escaped(engine.name + warming) : escaped(t('not_ready'));
+      return `<span class="av-eng" style="--k:var(--av-${colour})">${t(`lat_${stage}`)}${chinese ? '：' : ': '}<b>${name}</b></span>`;
+    }).join('')];
+    if (now.engines.stt?.english_only) rows.push(markup('english_only', now.engines.stt));
+    if (now.coming) rows.push(markup('coming', now.coming));
+    $('.av-caption').innerHTML = rows.map(row => `<p>${row}</p>`).join('');
+  },
+
+  // Screen readers hear finished lines only; the log keeps the last ones.
+  say(line) {
+    const log = $('.av-log');
+    log.append(Object.assign(document.createElement('p'), { textContent: line }));
+    while (log.childNodes.length > 20) log.firstChild.remove();
+  },
+
+  // turn: {eot, stt, llm, tts: ms, engines: {stage: name}}, or null before the first turn.
+  latency(turn) {
+    const card = $('.av-lat');
+    card.hidden = false;
+    card.classList.toggle('none', !turn);
+    const goal = `<u style="left:${100 * GOAL_MS / FULL_MS}%"></u>`;
+    if (!turn) {
+      card.innerHTML = `<div class="av-lat-top"><span>${t('lat_none')}</span></div>`
+        + `<div class="av-bar" aria-hidden="true">${goal}</div>`;
+      return;
+    }
+    const ms = Object.fromEntries(PARTS.map(([part]) => [part, Math.round(Number(turn[part]) || 0)]));
+    const total = PARTS.reduce((sum, [part]) => sum + ms[part], 0);
+    const good = total <= GOAL_MS;
+    const verdict = good ? t('lat_in') : t('lat_over', { by: total - GOAL_MS });
+    const bars = PARTS.map(([part]) => `<i class="av-${part}" style="width:${100 * ms[part] / FULL_MS}%"></i>`);
+    const legs = PARTS.map(([part, colour]) => `<div style="--k:var(--av-${colour})"><dt>${t(`lat_${part}`)}</dt>`
+      + `<dd>${ms[part]} ms<small>${escaped(turn.engines?.[part] ?? '')}</small></dd></div>`);
+    card.setAttribute('aria-label', t('lat_read', { total, ...ms }));
+    card.innerHTML = `<div class="av-lat-top" aria-hidden="true"><b>${total} ms</b><span>${t('lat_what')}</span>`
+      + `<span class="av-goal ${good ? 'av-good' : 'av-slow'}">${verdict}</span></div>`
+      + `<div class="av-bar" aria-hidden="true">${bars.join('')}${goal}</div><dl class="av-legs">${legs.join('')}</dl>`;
+  },
+
+  seats(n, of) {
+    const dots = Array.from({ length: of }, (_, i) => `<i class="${i < n ? 'on' : ''}"></i>`).join('');
+    for (const node of document.querySelectorAll('.av-seats')) {
+      node.classList.toggle('full', n >= of);
+      const drawn = `<span class="av-dots" aria-hidden="true">${of <= 10 ? dots : ''}</span><span>${t('seats', { n, of })}</span>`;
+      if (node.innerHTML !== drawn) node.innerHTML = drawn;
+    }
+  },
+
+  start() {
+    // The chat's own live region is polite too and would read every streamed word: `say` tells finished lines.
+    document.querySelector('#chat [role=log]')?.setAttribute('aria-live', 'off');
+    ui.onstart?.();
+  },
+  end() { ui.onend?.(); },
+  interrupt() {
+    ui.oninterrupt?.();
+    ui.set('listening');
+    ui.hint(t('stopped'));
+  },
+  mute() {
+    muted = !muted;
+    if (['listening', 'pausing', 'muted'].includes(state)) ui.set('listening');
+    else drawButtons();
+    ui.onmute?.(muted);
+  },
+  unmuted() { muted = false; },
+};
+const PARTS = [['eot', 'rest'], ['stt', 'hear'], ['llm', 'think'], ['tts', 'speak']];
+const GOAL_MS = 500;
+const FULL_MS = 1500;
+
+$('.av-ai').textContent = t('ai');
+$('.av-keys').innerHTML = [['Space', 'k_space'], ['Esc', 'k_esc'], ['Enter', 'k_enter']]
+  .map(([key, word]) => `<span><kbd>${key}</kbd>${t(word)}</span>`).join('');
+
+// ---- buttons, keys, replay ------------------------------------------------------------------------------------------
+
+function press() {
+  if (BUSY.includes(state)) ui.interrupt();
+  else if (LIVE.includes(state)) ui.end();
+  else if (state !== 'connecting') ui.start();
+}
+$('.av-main').onclick = press;
+$('.av-orb').onclick = () => { if (BUSY.includes(state) || !LIVE.includes(state)) press(); };
+$('.av-mute').onclick = ui.mute;
+$('.av-end').onclick = ui.end;
+
+const CONTROL = 'input, textarea, select, button, a, audio, summary, [contenteditable=true], [role=tab], [role=slider]';
+const onControl = event => event.target.closest?.(CONTROL);
+let spaceHeld = false;
+
+addEventListener('keydown', event => {
+  if (event.key === 'Escape' && BUSY.includes(state)) {
+    event.preventDefault();
+    ui.interrupt();
+  }
+  if (event.code !== 'Space' || onControl(event) || !stage.offsetParent) return;
+  event.preventDefault();                            // also for repeats: the page must not scroll while Space is held
+  if (event.repeat || spaceHeld) return;
+  spaceHeld = true;
+  if (LIVE.includes(state)) ui.onhold?.(true);
+  else press();
+});
+addEventListener('keyup', event => {
+  if (event.code !== 'Space' || !spaceHeld) return;
+  spaceHeld = false;
+  if (LIVE.includes(state)) ui.onhold?.(false);
+});
+addEventListener('blur', () => {                     // a key released in another window sends no keyup here
+  if (spaceHeld && LIVE.includes(state)) ui.onhold?.(false);
+  spaceHeld = false;
+});
+
+document.addEventListener('click', event => {
+  const link = event.target.closest?.('a[href^="#play-"]');
+  const [, turn, side] = link?.hash.match(/^#play-([\w-]+)-(user|reply)$/) ?? [];
+  if (!turn) return;
+  event.preventDefault();
+  const within = link.closest('[role=tabpanel]') ?? document;
+  const box = within.querySelector('.av-replay');
+  const audio = box.querySelector('audio');
+  const number = link.textContent.match(/\d+/)?.[0] ?? '';
+  box.hidden = false;
+  box.querySelector('figcaption').textContent = t(`replay_${side}`, { n: number });
+  audio.setAttribute('aria-label', t(`replay_${side}`, { n: number }));
+  audio.onerror = () => { box.querySelector('figcaption').textContent = t('replay_gone'); };
+  audio.onplay = audio.onpause = audio.onended = () => ui.onreplay?.(!audio.paused);
+  audio.src = new URL(`avatar/audio/${turn}/${side}`, document.baseURI).href;
+  audio.play().catch(() => {});                      // refused or broken: the controls and the caption stay
+});
+
+// Words of read-only fragments, wherever Gradio puts them and whenever.
+function translate(root) {
+  for (const node of root.querySelectorAll('[data-t]')) if (!node.textContent) node.textContent = t(node.dataset.t);
+}
+new MutationObserver(() => translate(document)).observe(document.body, { childList: true, subtree: true });
+translate(document);
+
+// ---- the pill that follows you to other tabs ------------------------------------------------------------------------
+
+const pill = document.getElementById('av-pill')
+  ?? document.body.appendChild(Object.assign(document.createElement('div'), { id: 'av-pill', hidden: true }));
+let visible = true;
+new IntersectionObserver(entries => {
+  visible = entries.at(-1).isIntersecting;
+  drawPill();
+}, { threshold: 0.08 }).observe(stage);
+
+function drawPill() {
+  pill.hidden = visible || !LIVE.includes(state);
+  if (pill.hidden) return;
+  const busy = BUSY.includes(state);
+  pill.style.setProperty('--c', getComputedStyle(stage).getPropertyValue('--c'));
+  pill.innerHTML = `<i></i><span>${t(`st_${state}`)}</span><button class="av-btn">${t(busy ? 'interrupt' : 'back')}</button>`;
+  pill.querySelector('button').onclick = () => {
+    if (busy) return ui.interrupt();
+    document.querySelector('button[role=tab]')?.click();
+    stage.scrollIntoView({ block: 'center' });
+  };
+}

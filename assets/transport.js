@@ -1,0 +1,282 @@
+// The live connection: one WebSocket per session (messages: avatar/wire.py). Same scope as live.js; sound.js, which
+// follows, has the microphone and the player. The order matters: socket first, so that a refusal does not wait for a
+// permission dialog; the AudioContext is made in the click itself, because browsers let nothing sound without one.
+
+const OPEN_MS = 3000;                                // then the page switches to recordings
+const RETRY_MS = [500, 1000, 2000, 4000, 8000];
+const prefs = { language: 'auto', patience_ms: props.patience_ms, half_duplex: false, captions: true };
+const link = { wanted: false, attempt: 0, tries: 0, socket: null, live: '', conversation: '', turn: 0, error: null };
+let heard = '';
+
+const send = message => {
+  if (link.socket?.readyState === 1) link.socket.send(JSON.stringify(message));
+};
+const settings = () => ({
+  language: prefs.language, patience_ms: Math.round(prefs.patience_ms), half_duplex: prefs.half_duplex,
+});
+const publish = () => { props.value = { conversation: link.conversation, live: link.live }; };
+const sentence = ({ code, text }) => (has(`err_${code}`) ? t(`err_${code}`) : text);
+const toast = (kind, text) => trigger('notice', { kind, text });
+
+// crypto.randomUUID exists on https and localhost only; typing works elsewhere too.
+const uuid = () => Array.from(crypto.getRandomValues(new Uint8Array(16)), b => b.toString(16).padStart(2, '0')).join('');
+let lastTyped = { key: '', id: '' };
+ui.turnId = (content, accepted) => {
+  const key = JSON.stringify(content?.path ?? content);
+  const resend = key === lastTyped.key && lastTyped.id !== accepted;
+  if (!resend) lastTyped = { key, id: uuid() };
+  return lastTyped.id;
+};
+
+// ---- connecting -----------------------------------------------------------------------------------------------------
+
+async function start() {
+  if (noChinese()) return ui.set('tongue', tongueDetail());
+  if (!window.isSecureContext || !navigator.mediaDevices?.getUserMedia) {
+    return ui.set('insecure', { origin: location.origin });
+  }
+  clearTimeout(link.timer);
+  link.wanted = true;
+  link.tries = 0;
+  ui.unmuted();
+  ui.set('connecting');
+  sound.context ??= new AudioContext({ latencyHint: 'interactive' });
+  sound.context.resume();
+  await connect();
+}
+
+async function connect() {
+  const attempt = ++link.attempt;
+  const current = () => link.wanted && attempt === link.attempt;
+  link.error = null;
+  disconnect();
+  const timeout = setTimeout(() => { if (current()) unreachable(); }, OPEN_MS);
+  link.spoken = () => clearTimeout(timeout);         // the server has said something
+  const ticket = await server.token({}).catch(() => null);
+  if (!current()) return clearTimeout(timeout);
+  if (!ticket?.token) {
+    clearTimeout(timeout);
+    return ticket?.text ? over(ticket) : unreachable();
+  }
+  const url = new URL('avatar/ws', document.baseURI);
+  url.protocol = url.protocol.replace('http', 'ws');
+  const socket = link.socket = new WebSocket(url);
+  socket.binaryType = 'arraybuffer';
+  socket.onopen = () => send({ t: 'hello', token: ticket.token, conversation: link.conversation, ...settings() });
+  socket.onmessage = event => { if (socket === link.socket) receive(event.data); };
+  socket.onclose = event => {
+    clearTimeout(timeout);
+    if (socket === link.socket) closed(event.code);
+  };
+}
+
+function unreachable() {
+  if (link.tries) return lost();
+  stop();
+  ui.set('offline');
+  const header = document.querySelector('#record button');
+  if (header && !document.querySelector('#record [data-testid=waveform-container], #record .audio-container')) header.click();
+}
+
+function closed(code) {
+  disconnect();
+  if (!link.wanted) return;
+  if (link.error?.code === 'SERVER_FULL') return full();
+  const meant = code === 1000 || (code >= 4000 && code < 5000 && code !== 4401);   // 4401: the token was used up
+  if (meant) over(link.error);
+  else lost();
+}
+
+function lost() {
+  const n = ++link.tries;
+  disconnect();
+  ui.set('lost', { n });
+  link.timer = setTimeout(connect, RETRY_MS[Math.min(n, RETRY_MS.length) - 1]);
+}
+
+function over(error) {
+  stop();
+  ui.set('idle');
+  if (!error) return;
+  ui.hint(sentence(error));
+  toast('error', sentence(error));
+}
+
+function disconnect() {
+  const socket = link.socket;
+  link.socket = null;
+  socket?.close();
+  link.live = '';
+  sound.player?.port.postMessage({ t: 'reset' });
+  reply.playing = false;
+  publish();
+}
+
+function stop() {
+  link.wanted = false;
+  clearTimeout(link.timer);
+  disconnect();
+  release();
+  sound.context?.suspend();
+}
+
+function release() {
+  sound.stream?.getTracks().forEach(track => track.stop());
+  sound.mic?.disconnect();
+  sound.stream = sound.mic = null;
+}
+
+ui.onstart = start;
+ui.onend = () => {
+  send({ t: 'bye' });
+  stop();
+  ui.set('idle');
+};
+
+// ---- seats and engines ----------------------------------------------------------------------------------------------
+
+const noChinese = () => prefs.language === 'zh' && ui.engines && !ui.engines.chinese.ready;
+function tongueDetail() {
+  const { engines, chinese: { get } } = ui.engines;
+  return { name: engines.stt?.name ?? t('lat_stt'), get: get ? t('get_rung', get) : t('get_none') };
+}
+
+async function look() {
+  const now = await server.look({}).catch(() => null);
+  if (!now) return null;
+  ui.seats(now.seats.n, now.seats.of);
+  ui.ready(now);
+  return now;
+}
+
+async function full() {
+  stop();
+  const now = await look();
+  ui.set('full', { of: now?.seats.of ?? 5 });
+  const poll = async () => {
+    if (ui.state !== 'full') return;
+    const { seats } = (await look()) ?? {};
+    if (ui.state !== 'full') return;
+    if (!seats || seats.n >= seats.of) return setTimeout(poll, 5000);
+    ui.set('idle');
+    ui.hint(t('seat_free'));
+    toast('info', t('seat_free'));
+  };
+  setTimeout(poll, 5000);
+}
+
+async function keepLooking() {                       // often while something warms up, rarely after that
+  let engines = ui.engines;
+  if (!document.hidden && ['idle', 'tongue'].includes(ui.state)) engines = await look();
+  const warm = engines && !engines.coming && Object.values(engines.engines).every(engine => engine?.ready);
+  setTimeout(keepLooking, warm ? 15000 : 2000);
+}
+
+// ---- what the server says -------------------------------------------------------------------------------------------
+
+function receive(message) {
+  link.spoken();
+  if (typeof message !== 'string') return play(message);
+  const fields = JSON.parse(message);
+  on[fields.t]?.(fields);
+}
+
+const on = {
+  async ready({ live, conversation, n, of }) {
+    const another = live !== link.live;
+    Object.assign(link, { live, conversation, tries: 0 });
+    publish();
+    ui.seats(n, of);
+    ui.mark('ready', live);
+    if (another) sound.player?.port.postMessage({ t: 'reset' });
+    trigger('turn', { live });
+    if (!await hear()) return;
+    ui.set(link.state?.state ?? 'listening', { patience: link.state?.patience_ms });
+    if (spaceHeld) ui.onhold(true);                  // Space started the conversation and is still down
+  },
+  state(fields) {
+    link.state = fields;
+    if (!sound.mic) return;                          // the microphone is still being opened
+    if (fields.state === 'thinking' && heard) ui.say(heard);
+    if (fields.state === 'speaking' || fields.state === 'thinking') heard = '';
+    if (fields.state === 'listening' && ui.state !== 'listening' && !heard) ui.caption('', '');
+    ui.set(fields.state, { patience: fields.patience_ms });
+  },
+  heard({ final, partial }) {
+    heard = `${final} ${partial}`.trim();
+    ui.caption(final, partial);
+  },
+  turn({ turn }) {
+    link.turn = turn;
+    Object.assign(reply, { clauses: [], received: 0, reported: 0 });
+    sound.player?.port.postMessage({ t: 'turn', turn });
+    ui.mark('turn', turn);
+    trigger('turn', { live: link.live, turn });
+  },
+  clause({ turn, text, at }) {
+    if (turn === link.turn) reply.clauses.push({ text, at });
+  },
+  latency(turn) {
+    ui.latency(turn);
+  },
+  duck({ on }) {
+    ui.mark('duck-asked', on);
+    sound.player?.port.postMessage({ t: 'duck', on });
+  },
+  flush({ turn }) {
+    ui.mark('flush', turn);
+    sound.player?.port.postMessage({ t: 'flush', turn });
+  },
+  end({ turn, samples }) {
+    sound.player?.port.postMessage({ t: 'end', turn, samples });
+  },
+  saved({ turn }) {
+    ui.mark('saved', turn);
+    trigger('turn', { live: link.live, turn });      // shows the play links
+  },
+  merged({ turn }) {
+    ui.mark('merged', turn);
+    on.flush({ turn });
+    trigger('turn', { live: link.live, turn });
+  },
+  seats({ n, of }) {
+    ui.seats(n, of);
+  },
+  idle({ left_s }) {
+    const words = t('idle_soon', { left: Math.round(left_s) });
+    ui.hint(words);
+    toast('info', words);
+  },
+  notice(fields) {
+    if (fields.code === 'NOTHING_HEARD') ui.hint(t('nothing'));
+    else toast('info', sentence(fields));
+  },
+  error(fields) {
+    link.error = fields;
+    ui.mark('error', fields.code);
+    if (fields.code !== 'SERVER_FULL') toast('error', sentence(fields));
+  },
+};
+
+// ---- the page -------------------------------------------------------------------------------------------------------
+
+ui.prefer = wanted => {
+  Object.assign(prefs, wanted);
+  stage.classList.toggle('nocaps', !prefs.captions);
+  send({ t: 'settings', ...settings() });
+  gate();
+  if (noChinese()) {
+    if (link.wanted) ui.onend();
+    ui.set('tongue', tongueDetail());
+  } else if (ui.state === 'tongue') ui.set('idle');
+};
+
+watch('value', () => {                               // Python opened another conversation, or began a new one
+  const { conversation, live } = props.value;
+  const another = conversation !== link.conversation;
+  link.conversation = conversation;
+  if (live !== link.live) publish();
+  if (!another || !link.live) return;
+  if (conversation) connect();
+  else send({ t: 'new' });
+});

@@ -1,0 +1,196 @@
+"""Text to speech with eSpeak NG, 100+ languages, no cloning. It runs in a helper process (espeak_worker.py).
+
+One process per engine, one clause at a time, killed when a clause takes too long and started again for the next one.
+Knows nothing of eSpeak's library: only pipes.
+"""
+
+import json
+import re
+import struct
+import subprocess
+import sys
+import threading
+from collections.abc import Generator, Sequence
+from typing import IO
+
+import numpy as np
+
+from avatar.engines.base import Progress, Voice
+from avatar.errors import EngineError, EngineLoadError, EngineTimeout
+from avatar.events import AudioChunk, Samples
+from avatar.settings import Settings
+
+OUT_RATE = 24_000  # Hz, what the page plays
+MAX_CHARS = 2_000  # of one clause; more is cut
+DEADLINE_S = 10.0  # 2,000 characters take about 1 s on one core
+START_S = 20.0  # a Python start on a busy machine
+MAX_ANSWER = 64 << 20  # bytes; 2,000 characters are about 8 MB
+CHUNK_S = 0.5
+WORDS_PER_MINUTE = 165  # eSpeak's own 175 sounds hurried
+ENGLISH = "en-us"
+LEAD_S, TAIL_S = 0.010, 0.120  # silence kept before and after a clause; eSpeak leaves up to 0.1 s and 0.3 s
+QUIET = 10 ** (-45 / 20)  # -45 dBFS, the level at which the bench hears a reply begin
+
+SCRIPTS = (  # which writing means which voice; the first that occurs wins, so kana goes before hanzi
+    (re.compile("[\u3040-\u30ff]"), "ja"),
+    (re.compile("[\uac00-\ud7af\u1100-\u11ff]"), "ko"),
+    (re.compile("[\u3400-\u4dbf\u4e00-\u9fff]"), "cmn"),
+    (re.compile("[\u0400-\u04ff]"), "ru"),
+    (re.compile("[\u0370-\u03ff]"), "el"),
+    (re.compile("[\u0600-\u06ff]"), "ar"),
+    (re.compile("[\u0590-\u05ff]"), "he"),
+    (re.compile("[\u0900-\u097f]"), "hi"),
+)
+ALIASES = {"zh": "cmn", "zh-hk": "yue", "zh-yue": "yue", "en": ENGLISH, "fr": "fr-fr", "no": "nb"}
+WORKER = (sys.executable, "-m", "avatar.engines.espeak_worker")
+
+
+def load(settings: Settings, progress: Progress) -> "EspeakTTS":
+    """Start the helper process: about 0.15 s. Raises EngineLoadError."""
+    engine = EspeakTTS()
+    engine.languages()
+    progress(1.0)
+    return engine
+
+
+class EspeakTTS:
+    """Thread-safe: clauses take turns."""
+
+    def __init__(self, worker: Sequence[str] = WORKER, deadline_s: float = DEADLINE_S, start_s: float = START_S):
+        self._worker, self._deadline_s, self._start_s = worker, deadline_s, start_s
+        self._lock = threading.Lock()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._rate = 0
+        self._languages: tuple[str, ...] = ()
+
+    def speak(self, text: str, voice: Voice, language: str | None) -> Generator[AudioChunk, None, None]:
+        """Yields OUT_RATE audio in chunks of 0.5 s, starting within 10 ms of the first sound; nothing for no sound.
+
+        `text` is untrusted: control characters are dropped, markup is read out. Raises EngineTimeout, EngineError;
+        the next call starts a fresh process.
+        """
+        import soxr
+
+        words = "".join(c if c.isprintable() else " " for c in text[:MAX_CHARS]).strip()
+        if not words:
+            return
+        pcm = self._synthesize(words, voice_for(words, language, self.languages()))
+        samples = np.frombuffer(pcm, "<i2").astype(np.float32) / 32768.0
+        trimmed = trim(soxr.resample(samples, self._rate, OUT_RATE), OUT_RATE)
+        step = int(CHUNK_S * OUT_RATE)
+        for start in range(0, len(trimmed), step):
+            yield AudioChunk(trimmed[start : start + step], OUT_RATE)
+
+    def languages(self) -> tuple[str, ...]:
+        """eSpeak's language tags, 130 of them. Starts the helper process unless it runs."""
+        with self._lock:
+            self._start()
+            return self._languages
+
+    def close(self) -> None:
+        self._kill(self._process)
+
+    def _synthesize(self, text: str, voice: str) -> bytes:
+        request = json.dumps({"text": text, "voice": voice, "rate": WORDS_PER_MINUTE}).encode()
+        with self._lock:
+            process = self._start()
+            kind, payload = self._ask(process, struct.pack("<I", len(request)) + request, self._deadline_s)
+        if kind == b"E":
+            raise EngineError(payload.decode(errors="replace")[:200], stage="tts", engine="espeak")
+        return payload
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        """Return the running process, started when there is none. The caller holds the lock."""
+        if self._process is not None and self._process.poll() is None:
+            return self._process
+        self._kill(self._process)
+        pipe = subprocess.PIPE
+        try:
+            self._process = subprocess.Popen(self._worker, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL)
+            kind, payload = self._ask(self._process, b"", self._start_s)
+            ready = json.loads(payload)
+            self._rate, self._languages = int(ready["sample_rate"]), tuple(ready["languages"])
+        except (OSError, EngineError, ValueError, KeyError) as exc:
+            self._kill(self._process)
+            raise EngineLoadError("The eSpeak voice could not be started.", stage="tts", engine="espeak") from exc
+        return self._process
+
+    def _ask(self, process: subprocess.Popen[bytes], request: bytes, deadline_s: float) -> tuple[bytes, bytes]:
+        """Send, and read one answer. A timer kills the process at the deadline, which ends the read."""
+        assert process.stdin and process.stdout
+        late = threading.Event()
+
+        def kill() -> None:
+            late.set()
+            process.kill()
+
+        timer = threading.Timer(deadline_s, kill)
+        timer.daemon = True
+        timer.start()
+        try:
+            process.stdin.write(request)
+            process.stdin.flush()
+            return _read_answer(process.stdout)
+        except (OSError, ValueError) as exc:
+            self._kill(process)
+            if late.is_set():
+                sentence = f"The voice did not answer within {deadline_s:g} s and was restarted."
+                raise EngineTimeout(sentence, stage="tts", engine="espeak") from exc
+            raise EngineError("The voice stopped and was restarted.", stage="tts", engine="espeak") from exc
+        finally:
+            timer.cancel()
+
+    def _kill(self, process: subprocess.Popen[bytes] | None) -> None:
+        if process is None:
+            return
+        process.kill()
+        process.wait()
+        for stream in (process.stdin, process.stdout):
+            if stream is not None:
+                _close(stream)
+
+
+def voice_for(text: str, language: str | None, available: Sequence[str]) -> str:
+    """The eSpeak voice for a BCP 47 tag, or for the text's writing. Text no voice of the tag can read wins over it."""
+    script = next((voice for pattern, voice in SCRIPTS if pattern.search(text)), None)
+    if language is None:
+        return script or ENGLISH
+    tag = language.lower()
+    if script == "cmn" and tag.partition("-")[0] in ("zh", "yue", "ja"):
+        script = None  # hanzi say nothing about which of these
+    elif script == "ru" or script == "ar":
+        script = None  # Ukrainian, Bulgarian, Persian: the tag knows better
+    if script and tag.partition("-")[0] in ("en", "de", "fr", "es", "it", "pt"):
+        return script
+    for candidate in (tag, ALIASES.get(tag, ""), tag.partition("-")[0], ALIASES.get(tag.partition("-")[0], "")):
+        if candidate in available:
+            return candidate
+    return script or ENGLISH
+
+
+def trim(samples: Samples, sample_rate: int) -> Samples:
+    """Cut silence (below -45 dBFS) to 10 ms in front and 120 ms behind; all of it when there is nothing else."""
+    loud = np.flatnonzero(np.abs(samples) > QUIET)
+    if not len(loud):
+        return samples[:0]
+    start = max(0, int(loud[0]) - int(LEAD_S * sample_rate))
+    return samples[start : int(loud[-1]) + int(TAIL_S * sample_rate)]
+
+
+def _read_answer(stream: IO[bytes]) -> tuple[bytes, bytes]:
+    head = stream.read(5)
+    if len(head) < 5:
+        raise ValueError("the process ended")
+    kind, size = head[:1], struct.unpack("<I", head[1:])[0]
+    if kind not in (b"R", b"A", b"E") or size > MAX_ANSWER:
+        raise ValueError("not an answer")
+    if len(payload := stream.read(size)) < size:
+        raise ValueError("the process ended")
+    return kind, payload
+
+
+def _close(stream: IO[bytes]) -> None:
+    try:
+        stream.close()
+    except OSError:
+        return  # bytes for a process that is gone

@@ -1,0 +1,225 @@
+"""A GGUF model through llama.cpp, in this process: SmolLM2-135M by default, any other with AVATAR_GGUF.
+
+xllamacpp pushes its answer into a callback; here a daemon thread runs that call and a bounded queue turns it into a
+generator. Knows nothing of conversations: it gets messages, and a seat that says which prompt cache to use.
+"""
+
+import atexit
+import os
+import re
+import secrets
+import threading
+import time
+from collections.abc import Callable, Generator, Sequence
+from queue import Empty, Queue
+from typing import Any, Protocol
+
+from avatar import weights
+from avatar.engines.base import Message, Progress
+from avatar.errors import EngineError, EngineTimeout
+from avatar.settings import Settings
+
+SLOT_TOKENS = 1_792  # context of one slot; llama.cpp rounds it to multiples of 256
+MAX_SLOTS = 8  # 23 KB of cache per token: 40 MB per slot for SmolLM2
+REUSE_TOKENS = 32  # after old turns went, pieces of the cache at least this long are shifted instead of computed
+MAX_TOKENS = 80  # about 25 s of speech
+PROMPT_TOKENS = SLOT_TOKENS - MAX_TOKENS - 64  # the rest is the template's own
+ENOUGH_CHARS = 140  # an answer this long ends with its sentence: it is listened to, not read
+CLOSE_S = 2.0  # a token takes 10 ms
+STALL_S = 30.0  # no token for this long: the server hangs
+QUEUE_ITEMS = 16  # the reader is at most so many tokens behind before the model waits for it
+NEWLINES = re.compile(r"\s*\n\s*")
+
+SYSTEM_PROMPT = "You are AVATAR, a friendly voice assistant. Answer in one or two short spoken sentences."
+
+# 135 M parameters do not follow an instruction, but an example: without these, several of 14 test prompts went into
+# lists, loops, or French for hearing "Paris". No names in them: they would be taken for the user's.
+EXAMPLES = tuple(
+    Message("assistant" if number % 2 else "user", line)
+    for number, line in enumerate(
+        (
+            "Hi, who are you?",
+            "Hello! I am AVATAR, your voice assistant. How can I help you?",
+            "What is the weather today?",
+            "I cannot look up the weather, but I hope the sun is out where you are.",
+            "Should I have tea or coffee?",
+            "Coffee if you need to wake up, and tea if you want to relax.",
+            "Tell me about the moon.",
+            "The moon goes around the earth once a month, and it is what makes the tides.",
+            "I am tired.",
+            "Then take a little rest. Would you like to tell me about your day?",
+        )
+    )
+)
+SAMPLING = {"temperature": 0.2, "top_p": 0.9, "dry_multiplier": 0.8}
+Callback = Callable[[Any], bool]
+
+
+class Server(Protocol):
+    """What we use of xllamacpp.Server: blocks until the answer is complete or the callback returns True."""
+
+    def handle_chat_completions(self, prompt: dict[str, Any], callback: Callback) -> Any: ...
+
+
+def load(settings: Settings, progress: Progress) -> "LlamaCppLLM":
+    """Load the model and fill every slot's cache with the system prompt: 1-2 s for SmolLM2. Raises WeightsError."""
+    model = settings.gguf or weights.path("smollm2-135m", settings.weights)
+    import xllamacpp
+
+    slots = min(settings.max_sessions, MAX_SLOTS)
+    params = xllamacpp.CommonParams()
+    params.model.path = str(model)
+    params.n_ctx, params.n_parallel = slots * SLOT_TOKENS, slots
+    # One thread for SmolLM2: two gave 110 token/s instead of 104 on an idle pair of cores, and 2 to 10 token/s when
+    # something else ran, because llama.cpp's threads spin for each other (measured; five seats: 750 -> 317 ms TTFT).
+    threads = settings.threads or (min(4, os.cpu_count() or 1) if settings.gguf else 1)
+    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = threads
+    params.verbosity = -1  # llama.cpp's own stderr; Python's stays
+    params.n_cache_reuse = REUSE_TOKENS
+    params.cache_ram_mib = 0  # by default it keeps up to 8 GiB of old prompts; each seat has its slot
+    # The server also listens on a random loopback port, which cannot be switched off: a key nobody knows closes it.
+    params.api_keys = [secrets.token_urlsafe(32)]
+    params.ui = params.endpoint_slots = params.endpoint_metrics = False
+    progress(0.1)
+    engine = LlamaCppLLM(xllamacpp.Server(params), slots, () if settings.gguf else EXAMPLES)
+    for seat in range(slots):
+        for _ in engine.reply((Message("system", SYSTEM_PROMPT), Message("user", "Hi.")), seat):
+            break
+        progress(0.2 + 0.8 * (seat + 1) / slots)
+    atexit.register(engine.close)  # a thread still inside the library when Python ends aborts the process
+    return engine
+
+
+class LlamaCppLLM:
+    """Thread-safe: every seat may talk at once; seats beyond the slots share them."""
+
+    def __init__(self, server: Server, slots: int, examples: Sequence[Message] = (), stall_s: float = STALL_S) -> None:
+        self._server: Server | None = server
+        self._slots, self._examples, self._stall_s = slots, tuple(examples), stall_s
+        self._calls: set[_Pushed] = set()
+
+    def reply(self, messages: Sequence[Message], seat: int) -> Generator[str, None, None]:
+        """Yields text deltas on one line, ending after a whole sentence where it can. Closing it stops the model
+        within a token and waits for nothing. Raises EngineError, EngineTimeout.
+        """
+        server = self._server
+        if server is None:
+            raise EngineError("The language model was closed.", stage="llm", engine="llamacpp")
+        request = {
+            "messages": [{"role": m.role, "content": m.content} for m in build(messages, self._examples)],
+            "stream": True,
+            "max_tokens": MAX_TOKENS,
+            "id_slot": seat % self._slots,
+            "cache_prompt": True,
+            **SAMPLING,
+        }
+        said = ""
+        pushed = _Pushed(server, request)
+        self._calls = {call for call in self._calls if call.running} | {pushed}
+        try:
+            while (delta := pushed.next(self._stall_s)) is not None:
+                delta = NEWLINES.sub(" ", delta)
+                if len(said) > ENOUGH_CHARS and said.rstrip()[-1:] in ".!?" and (delta[:1].isspace() or not delta):
+                    return
+                said += delta
+                if delta:
+                    yield delta
+        finally:
+            pushed.cancel()
+
+    def close(self) -> None:
+        """Stop the answers that run, waiting 2 s at most, and free the model."""
+        self._server = None
+        for call in self._calls:
+            call.cancel()
+        deadline = time.monotonic() + CLOSE_S
+        for call in self._calls:
+            call.join(max(0.0, deadline - time.monotonic()))
+
+
+class _Pushed:
+    """One call of the server on its own thread, read item by item."""
+
+    def __init__(self, server: Server, request: dict[str, Any]) -> None:
+        self._items: Queue[str | None | Exception] = Queue(QUEUE_ITEMS)
+        self._cancelled = threading.Event()
+        self._thread = threading.Thread(target=self._run, args=(server, request), daemon=True, name="llamacpp")
+        self._thread.start()
+
+    @property
+    def running(self) -> bool:
+        return self._thread.is_alive()
+
+    def join(self, timeout_s: float) -> None:
+        self._thread.join(timeout_s)
+
+    def next(self, timeout_s: float) -> str | None:
+        """The next delta, or None at the end."""
+        try:
+            item = self._items.get(timeout=timeout_s)
+        except Empty as exc:
+            sentence = f"The language model said nothing for {timeout_s:g} s."
+            raise EngineTimeout(sentence, stage="llm", engine="llamacpp") from exc
+        if isinstance(item, Exception):
+            raise EngineError(f"The language model failed: {item}", stage="llm", engine="llamacpp") from item
+        return item
+
+    def cancel(self) -> None:
+        """Make the next token the last, and free a thread that waits in a full queue."""
+        self._cancelled.set()
+        while not self._items.empty():
+            self._items.get_nowait()
+
+    def _run(self, server: Server, request: dict[str, Any]) -> None:
+        try:
+            server.handle_chat_completions(request, self._push)
+        except Exception as exc:  # noqa: BLE001 - a foreign engine; carried to the reader
+            self._put(exc)
+        else:
+            self._put(None)
+
+    def _push(self, chunk: Any) -> bool:
+        """Returns True to stop the model: False does not, and an exception in here would be swallowed."""
+        if "error" in chunk:
+            self._put(RuntimeError(str(chunk["error"].get("message", chunk["error"]))[:200]))
+            return True
+        for choice in chunk.get("choices", ()):
+            if delta := choice["delta"].get("content"):
+                self._put(delta)
+        return self._cancelled.is_set()
+
+    def _put(self, item: str | None | Exception) -> None:
+        if not self._cancelled.is_set():
+            self._items.put(item)
+
+
+def build(
+    messages: Sequence[Message], examples: Sequence[Message] = (), budget: int = PROMPT_TOKENS
+) -> Sequence[Message]:
+    """Fit `messages` into `budget` tokens: the system messages, then `examples`, then as much of the end as fits.
+
+    Old messages go in blocks, down to half the budget, decided by replaying the history: the same history gives the
+    same start, so the cached prefix stays valid for many turns instead of moving with each.
+    """
+    system = [message for message in messages if message.role == "system"]
+    fixed = [*system, *examples]
+    budget -= sum(map(tokens, fixed))
+    window: list[Message] = []
+    for message in (m for m in messages if m.role != "system"):
+        window.append(message)
+        if sum(map(tokens, window)) > budget:
+            while len(window) > 1 and (sum(map(tokens, window)) > budget // 2 or window[0].role == "assistant"):
+                window.pop(0)
+    while window and tokens(window[-1]) > max(budget, 16):  # one message alone is too long: its end asks the question
+        last = window.pop()
+        window.append(Message(last.role, last.content[len(last.content) // 2 :]))
+    return [*fixed, *window]
+
+
+def tokens(message: Message) -> int:
+    """An upper estimate: the tokenizer is out of reach. Letters in words are 3 and more to a token in English, a
+    digit or sign may be one each, other scripts up to one per byte; 8 for the template around a message.
+    """
+    plain = sum(1 for char in message.content if char.isascii() and (char.isalpha() or char == " "))
+    rest = len("".join(c for c in message.content if not (c.isascii() and (c.isalpha() or c == " "))).encode())
+    return 8 + plain // 3 + rest

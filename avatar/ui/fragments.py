@@ -1,0 +1,128 @@
+"""Read-only pieces of markup: chat messages with their one line below, icons, ladder rungs, figures.
+
+Pure functions of text. Every name and every word that comes from outside is escaped here.
+"""
+
+import html
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import gradio as gr
+
+from avatar.ui.strings import say
+
+if TYPE_CHECKING:
+    from avatar.conversation import ChatLine
+
+ASSETS = Path(__file__).resolve().parents[2] / "assets"
+PARTS = ("eot", "stt", "llm", "tts")  # of a turn's time, in order
+FULL_SCALE_MS = 1500  # of every latency bar, so that bars compare
+
+_PATHS = {
+    "ready": '<circle cx="12" cy="12" r="9" fill="currentColor" stroke="none"/>'
+    '<path d="M8 12.5l2.7 2.7L16 9.5" stroke="var(--av-surface)" stroke-width="2.2"/>',
+    "cold": '<circle cx="12" cy="12" r="8.5"/><path d="M12 7.5v5l3 2"/>',
+    "warming": '<circle cx="12" cy="12" r="8.5" stroke-dasharray="4 3.4"/>',
+    "absent": '<circle cx="12" cy="12" r="8.5"/>',
+    "failed": '<path d="M12 3.5L22 20H2z"/><path d="M12 10v4.5M12 17.2v.2"/>',
+    "stt": '<path d="M4 10v4M8 7v10M12 4v16M16 7v10M20 10v4"/>',
+    "llm": '<circle cx="6" cy="12" r="1.6"/><circle cx="12" cy="12" r="1.6"/><circle cx="18" cy="12" r="1.6"/>',
+    "tts": '<path d="M4 10v4h4l5 4V6l-5 4z"/><path d="M16.5 9a4 4 0 0 1 0 6M19 6.5a8 8 0 0 1 0 11"/>',
+    "mark": '<circle cx="12" cy="12" r="4.2" fill="currentColor" stroke="none"/><path d="M12 2.5v2.2M12 19.3v2.2M2.5 '
+    '12h2.2M19.3 12h2.2M5.3 5.3l1.6 1.6M17.1 17.1l1.6 1.6M5.3 18.7l1.6-1.6M17.1 6.9l1.6-1.6"/>',
+}
+_PUNCTUATION = re.compile(r"[!-/:-@\[-`{-~]")
+_TURN_ID = re.compile(r"[0-9A-Za-z_-]{1,64}")
+
+
+def icon(name: str, css_class: str = "") -> str:
+    return (
+        f'<svg class="{css_class}" viewBox="0 0 24 24" fill="none" stroke="currentColor" stroke-width="2" '
+        f'stroke-linecap="round" stroke-linejoin="round" aria-hidden="true">{_PATHS[name]}</svg>'
+    )
+
+
+def fragment(markup: str = "", **options: object) -> gr.HTML:
+    """Read-only markup: no script, no Gradio prose styles."""
+    return gr.HTML(markup, apply_default_css=False, js_on_load=None, **options)  # type: ignore[arg-type]
+
+
+def plain(text: str) -> str:
+    """Markdown source that shows `text` as it is. Every ASCII punctuation mark becomes a character reference, which
+    Markdown never takes for markup: an image, a link or HTML in what somebody said stays words and loads nothing."""
+    lines = (line.strip() for line in text.strip().splitlines())
+    return "\n".join(_PUNCTUATION.sub(lambda m: f"&#{ord(m[0])};", line) for line in lines)
+
+
+def messages(lines: "Sequence[ChatLine]", language: str) -> list[dict[str, str]]:
+    """The conversation for gr.Chatbot: the words, and below them the play link, the bar and the tag."""
+    return [{"role": x.role, "content": plain(x.text) + _below(x, language)} for x in lines]
+
+
+def _below(line: "ChatLine", language: str) -> str:
+    side = "reply" if line.role == "assistant" else "user"
+    parts = []
+    if line.turn_id is not None and _TURN_ID.fullmatch(line.turn_id):
+        words = html.escape(say(f"play_{side}", language, n=line.number))
+        parts.append(f'<a href="#play-{line.turn_id}-{side}"><span class="av-sr">{words}</span></a>')
+    if side == "reply" and line.timings_ms:
+        parts.append(_bar(line.timings_ms))
+    if line.interrupted_s is not None:
+        tag = html.escape(say("interrupted", language, s=f"{line.interrupted_s:.1f}"))
+        parts.append(f'<span class="av-tag">{tag}</span>')
+    return f'\n\n<span class="av-line">{"".join(parts)}</span>' if parts else ""
+
+
+def _bar(timings_ms: Mapping[str, float]) -> str:
+    widths = [(k, timings_ms[k]) for k in PARTS if k in timings_ms]
+    bars = "".join(f'<i class="av-{k}" style="width:{100 * ms / FULL_SCALE_MS:.1f}%"></i>' for k, ms in widths)
+    total = round(sum(ms for _, ms in widths))
+    return f'<span class="av-mini" aria-hidden="true">{bars}</span><span>{total:,} ms</span>'
+
+
+def replay() -> str:
+    """The one player that play links of its tab fill; live.js finds it by class."""
+    return '<figure class="av-replay" hidden><figcaption></figcaption><audio controls preload="none"></audio></figure>'
+
+
+def header() -> str:
+    return (
+        f'<header class="av-head">{icon("mark", "av-mark")}<b>AVATAR</b>'
+        '<span class="av-seats" role="status" aria-live="polite"></span></header>'
+    )
+
+
+def rung(label: str, note: str, state: str, word: str, serving: bool, fraction: float | None) -> str:
+    """One rung of the ladder; `state` is one of RungStatus.state, `fraction` 0..1 while it warms."""
+    name = html.escape(label)
+    bar = ""
+    if state == "warming" and fraction is not None:
+        pct = round(100 * fraction)
+        bar = (
+            f'<div class="av-prog" role="progressbar" aria-valuenow="{pct}" aria-valuemin="0" aria-valuemax="100" '
+            f'aria-label="{name}"><i style="width:{pct}%"></i></div>'
+        )
+    on = " on" if serving else ""
+    return (
+        f'<li class="av-rung {state}{on}">{icon(state)}<b>{name}</b><em>{html.escape(word)}</em>'
+        f"<small>{html.escape(note)}</small>{bar}</li>"
+    )
+
+
+def figure(title: str, value: str, unit: str, below: str = "") -> str:
+    """One of the large figures; `below` is markup, the rest is text."""
+    return (
+        f'<div class="av-fig"><span>{html.escape(title)}</span>'
+        f"<b>{html.escape(value)} <small>{html.escape(unit)}</small></b>{below}</div>"
+    )
+
+
+def meter(fraction: float, words: str) -> str:
+    """A filled bar with the mark at 90 %, above which no new session is let in."""
+    pct = round(100 * min(1.0, max(0.0, fraction)))
+    return (
+        f'<div class="av-meter" role="img" aria-label="{html.escape(words)}">'
+        f'<i style="width:{pct}%"></i><u style="left:90%"></u></div>'
+    )

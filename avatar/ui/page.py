@@ -1,0 +1,50 @@
+"""The page: header, sidebar, and the tabs Talk, History and Status. Knows no server and no engine."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import gradio as gr
+
+from avatar.ui.fragments import ASSETS, fragment, header
+from avatar.ui.history import history_tab
+from avatar.ui.status import Memory, status_tab
+from avatar.ui.strings import T
+from avatar.ui.talk import OwnerOf, settings_sidebar, talk_tab
+from avatar.ui.theme import theme
+
+if TYPE_CHECKING:
+    from avatar.conversation import Assistant
+
+CACHE_S = (600, 3600)  # Gradio's copies of recordings and replies: looked at every 10 min, deleted after an hour
+
+
+def build(assistant: "Assistant", owner_of: OwnerOf, gpu_memory: Callable[[], Memory | None]) -> gr.Blocks:
+    """The Blocks, not launched. `owner_of` takes a gr.Request or a Starlette request; `gpu_memory` gives GiB used and
+    total, or None without a GPU. Tabs, not routes: a page load would drop the microphone and the socket."""
+    with gr.Blocks(title="AVATAR", analytics_enabled=False, delete_cache=CACHE_S) as page:
+        fragment(header())
+        language = settings_sidebar(assistant.settings.patience_ms)
+        with gr.Tabs() as tabs:
+            with gr.Tab(T("tab_talk"), id="talk") as first:
+                talk = talk_tab(assistant, owner_of, language)
+            with gr.Tab(T("tab_history"), id="history") as second:
+                history_tab(assistant, owner_of, second, tabs, talk)
+            with gr.Tab(T("tab_status"), id="status") as third:
+                status_tab(assistant, third, [first, second], gpu_memory)
+    return page
+
+
+def launch_options() -> dict[str, Any]:
+    """What belongs to the page among the arguments of `Blocks.launch`."""
+    return {
+        "theme": theme(),
+        "css_paths": [ASSETS / "live.css"],
+        "i18n": T,
+        "favicon_path": ASSETS / "favicon.svg",
+        "footer_links": ["settings"],
+        "run_history": False,  # it would keep inputs and outputs in the browser
+        "ssr_mode": False,
+        "pwa": False,
+        "show_error": False,
+        "enable_monitoring": False,
+    }

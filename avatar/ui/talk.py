@@ -1,0 +1,296 @@
+"""The Talk tab: the live stage, the conversation, the text box and the recording, and the settings in the sidebar.
+
+Lays out and hands events on; what a turn is, `Assistant` knows. The stage's value {conversation, live} is written by
+both sides (assets/transport.js): it comes from a browser, so the assistant checks both ids against the owner.
+"""
+
+import html
+import json
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import gradio as gr
+
+from avatar.errors import AvatarError
+from avatar.ui.fragments import ASSETS, fragment, messages, replay
+from avatar.ui.strings import STRINGS, T, failure, language_of
+from avatar.wire import MAX_TEXT
+
+if TYPE_CHECKING:
+    from avatar.conversation import Assistant, Update
+    from avatar.engines.pool import RungStatus
+
+OwnerOf = Callable[[Any], str]
+
+# Turns share one queue of five; the seats, not this queue, say who may talk (see avatar/sessions.py).
+TURN: Final[dict[str, Any]] = {
+    "concurrency_limit": 5,
+    "concurrency_id": "turns",
+    "trigger_mode": "multiple",
+    "api_visibility": "private",
+    "show_progress": "hidden",
+}
+QUICK: Final[dict[str, Any]] = {
+    "concurrency_limit": None,
+    "api_visibility": "private",
+    "show_progress": "hidden",
+}
+
+_STAGE: Final = """<section class="av-stage" data-state="idle" aria-labelledby="av-state">
+  <div class="av-who"><span class="av-demo"></span><span class="av-ai"></span></div>
+  <div class="av-orb">
+    <canvas width="228" height="228" aria-hidden="true"></canvas><span class="av-glyph" aria-hidden="true"></span>
+  </div>
+  <p class="av-state" id="av-state" role="status" aria-live="polite"></p>
+  <p class="av-hint"></p><div class="av-caption"></div><div class="av-notice" role="alert" hidden></div>
+  <div class="av-controls" role="group">
+    <button class="av-btn av-side av-mute" hidden></button><button class="av-btn av-main"></button>
+    <button class="av-btn av-side av-end" hidden></button>
+  </div>
+  <p class="av-keys"></p>
+  <figure class="av-lat" role="group" hidden></figure>
+  <div class="av-log av-sr" role="log" aria-live="polite"></div>
+</section>"""
+_MIC: Final = '<label class="av-field"><span data-t="mic"></span><select class="av-mic"></select></label>'
+
+
+@dataclass(frozen=True, slots=True)
+class TalkTab:
+    """What other tabs hand a conversation to."""
+
+    stage: gr.HTML
+    chat: gr.Chatbot
+
+
+def stage_script(sources: tuple[str, ...] = ("live.js", "ring.js", "transport.js", "sound.js")) -> str:
+    """The body of js_on_load. The worklets travel inside it as text, because a Blob URL needs no further request."""
+    worklets = (ASSETS / "worklets.js").read_text(encoding="utf-8")
+    parts = [(ASSETS / name).read_text(encoding="utf-8") for name in sources]
+    return "\n".join([f"const WORKLETS = {json.dumps(worklets)};", *parts])
+
+
+def overview(assistant: "Assistant") -> dict[str, Any]:
+    """What the stage shows before Start: seats, the engines that would answer, and whether they understand 中文."""
+    rungs = assistant.pool.status()
+    serving = {r.stage: r for r in rungs if r.serving}
+    next_up = {r.stage: r for r in reversed(rungs) if r.state in ("warming", "cold")}
+    engines = {}
+    for stage in ("stt", "llm", "tts"):
+        rung = serving.get(stage) or next_up.get(stage)
+        engines[stage] = _engine(rung) if rung else None
+    coming = next((r for r in rungs if r.state == "warming" and r.stage in serving and not r.serving), None)
+    return {
+        "seats": {"n": assistant.seats.count(), "of": assistant.settings.max_sessions},
+        "engines": engines,
+        "coming": coming and {"name": coming.label, "pct": round(100 * (coming.fraction or 0))},
+        "chinese": _chinese([r for r in rungs if r.stage == "stt"]),
+    }
+
+
+def _engine(rung: "RungStatus") -> dict[str, Any]:
+    pct = None if rung.fraction is None else round(100 * rung.fraction)
+    return {
+        "name": rung.label,
+        "ready": rung.state == "ready",
+        "pct": pct,
+        "demo": rung.demo,
+        "english_only": rung.languages == ("en",),
+    }
+
+
+def _chinese(ears: list["RungStatus"]) -> dict[str, Any]:
+    able = [r for r in ears if {"zh", "*"} & set(r.languages)]
+    best = next(iter(able), None)
+    get = None if best is None else {"name": best.label, "why": best.sentence}
+    return {"ready": any(r.state == "ready" for r in able), "get": get}
+
+
+def session_of(value: object) -> tuple[str, str]:
+    """(conversation, live) of the stage's value; "" for whatever is not a short string."""
+    fields = value if isinstance(value, dict) else {}
+    found = [fields.get(key) for key in ("conversation", "live")]
+    conversation, live = (x if isinstance(x, str) and len(x) <= 64 else "" for x in found)
+    return conversation, live
+
+
+def language_for(request: gr.Request) -> str:
+    return language_of(request.headers.get("accept-language"))
+
+
+def warn(error: AvatarError, request: gr.Request) -> None:
+    """Show a failure as a toast. The sentence may quote a name, and toasts render HTML: escape it."""
+    gr.Warning(html.escape(failure(error, language_for(request))), title="")
+
+
+class TalkEvents:
+    """The handlers of the tab. The owner comes from the request, never from the page."""
+
+    def __init__(self, assistant: "Assistant", owner_of: OwnerOf) -> None:
+        self.assistant, self.owner_of = assistant, owner_of
+
+    async def follow(self, event: gr.EventData, request: gr.Request) -> AsyncIterator[Any]:
+        """Show the live conversation until the running turn ends; once, when none runs."""
+        _, live = session_of(event._data)
+        try:
+            async for lines in self.assistant.follow(self.owner_of(request), live):
+                yield messages(lines, language_for(request))
+        except AvatarError as exc:
+            if exc.code != "NOT_FOUND":  # the session ended before this event was served: nothing to tell
+                warn(exc, request)
+
+    async def typed(
+        self, text: str, stage: object, client_turn_id: str, language: str, request: gr.Request
+    ) -> AsyncIterator[Any]:
+        """-> text box, accepted id, chat, stage, reply. The text stays until the turn has begun, and when it failed."""
+        conversation, live = session_of(stage)
+        owner, begun = self.owner_of(request), False
+        if not (text or "").strip():
+            return
+        try:
+            if live:
+                await self.assistant.say(owner, live, text, client_turn_id)  # the reply comes over the socket
+                yield "", client_turn_id, gr.skip(), gr.skip(), gr.skip()
+                return
+            async for update in self.assistant.typed(owner, conversation, text, client_turn_id, language):
+                box = gr.skip() if begun else ""  # the user may be writing the next one by now
+                yield box, client_turn_id, *self._shown(update, request)
+                begun = True
+        except AvatarError as exc:
+            warn(exc, request)
+            yield text, gr.skip(), gr.skip(), gr.skip(), gr.skip()
+
+    async def recorded(
+        self, path: str | None, stage: object, client_turn_id: str, language: str, request: gr.Request
+    ) -> AsyncIterator[Any]:
+        """-> recording, accepted id, chat, stage, reply. The recording stays when the turn failed."""
+        if path is None:
+            return
+        conversation, _ = session_of(stage)
+        updates = self.assistant.recorded(self.owner_of(request), conversation, Path(path), client_turn_id, language)
+        try:
+            async for update in updates:
+                yield gr.skip(), client_turn_id, *self._shown(update, request)
+            yield None, gr.skip(), gr.skip(), gr.skip(), gr.skip()
+        except AvatarError as exc:
+            warn(exc, request)
+
+    def _shown(self, update: "Update", request: gr.Request) -> tuple[Any, Any, Any]:
+        if update.notice:
+            gr.Info(html.escape(update.notice), title="")
+        audio = gr.skip() if update.audio is None else gr.Audio(update.audio, visible=True)
+        chat = messages(update.lines, language_for(request))
+        return chat, {"conversation": update.conversation_id, "live": ""}, audio
+
+    def new(self, stage: object) -> tuple[Any, Any, Any]:
+        """-> chat, stage, reply. transport.js tells an open socket."""
+        return [], {"conversation": "", "live": session_of(stage)[1]}, gr.Audio(None, visible=False)
+
+    def notice(self, event: gr.EventData) -> None:
+        """A sentence that came over the socket, as a toast: it is seen on every tab."""
+        words = event._data if isinstance(event._data, dict) else {}
+        show = gr.Warning if words.get("kind") == "error" else gr.Info
+        show(html.escape(str(words.get("text", ""))[:500]), title="")
+
+
+def settings_sidebar(patience_ms: int) -> gr.Dropdown:
+    """What a first conversation does not need. Changes go to transport.js only, which tells the open socket."""
+    with gr.Sidebar(T("settings"), open=False, position="right", width=320):
+        language = gr.Dropdown([(T("auto"), "auto"), ("English", "en"), ("中文", "zh")], value="auto", label=T("lang"))
+        fragment(_MIC)
+        patience = gr.Slider(300, 2500, patience_ms, step=100, label=T("patience"))
+        duplex = gr.Checkbox(label=T("duplex"))
+        captions = gr.Checkbox(label=T("caps"), value=True)
+    gr.on(
+        [language.change, patience.release, duplex.change, captions.change],
+        None,
+        [language, patience, duplex, captions],
+        None,
+        js="(language, patience_ms, half_duplex, captions) => "
+        "{ window.avatarUI.prefer({language, patience_ms, half_duplex, captions}); return []; }",
+    )
+    return language
+
+
+def talk_tab(assistant: "Assistant", owner_of: OwnerOf, language: gr.Dropdown) -> TalkTab:
+    """Lay the tab out and connect it."""
+
+    def token(_: object, request: gr.Request) -> dict[str, str]:
+        try:
+            return {"token": assistant.issue_token(owner_of(request))}
+        except AvatarError as exc:
+            return {"code": exc.code, "text": failure(exc, language_for(request))}
+
+    def look(_: object) -> dict[str, Any]:
+        return overview(assistant)
+
+    with gr.Row(equal_height=False):
+        with gr.Column(scale=11, min_width=340):
+            stage = gr.HTML(
+                {"conversation": "", "live": ""},
+                html_template=_STAGE,
+                js_on_load=stage_script(),
+                server_functions=[token, look],
+                strings=STRINGS,
+                patience_ms=assistant.settings.patience_ms,
+                apply_default_css=False,
+                elem_id="live",
+            )
+        with gr.Column(scale=12, min_width=340):
+            chat = chatbot("chat", 500)
+            text = gr.Textbox(
+                placeholder=T("type"),
+                label=T("type"),
+                show_label=False,
+                submit_btn=True,
+                lines=1,
+                max_length=MAX_TEXT,
+                elem_id="type",
+            )
+            reply = gr.Audio(
+                label=T("reply_audio"), autoplay=True, interactive=False, visible=False, elem_id="reply", buttons=[]
+            )
+            fragment(replay())
+            with gr.Row(elem_classes="av-below"):
+                with gr.Accordion(T("record"), open=False, elem_id="record"):
+                    recording = gr.Audio(
+                        sources=["microphone", "upload"], type="filepath", label=T("record_l"), buttons=[]
+                    )
+                new = gr.Button(T("new"), size="sm", scale=0, min_width=150, elem_id="new")
+            turn_id = gr.Textbox(visible=False)
+
+    on = TalkEvents(assistant, owner_of)
+    stage.turn(on.follow, None, chat, **TURN)
+    stage.notice(on.notice, None, None, **QUICK)
+    # A resend of what was not accepted keeps its id, so that it cannot become two turns.
+    named = "(x, stage, accepted, language) => [x, stage, window.avatarUI.turnId(x, accepted), language]"
+    outputs = [chat, stage, reply]
+    text.submit(on.typed, [text, stage, turn_id, language], [text, turn_id, *outputs], js=named, **TURN)
+    gr.on(
+        [recording.stop_recording, recording.upload],
+        on.recorded,
+        [recording, stage, turn_id, language],
+        [recording, turn_id, *outputs],
+        js=named,
+        **TURN,
+    )
+    new.click(on.new, stage, outputs, queue=False, api_visibility="private", show_progress="hidden")
+    return TalkTab(stage, chat)
+
+
+def chatbot(elem_id: str, height: int) -> gr.Chatbot:
+    """Bubbles without buttons; messages are made by `fragments.messages`, which leaves nothing for Markdown to load."""
+    return gr.Chatbot(
+        elem_id=elem_id,
+        height=height,
+        label=T("chat"),
+        show_label=False,
+        buttons=[],
+        feedback_options=None,
+        layout="bubble",
+        placeholder=T("empty") if elem_id == "chat" else T("pick"),
+        latex_delimiters=[],
+        group_consecutive_messages=False,
+        autoscroll=elem_id == "chat",
+    )

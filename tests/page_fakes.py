@@ -1,0 +1,273 @@
+"""A scripted assistant behind the real page: no engines, and a socket whose server side the test speaks itself."""
+
+import asyncio
+import json
+import secrets
+import struct
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from fastapi import WebSocket
+from fastapi.responses import Response
+from starlette.routing import Route, WebSocketRoute
+
+from avatar.errors import AvatarError, NotFound, ServerFull
+from avatar.settings import Settings
+from avatar.ui.page import build, launch_options
+
+ID = "0f" * 16
+
+
+@dataclass(frozen=True)
+class Line:
+    role: str
+    text: str
+    turn_id: str | None = None
+    number: int = 0
+    interrupted_s: float | None = None
+    timings_ms: Mapping[str, float] | None = None
+
+
+@dataclass(frozen=True)
+class Step:
+    conversation_id: str
+    lines: list[Line]
+    audio: Any = None
+    notice: str | None = None
+
+
+@dataclass(frozen=True)
+class Rung:
+    stage: str
+    name: str
+    label: str
+    state: str = "ready"
+    fraction: float | None = None
+    sentence: str = ""
+    serving: bool = False
+    languages: tuple[str, ...] = ("en",)
+    clones: bool = False
+    licence: str = "MIT"
+    memory_mib: int = 150
+    demo: bool = False
+
+
+@dataclass(frozen=True)
+class Row:
+    id: str
+    title: str
+    created_at: str = "2026-11-20T14:02:00+00:00"
+    turns: int = 3
+
+
+MOONSHINE = Rung("stt", "moonshine", "Moonshine tiny", serving=True)
+WHISPER = Rung(
+    "stt", "whisper", "faster-whisper base", "absent", sentence="Run python -m avatar.weights fetch whisper-base.",
+    languages=("*",),
+)  # fmt: skip
+SMOLLM = Rung("llm", "llamacpp", "SmolLM2 135M", serving=True, demo=True, licence="Apache-2.0", memory_mib=400)
+ESPEAK = Rung("tts", "espeak", "eSpeak NG", serving=True, languages=("*",), licence="GPL-3.0", memory_mib=30)
+TIMES = {"eot": 212.0, "stt": 96.0, "llm": 58.0, "tts": 96.0}
+TEA = [
+    Line("user", "How long should I steep oolong tea?", ID, 1),
+    Line("assistant", "About three minutes, in water just under boiling.", ID, 1, None, TIMES),
+    Line("user", "And a rolled one, like Dong Ding?", ID, 2),
+    Line("assistant", "Rolled leaves open slowly, so rinse them first, then", ID, 2, 2.1, TIMES),
+]
+
+
+@dataclass
+class Store:
+    rows: list[Row] = field(default_factory=list)
+    owners: list[str] = field(default_factory=list)
+
+    def conversations(self, owner: str, limit: int = 50, before: str | None = None) -> list[Row]:
+        self.owners.append(owner)
+        return self.rows[:limit]
+
+    def conversation(self, owner: str, conversation_id: str) -> Row:
+        for row in self.rows:
+            if row.id == conversation_id:
+                return row
+        raise NotFound("There is no such conversation.")
+
+    def rename(self, owner: str, conversation_id: str, title: str) -> None:
+        self.rows = [replace(r, title=title) if r.id == conversation_id else r for r in self.rows]
+
+    def delete_conversation(self, owner: str, conversation_id: str) -> None:
+        self.conversation(owner, conversation_id)
+        self.rows = [r for r in self.rows if r.id != conversation_id]
+
+
+@dataclass
+class Seats:
+    taken: int = 1
+
+    def count(self) -> int:
+        return self.taken
+
+
+@dataclass
+class Metrics:
+    parts: dict[str, dict[str, float]] = field(default_factory=dict)
+    totals: list[float] = field(default_factory=list)
+
+    def snapshot(self) -> dict[str, dict[str, float]]:
+        return self.parts
+
+    def recent(self, n: int) -> list[float]:
+        return self.totals[-n:]
+
+
+@dataclass
+class Pool:
+    rungs: list[Rung] = field(default_factory=lambda: [WHISPER, MOONSHINE, SMOLLM, ESPEAK])
+
+    def status(self) -> list[Rung]:
+        return self.rungs
+
+
+class FakeAssistant:
+    """What the page needs of the assistant. `live` is the running conversation; `trouble` is raised by every turn."""
+
+    def __init__(self) -> None:
+        self.settings = Settings()
+        self.pool, self.store, self.seats, self.metrics = Pool(), Store(), Seats(), Metrics()
+        self.live: list[Line] = []
+        self.trouble: AvatarError | None = None
+        self.tokens: set[str] = set()
+        self.asked: list[tuple[Any, ...]] = []
+
+    def issue_token(self, owner: str) -> str:
+        self.tokens.add(token := secrets.token_urlsafe(8))
+        return token
+
+    def lines(self, owner: str, conversation_id: str) -> list[Line]:
+        self.store.conversation(owner, conversation_id)
+        return TEA
+
+    async def follow(self, owner: str, live_id: str) -> AsyncIterator[list[Line]]:
+        yield self.live
+
+    async def say(self, owner: str, live_id: str, text: str, client_turn_id: str) -> None:
+        self.asked.append(("say", owner, live_id, text, client_turn_id))
+        if self.trouble:
+            raise self.trouble
+
+    async def typed(self, owner: str, conversation_id: str, text: str, turn: str, language: str) -> AsyncIterator[Step]:
+        self.asked.append(("typed", owner, conversation_id, text, turn, language))
+        if self.trouble:
+            raise self.trouble
+        lines = [Line("user", text)]
+        yield Step("c1", lines)
+        lines = [*lines, Line("assistant", "Three minutes.", ID, 1, None, {"llm": 60.0, "tts": 90.0})]
+        yield Step("c1", lines, (24000, tone(0.3)))
+
+    async def recorded(self, owner: str, conversation_id: str, path: Path, turn: str, lang: str) -> AsyncIterator[Step]:
+        self.asked.append(("recorded", owner, conversation_id, path.suffix, turn, lang))
+        if self.trouble:
+            raise self.trouble
+        yield Step("c1", TEA, (24000, tone(0.3)), notice="Cut at 60 s.")
+
+
+def tone(seconds: float, hertz: float = 440, rate: int = 24000) -> np.ndarray:
+    return (8000 * np.sin(2 * np.pi * hertz * np.arange(int(seconds * rate)) / rate)).astype("<i2")
+
+
+class FakeSocket:
+    """The server side of the socket. The test says what is sent; what the page sent is kept."""
+
+    def __init__(self, assistant: FakeAssistant) -> None:
+        self.assistant = assistant
+        self.got: list[dict[str, Any]] = []
+        self.frames: list[bytes] = []
+        self.full = self.deaf = False
+        self.opened = 0
+        self.paths: list[str] = []
+
+    async def __call__(self, ws: WebSocket) -> None:
+        self.ws, self.loop = ws, asyncio.get_running_loop()
+        self.paths.append(str(ws.url))
+        await ws.accept()
+        if self.deaf:
+            await asyncio.sleep(4)
+            return
+        hello = json.loads(await ws.receive_text())
+        self.got.append(hello)
+        if hello["token"] not in self.assistant.tokens:
+            await ws.close(4401)
+            return
+        self.assistant.tokens.remove(hello["token"])
+        if self.full:
+            await ws.send_text(json.dumps({"t": "error", "code": "SERVER_FULL", "text": "All seats are taken."}))
+            await ws.close(4429)
+            return
+        self.opened += 1
+        ready = {"t": "ready", "live": f"live{self.opened}", "n": 2, "of": 5}
+        await ws.send_text(json.dumps(ready | {"conversation": hello["conversation"] or "c1"}))
+        await ws.send_text(json.dumps({"t": "state", "state": "listening", "patience_ms": 900}))
+        while (message := await ws.receive())["type"] != "websocket.disconnect":
+            if message.get("bytes") is not None:
+                self.frames.append(message["bytes"])
+            else:
+                self.got.append(json.loads(message["text"]))
+
+    def send(self, t: str, **fields: Any) -> None:
+        self._run(self.ws.send_text(json.dumps({"t": t, **fields})))
+
+    def audio(self, turn: int, samples: np.ndarray, frame: int = 1920) -> None:
+        for i in range(0, len(samples), frame):
+            self._run(self.ws.send_bytes(struct.pack("<I", turn) + samples[i : i + frame].tobytes()))
+
+    def drop(self, code: int = 1011) -> None:
+        self._run(self.ws.close(code))
+
+    def _run(self, coroutine: Any) -> None:
+        asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(5)
+
+    def said(self, t: str) -> list[dict[str, Any]]:
+        return [m for m in self.got if m["t"] == t]
+
+
+def owner_of(request: object) -> str:
+    return "local"
+
+
+@contextmanager
+def served(
+    assistant: FakeAssistant, gpu_memory: Callable[[], tuple[float, float] | None] = lambda: None
+) -> Iterator[tuple[str, FakeSocket]]:
+    """The page on a free port of the loopback: (address, socket)."""
+    socket = FakeSocket(assistant)
+    page = build(assistant, owner_of, gpu_memory)  # type: ignore[arg-type]
+    app, address, _ = page.queue().launch(
+        server_name="127.0.0.1", prevent_thread_lock=True, quiet=True, **launch_options()
+    )
+
+    async def sound(request: Any) -> Response:
+        return Response(wav(tone(0.4)), media_type="audio/wav")
+
+    async def endpoint(ws: WebSocket) -> None:
+        await socket(ws)
+
+    app.router.routes.insert(0, WebSocketRoute("/avatar/ws", endpoint))
+    app.router.routes.insert(0, Route("/avatar/audio/{turn}/{side}", sound))
+    try:
+        yield address, socket
+    finally:
+        page.close()
+
+
+def wav(samples: np.ndarray, rate: int = 24000) -> bytes:
+    data = samples.tobytes()
+    head = struct.pack("<4sI4s4sIHHIIHH4sI", b"RIFF", 36 + len(data), b"WAVE", b"fmt ", 16, 1, 1, rate, 2 * rate, 2, 16,
+                       b"data", len(data))  # fmt: skip
+    return head + data
+
+
+def trouble() -> AvatarError:
+    return ServerFull("All seats are taken.")

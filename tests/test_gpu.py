@@ -1,0 +1,102 @@
+import ctypes
+from typing import Any
+
+import pytest
+
+from avatar.gpu import Gpu, GpuMemory
+
+
+class Nvml:
+    """Two cards of 24 and 80 GB in libnvidia-ml's manner: result codes, values through pointers."""
+
+    cards = (24_000_000_000, 80_000_000_000)
+    uuids = (b"GPU-a", b"GPU-b")
+
+    def __init__(self) -> None:
+        self.reads = self.init_result = self.memory_result = 0
+
+    def nvmlInit_v2(self) -> int:
+        return self.init_result
+
+    def nvmlDeviceGetHandleByIndex_v2(self, index: ctypes.c_uint, handle: Any) -> int:
+        handle._obj.value = index.value + 1
+        return 0 if index.value < len(self.cards) else 6  # NVML_ERROR_NOT_FOUND
+
+    def nvmlDeviceGetHandleByUUID(self, uuid: bytes, handle: Any) -> int:
+        if uuid not in self.uuids:
+            return 6
+        handle._obj.value = self.uuids.index(uuid) + 1
+        return 0
+
+    def nvmlDeviceGetMemoryInfo(self, handle: ctypes.c_void_p, memory: Any) -> int:
+        self.reads += 1
+        total = self.cards[(handle.value or 0) - 1]
+        memory._obj.total, memory._obj.used, memory._obj.free = total, 1_000, total - 1_000
+        return self.memory_result
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.mark.parametrize(
+    ("visible", "total"),
+    [
+        (None, Nvml.cards[0]),
+        ("0,1", Nvml.cards[0]),
+        ("1", Nvml.cards[1]),
+        ("GPU-b,GPU-a", Nvml.cards[1]),
+        ("2", None),
+        ("GPU-c", None),
+        ("", None),
+        ("-1", None),
+    ],
+)
+def test_the_first_visible_card_is_read(visible: str | None, total: int | None) -> None:
+    env = {} if visible is None else {"CUDA_VISIBLE_DEVICES": visible}
+    memory = Gpu(Nvml, env).memory()
+    assert memory == (None if total is None else GpuMemory(used=1_000, free=total - 1_000, total=total))
+
+
+def test_a_reading_is_used_for_a_second() -> None:
+    nvml, clock = Nvml(), Clock()
+    gpu = Gpu(lambda: nvml, {}, clock)
+    for clock.now in (0.0, 0.5, 0.9, 1.0, 1.5):
+        gpu.memory()
+    assert nvml.reads == 2
+
+
+def test_no_card_is_remembered_for_a_second_too() -> None:
+    clock, attempts = Clock(), []
+
+    def no_driver() -> Any:
+        attempts.append(clock.now)
+        raise OSError("libnvidia-ml.so.1: cannot open shared object file")
+
+    gpu = Gpu(no_driver, {}, clock)
+    for clock.now in (0.0, 0.5, 1.0):
+        assert gpu.memory() is None
+    assert attempts == [0.0, 1.0]
+
+
+@pytest.mark.parametrize("broken", ["init_result", "memory_result"])
+def test_a_driver_that_fails_is_no_card_until_it_heals(broken: str) -> None:
+    nvml, clock = Nvml(), Clock()
+    setattr(nvml, broken, 999)
+    gpu = Gpu(lambda: nvml, {}, clock)
+    assert gpu.memory() is None
+    setattr(nvml, broken, 0)
+    clock.now = 2.0
+    assert gpu.memory() is not None
+
+
+def test_a_driver_without_these_functions_is_no_card() -> None:
+    assert Gpu(object, {}).memory() is None
+
+
+def test_this_machine_answers() -> None:
+    memory = Gpu().memory()
+    assert memory is None or 0 < memory.free <= memory.total
