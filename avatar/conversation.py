@@ -206,15 +206,13 @@ class Conversation:
         first = reply.playback.first_sent_at
         return first is None or onset_at - first < CONTINUE_S
 
-    def on_interrupting(self, onset_at: float) -> None:
-        if (reply := self.reply) is None:
-            return
-        if self.continuing(onset_at):
-            self._carry = reply.pieces
-            self._stop(reply, merged=True)
-        else:
-            self._stop(reply)
-        self._show("listening")
+    def on_interrupting(self, onset_at: float) -> bool:
+        reply, continuing = self.reply, self.continuing(onset_at)
+        if reply is not None:
+            if continuing:
+                self._carry = reply.pieces
+            self._stop(reply, merged=continuing)
+        return continuing
 
     def on_utterance(self, utterance: Utterance) -> None:
         self._on_activity()
@@ -260,7 +258,7 @@ class Conversation:
             reply.engines["stt"] = pieces[-1].engine
         reply.playback.on_first = lambda: self._first_sound(reply)
         self.reply = self._replies[turn] = reply
-        self._hearing.guard(lambda: reply.exchange.reply)
+        self._hearing.guard(reply.playback.in_air)
         self.post("turn", turn=turn)
         self._show("thinking")
         reply.task = self._spawn(self._run(reply, history))

@@ -1,6 +1,6 @@
 """The user's side of a live session: microphone frames in; words, pauses, utterances and interruptions out.
 
-Knows no socket, no database, and of a reply only its words. Everything but the models runs in the event loop; time is
+Knows no socket, no database, and of a reply only its sound. Everything but the models runs in the event loop; time is
 counted in received samples, so a slow machine or a stalled page never ends a turn by itself.
 """
 
@@ -12,14 +12,18 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import numpy as np
+
 from avatar.errors import AvatarError
 from avatar.events import Samples, Serving
 from avatar.pipeline import Pipeline
 from avatar.text import joined
 from avatar.turntaking.bargein import LOOKS_MS, has_words, judge
+from avatar.turntaking.echo import likeness
 from avatar.turntaking.endpointing import Decision, decide
 from avatar.turntaking.smartturn import SmartTurn
 from avatar.turntaking.voice import Full, Onset, Pause, Resume, VoiceActivity
+from avatar.wire import REPLY_RATE
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +55,10 @@ class Listener(Protocol):
     def on_resumed(self) -> None: ...
     def on_voice_over_reply(self) -> None: ...
     def on_not_interrupting(self) -> None: ...
-    def on_interrupting(self, onset_at: float) -> None: ...
+    def on_interrupting(self, onset_at: float) -> bool:
+        """Returns whether it goes on with the utterance that was answered."""
+        ...
+
     def on_utterance(self, utterance: Utterance) -> None: ...
     def on_nothing_heard(self) -> None: ...
     def on_too_long(self) -> None: ...
@@ -89,7 +96,7 @@ class Hearing:
         self._listener, self._clock = listener, clock
         self.patience_ms = patience_ms
         self.language: str | None = None
-        self._reply: Callable[[], str] | None = None  # its words so far, while one is on its way
+        self._in_air: Callable[[], Samples] | None = None  # reply audio that the microphone may hear; None: no reply
         self._over_reply = False  # the voice that is heard began over a reply and is not judged yet
         self._held = False
         self._heard = _Heard()
@@ -97,7 +104,7 @@ class Hearing:
         self._decision: Decision | None = None
         self._hear_ms = 0.0
         self._next_partial_ms = self._next_judge_ms = 0.0
-        self._longest_pause_ms = 0  # survives a merge: who paused that long once does so again
+        self._merged_pause_ms = 0.0  # the pause that was answered too early, when this utterance goes on after it
         self._onset_at = self._ended_at = 0.0
 
     # -- from the conversation --------------------------------------------------------------------------------------
@@ -110,16 +117,16 @@ class Hearing:
                 case Pause():
                     self._on_pause(event.silence_ms)
                 case Resume():
-                    self._on_resume(event.after_ms)
+                    self._on_resume()
                 case Full():
                     self._on_full()
         if self._activity.speaking and not self._held:
             self._step()
 
-    def guard(self, reply: Callable[[], str] | None) -> None:
-        """While `reply` tells the words of an answer on its way, a voice is judged before it counts."""
-        self._reply = reply
-        if reply is not None:
+    def guard(self, in_air: Callable[[], Samples] | None) -> None:
+        """While a reply is on its way, a voice is judged before it counts. `in_air`: its audio now, at REPLY_RATE."""
+        self._in_air = in_air
+        if in_air is not None:
             self._forget()
         else:
             self._over_reply = False
@@ -133,7 +140,7 @@ class Hearing:
     def reset(self) -> None:
         """Forget what is being said."""
         self._forget()
-        self._held, self._longest_pause_ms = False, 0
+        self._held, self._merged_pause_ms = False, 0.0
 
     # -- voice events -----------------------------------------------------------------------------------------------
     def _on_onset(self) -> None:
@@ -141,8 +148,11 @@ class Hearing:
         self._heard, self._decision = _Heard(), None
         self._onset_at = self._clock() - self._activity.since_onset_ms / 1000
         self._next_partial_ms, self._next_judge_ms = PARTIAL_MS, LOOKS_MS[0]
-        if self._reply is not None:
+        if self._in_air is None:
+            self._merged_pause_ms = 0.0
+        else:
             self._over_reply = True
+            self._merged_pause_ms = (self._onset_at - self._ended_at) * 1000
             self._listener.on_voice_over_reply()
 
     def _on_pause(self, silence_ms: int) -> None:
@@ -154,10 +164,9 @@ class Hearing:
         else:
             self._look(self._decide(silence_ms, again=self._decision is not None))
 
-    def _on_resume(self, after_ms: int) -> None:
+    def _on_resume(self) -> None:
         if not self._over_reply:
             self._cancel()
-        self._longest_pause_ms = max(self._longest_pause_ms, after_ms)
         if self._decision is not None and self._heard.tail and self._activity.since_onset_ms > COMMIT_MS:
             heard = self._heard
             self._heard = _Heard(heard.words, heard.tail_upto, language=heard.language, engine=heard.engine)
@@ -227,7 +236,7 @@ class Hearing:
             silence_ms=silence_ms,
             voiced_ms=self._activity.voiced_ms,
             patience_ms=self.patience_ms,
-            longest_pause_ms=self._longest_pause_ms,
+            longest_pause_ms=max(self._activity.longest_pause_ms, round(self._merged_pause_ms)),
         )
         if decision.sure or self._activity.silence_ms >= decision.wait_ms:
             self._end()
@@ -242,13 +251,15 @@ class Hearing:
 
     async def _judge(self, over: bool) -> None:
         """A voice over the reply: is it someone who wants to speak? `over`: it has fallen silent."""
-        await self._transcribe()
         activity = self._activity
-        reply = self._reply() if self._reply is not None else ""
-        verdict = judge(self._heard.words, voiced_ms=activity.voiced_ms, over=over, reply=reply)
+        in_air = self._in_air() if self._in_air is not None else np.zeros(0, np.float32)
+        echo = likeness(activity.utterance(0), in_air, REPLY_RATE)  # before the await: of this moment
+        await self._transcribe()
+        verdict = judge(self._heard.words, voiced_ms=activity.voiced_ms, over=over, echo=echo)
         if verdict == "interrupt":
             self._over_reply = False
-            self._listener.on_interrupting(self._onset_at)
+            if not self._listener.on_interrupting(self._onset_at):
+                self._merged_pause_ms = 0.0
             self._listener.on_words("", self._heard.words)
             if over:
                 self._look(self._decide(activity.silence_ms, again=False))

@@ -109,6 +109,10 @@ class Playback:
         since = round((self._clock() - self._reported_at) * REPLY_RATE)
         return min(self.sent, self._reported + since)
 
+    def in_air(self) -> Samples:
+        """What a microphone beside the loudspeaker may hear now: from 1 s before what is heard to all that was sent."""
+        return from_pcm16(bytes(self.pcm[2 * max(0, self.heard() - REPLY_RATE) :]))
+
     def heard_samples(self) -> Samples:
         """The audio that was heard, float32 (n,) at REPLY_RATE."""
         return from_pcm16(bytes(self.pcm[: 2 * self.heard()]))
