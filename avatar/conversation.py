@@ -326,7 +326,15 @@ class Conversation:
             self._replies.pop(reply.turn, None)
             self.post("merged", turn=reply.turn)
         else:
+            self._cut(reply)  # at once, for the next turn's memory; again when the page has reported
             self._spawn(self._settle(reply, "interrupted"))
+
+    def _cut(self, reply: Reply) -> None:
+        """Keep of the reply only what was heard."""
+        exchange, playback = reply.exchange, reply.playback
+        exchange.reply = playback.heard_text(playback.heard())
+        exchange.interrupted_s = playback.heard() / REPLY_RATE
+        exchange.timings_ms = {**exchange.timings_ms, "heard": round(exchange.interrupted_s * 1000)}
 
     def _release(self, reply: Reply) -> None:
         if reply is self.reply:
@@ -336,12 +344,10 @@ class Conversation:
 
     async def _settle(self, reply: Reply, state: TurnState) -> None:
         """Store the turn, once: with all of the reply, or with what was heard of it."""
-        exchange, playback = reply.exchange, reply.playback
+        exchange = reply.exchange
         if state == "interrupted":
             await asyncio.sleep(SETTLE_S)
-            exchange.reply = playback.heard_text(playback.heard())
-            exchange.interrupted_s = playback.heard() / REPLY_RATE
-            exchange.timings_ms = {**exchange.timings_ms, "heard": round(exchange.interrupted_s * 1000)}
+            self._cut(reply)
         user = np.concatenate([piece.samples for piece in reply.pieces]) if reply.pieces else None
         try:
             await self._save(self, reply, state, user)
