@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Generator, Sequence
+from pathlib import Path
 from typing import IO
 
 import numpy as np
@@ -42,7 +43,7 @@ SCRIPTS = (  # which writing means which voice; the first that occurs wins, so k
     (re.compile("[\u0900-\u097f]"), "hi"),
 )
 ALIASES = {"zh": "cmn", "zh-hk": "yue", "zh-yue": "yue", "en": ENGLISH, "fr": "fr-fr", "no": "nb"}
-WORKER = (sys.executable, "-m", "avatar.engines.espeak_worker")
+WORKER = (sys.executable, "-P", str(Path(__file__).with_name("espeak_worker.py")))  # -P: its folder is no import path
 
 
 def load(settings: Settings, progress: Progress) -> "EspeakTTS":

@@ -119,7 +119,7 @@ class LlamaCppLLM:
         try:
             while (delta := pushed.next(self._stall_s)) is not None:
                 delta = NEWLINES.sub(" ", delta)
-                if len(said) > ENOUGH_CHARS and said.rstrip()[-1:] in ".!?" and (delta[:1].isspace() or not delta):
+                if len(said) > ENOUGH_CHARS and said.rstrip()[-1:] in ".!?" and delta[:1].isspace():
                     return
                 said += delta
                 if delta:
