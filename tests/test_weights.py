@@ -98,6 +98,10 @@ def test_a_verified_file_is_not_hashed_again(tmp_path: Path, monkeypatch: pytest
     ("code", "says"),
     [
         ("print('ERROR: no route to the index', file=sys.stderr); sys.exit(1)", "no route to the index"),
+        (
+            "print('WARNING: Retrying after connection broken by x'); print('ERROR: No version'); sys.exit(1)",
+            "no connection to the package index",
+        ),
         ("", f"pip brought no {WHEEL}"),
         (f"target.mkdir(); (target / '{WHEEL}').write_bytes(b'PK garbage')", "damaged"),
         ("print('ERROR: [Errno 28] No space left on device'); sys.exit(1)", "the disk is full"),
