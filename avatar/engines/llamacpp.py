@@ -210,7 +210,7 @@ def build(
         if sum(map(tokens, window)) > budget:
             while len(window) > 1 and (sum(map(tokens, window)) > budget // 2 or window[0].role == "assistant"):
                 window.pop(0)
-    while window and tokens(window[-1]) > max(budget, 16):  # one message alone is too long: its end asks the question
+    while window and tokens(window[-1]) > max(budget // 2, 16):  # one endless message: its end asks
         last = window.pop()
         window.append(Message(last.role, last.content[len(last.content) // 2 :]))
     return [*fixed, *window]
