@@ -285,9 +285,12 @@ def _bytes_in(folder: Path) -> int:
 
 
 def _last_error(log: Path) -> str:
-    lines = [line for line in log.read_text(errors="replace").splitlines() if line.startswith("ERROR:")]
+    text = log.read_text(errors="replace")
+    lines = [line for line in text.splitlines() if line.startswith("ERROR:")]
     if any("No space left" in line for line in lines):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    if "connection broken by" in text:  # after which pip only says that it found no version
+        return "no connection to the package index"
     return lines[0].removeprefix("ERROR:").strip()[:160] if lines else ""
 
 
