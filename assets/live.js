@@ -267,9 +267,10 @@ document.addEventListener('click', event => {
   audio.play().catch(() => {});                      // refused or broken: the controls and the caption stay
 });
 
-// Words of read-only fragments, wherever Gradio puts them and whenever.
+// Words of read-only fragments and names that Gradio leaves out, wherever it puts them and whenever.
 function translate(root) {
   for (const node of root.querySelectorAll('[data-t]')) if (!node.textContent) node.textContent = t(node.dataset.t);
+  for (const node of root.querySelectorAll('.submit-button:not([aria-label])')) node.setAttribute('aria-label', t('send'));
 }
 new MutationObserver(() => translate(document)).observe(document.body, { childList: true, subtree: true });
 translate(document);

@@ -175,6 +175,7 @@ ui.onreplay = on => {
   gate();
 };
 
+ui.worklets = WORKLETS;                             // tests run them offline
 ui.latency(null);
 ui.set('idle');
 keepLooking();

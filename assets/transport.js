@@ -81,7 +81,7 @@ function unreachable() {
 function closed(code) {
   disconnect();
   if (!link.wanted) return;
-  if (link.error?.code === 'SERVER_FULL') return full();
+  if (link.error?.code === 'SERVER_FULL' && link.error.n >= link.error.of) return full();
   const meant = code === 1000 || (code >= 4000 && code < 5000 && code !== 4401);   // 4401: the token was used up
   if (meant) over(link.error);
   else lost();
@@ -230,8 +230,10 @@ const on = {
   end({ turn, samples }) {
     sound.player?.port.postMessage({ t: 'end', turn, samples });
   },
-  saved({ turn }) {
+  saved({ turn, conversation }) {
     ui.mark('saved', turn);
+    if (conversation) link.conversation = conversation;   // a new one gets its id with its first turn
+    publish();
     trigger('turn', { live: link.live, turn });      // shows the play links
   },
   merged({ turn }) {
@@ -254,7 +256,7 @@ const on = {
   error(fields) {
     link.error = fields;
     ui.mark('error', fields.code);
-    if (fields.code !== 'SERVER_FULL') toast('error', sentence(fields));
+    if (ui.state !== 'connecting') toast('error', sentence(fields));   // a refusal is told when the socket closes
   },
 };
 

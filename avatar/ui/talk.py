@@ -289,7 +289,7 @@ def chatbot(elem_id: str, height: int) -> gr.Chatbot:
         buttons=[],
         feedback_options=None,
         layout="bubble",
-        placeholder=T("empty") if elem_id == "chat" else T("pick"),  # type: ignore[arg-type]  # I18nData is a str here
+        placeholder=T("empty"),  # type: ignore[arg-type]  # Gradio translates it, though its annotation does not say so
         latex_delimiters=[],
         group_consecutive_messages=False,
         autoscroll=elem_id == "chat",
