@@ -316,6 +316,21 @@ async def test_chinese_without_ears_for_it_is_told_and_not_listened_to(live):
         assert s.kinds("turn") == []
 
 
+async def test_another_language_gets_no_reply_but_a_sentence(live):
+    async with live() as s:
+        s.stt.foreign = True
+        await s.hear(1.0)
+        assert (await s.until("error"))["code"] == "LANGUAGE"
+        await s.silence(2.0)
+        assert s.audio == {} and s.saved == [] and s.it.chat.lines() == []
+        s.stt.foreign = False
+        await s.hear(1.0)
+        await s.until("saved")
+        s.stt.foreign = True  # once understood, not asked again
+        await s.hear(1.0)
+        await s.until("saved", 2)
+
+
 @pytest.mark.parametrize("engine", ["stt", "llm", "tts"])
 async def test_a_failing_engine_is_told_and_the_next_turn_works(live, engine):
     async with live() as s:
