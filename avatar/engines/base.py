@@ -17,7 +17,12 @@ STT_RATE = 16_000  # Hz, what every STT and the VAD expect
 
 
 # What every conversation begins with: one constant, so that engines can compute its part of a prompt while they load.
-SYSTEM_PROMPT = "You are AVATAR, a friendly voice assistant. Answer in one or two short spoken sentences."
+# The last sentence explains INTERRUPTED. A note in words ("interrupted by the user") was read aloud by SmolLM2.
+SYSTEM_PROMPT = (
+    "You are AVATAR, a friendly voice assistant. Answer in one or two short spoken sentences, in the user's language. "
+    "Where your words end in a dash, the user interrupted you."
+)
+INTERRUPTED = " —"
 
 
 @dataclass(frozen=True, slots=True)
