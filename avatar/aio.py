@@ -46,7 +46,9 @@ async def in_thread(items: Generator[T, None, None], timeout_s: float | None = N
         while True:
             future: asyncio.Future[Any] = loop.create_future()
             pulls.put(future)
-            if (item := await asyncio.wait_for(future, timeout_s)) is _END:
+            async with asyncio.timeout(timeout_s):  # wait_for loses a cancellation that meets a result, in Python 3.11
+                item = await future
+            if item is _END:
                 return
             yield item
     finally:

@@ -1,5 +1,5 @@
-"""What a turn emits, in order: Transcript*, then Token, Clause, AudioChunk and Notice mixed, then exactly one
-TurnDone or Failure.
+"""What a turn emits, in order: Transcript*, then Token, Clause, AudioChunk, Serving and Notice mixed, then exactly
+one TurnDone or Failure.
 
 Knows nothing of engines, sockets or the page.
 """
@@ -47,6 +47,14 @@ class AudioChunk:
 
 
 @dataclass(frozen=True, slots=True)
+class Serving:
+    """From now on `engine` (a rung's label) serves `stage` in this turn."""
+
+    stage: str
+    engine: str
+
+
+@dataclass(frozen=True, slots=True)
 class Notice:
     """Something the user should know although the turn goes on, such as a step down the ladder."""
 
@@ -56,13 +64,12 @@ class Notice:
 
 @dataclass(frozen=True, slots=True)
 class TurnDone:
-    """`timings_ms`: stt, llm (first token) and tts (first audio), each since the stage before it; total to first audio.
-    `engines`: stage -> the rung that served it last."""
+    """`timings_ms`: stt (final transcript), llm (first clause written) and tts (its first audio), each counted from the
+    one before, and ttft (first token, part of llm)."""
 
     user_text: str
     reply_text: str
     timings_ms: Mapping[str, float] = field(default_factory=dict)
-    engines: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +80,6 @@ class Failure:
     code: str
     sentence: str
     retryable: bool
-    engines: Mapping[str, str] = field(default_factory=dict)
 
 
-Event = Transcript | Token | Clause | AudioChunk | Notice | TurnDone | Failure
+Event = Transcript | Token | Clause | AudioChunk | Serving | Notice | TurnDone | Failure

@@ -6,6 +6,7 @@ All of them may raise StorageError (see database.py).
 """
 
 import json
+import math
 import time
 import unicodedata
 import uuid
@@ -18,7 +19,7 @@ from typing import Any, Literal
 from peewee import JOIN, fn
 
 from avatar.database import Database, sync_folder
-from avatar.errors import NotFound, StorageError
+from avatar.errors import NotFound
 
 TurnState = Literal["done", "interrupted", "failed"]
 Side = Literal["user", "reply"]
@@ -124,13 +125,7 @@ class Store:
 
     def delete_conversation(self, owner: str, conversation_id: str) -> None:
         """Works on a full disk too. A crash in here leaves at most audio files without a row, which `sweep` removes."""
-        try:
-            names = self._delete(owner, conversation_id)
-        except StorageError as exc:
-            if exc.code != "STORAGE_FULL":
-                raise
-            self._db.give_up_reserve()
-            names = self._delete(owner, conversation_id)
+        names = self._db.even_if_full(lambda: self._delete(owner, conversation_id))
         with self._db.typed_errors():
             for name in names:
                 self._audio_file(name).unlink(missing_ok=True)
@@ -209,7 +204,7 @@ class Store:
         stored, perhaps by another process."""
         t = self._turns
         with self._db.typed_errors():
-            old = [f for f in self._audio.glob("*/*") if f.stat().st_mtime < self._clock() - min_age_s]
+            old = [file for file in self._audio.glob("*/*") if _modified_at(file) < self._clock() - min_age_s]
         with self._db.read():
             named = {name for row in t.select(t.user_audio, t.reply_audio).tuples() for name in row}
         orphans = [file for file in old if file.name not in named]
@@ -248,6 +243,13 @@ class Store:
 def _turn_row(row: Mapping[str, Any]) -> TurnRow:
     unpacked = {key: json.loads(row[key]) for key in ("engines", "timings_ms")}
     return TurnRow(**{**row, **unpacked})
+
+
+def _modified_at(file: Path) -> float:
+    try:
+        return file.stat().st_mtime
+    except FileNotFoundError:  # deleted, or renamed by its writer, since it was listed
+        return math.inf
 
 
 def _clean_title(text: str) -> str:

@@ -238,7 +238,7 @@ def test_eight_threads_lose_nothing(store: Store) -> None:
 
     def write(worker: int) -> list[str]:
         return [
-            store.add_turn("local", conversations[n % 2], typed(client_turn_id=f"{worker}-{n}")).id for n in range(25)
+            store.add_turn("local", conversations[n % 2], typed(client_turn_id=f"{worker}-{n}")).id for n in range(12)
         ]
 
     with ThreadPoolExecutor(8) as threads:
@@ -349,6 +349,18 @@ def test_a_disk_full_at_the_start_is_said(tiny_disk: Path) -> None:
     Store(tiny_disk / "data").close()
 
 
+def test_history_opens_on_a_full_disk(tiny_disk: Path) -> None:
+    before = Store(tiny_disk / "data")
+    conversation = before.create_conversation("local")
+    turn = before.add_turn("local", conversation, typed())
+    before.close()
+    fill(tiny_disk)
+    store = Store(tiny_disk / "data")
+    assert store.turns("local", conversation) == [turn]
+    store.delete_conversation("local", conversation)
+    store.close()
+
+
 def test_a_read_only_disk_is_said(tiny_disk: Path) -> None:
     store = Store(tiny_disk / "data")
     conversation = store.create_conversation("local")
@@ -424,3 +436,10 @@ def test_threads_that_come_and_go_leave_no_files_open(store: Store) -> None:
     for _ in range(4):
         after = open_files_after(8)
     assert after <= before + 8
+
+
+def test_a_recording_that_goes_while_the_sweep_looks_is_no_failure(store: Store, tmp_path: Path) -> None:
+    store.save_audio(holding(b"x"))
+    folder = next((tmp_path / "data" / "audio").iterdir())
+    (folder / "gone").symlink_to(tmp_path / "nowhere")  # listed, and not there when asked for
+    assert store.sweep(min_age_s=-60) == 1

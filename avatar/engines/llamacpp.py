@@ -4,41 +4,50 @@ xllamacpp pushes its answer into a callback; here a daemon thread runs that call
 generator. Knows nothing of conversations: it gets messages, and a seat that says which prompt cache to use.
 """
 
+import atexit
 import os
 import re
 import secrets
 import threading
+import time
 from collections.abc import Callable, Generator, Sequence
 from queue import Empty, Queue
 from typing import Any, Protocol
 
 from avatar import weights
-from avatar.engines.base import Message, Progress
+from avatar.engines.base import SYSTEM_PROMPT, Message, Progress
 from avatar.errors import EngineError, EngineTimeout
 from avatar.settings import Settings
 
 SLOT_TOKENS = 1_792  # context of one slot; llama.cpp rounds it to multiples of 256
 MAX_SLOTS = 8  # 23 KB of cache per token: 40 MB per slot for SmolLM2
-MAX_TOKENS = 80  # about 25 s of speech
+REUSE_TOKENS = 32  # after old turns went, pieces of the cache at least this long are shifted instead of computed
+MAX_TOKENS = 80  # about 22 s of speech at 165 words per minute
 PROMPT_TOKENS = SLOT_TOKENS - MAX_TOKENS - 64  # the rest is the template's own
 ENOUGH_CHARS = 140  # an answer this long ends with its sentence: it is listened to, not read
+CLOSE_S = 2.0  # a token takes 10 ms
 STALL_S = 30.0  # no token for this long: the server hangs
 QUEUE_ITEMS = 16  # the reader is at most so many tokens behind before the model waits for it
 NEWLINES = re.compile(r"\s*\n\s*")
 
-SYSTEM_PROMPT = "You are AVATAR, a friendly voice assistant. Answer in one or two short spoken sentences."
-
-# 135 M parameters do not follow an instruction, but an example: with these the answers of 14 test prompts came down
-# to one or two sentences and none fell into French for hearing "Paris", which 5 of 14 did without them.
-EXAMPLES = (
-    Message("user", "Hi, who are you?"),
-    Message("assistant", "Hello! I am AVATAR, your voice assistant. How can I help you?"),
-    Message("user", "I am Tom. Should I have tea or coffee?"),
-    Message("assistant", "Coffee if you need to wake up, Tom, and tea if you want to relax."),
-    Message("user", "What is my name?"),
-    Message("assistant", "Your name is Tom."),
-    Message("user", "Tell me about the moon."),
-    Message("assistant", "The moon goes around the earth once a month, and it is what makes the tides."),
+# 135 M parameters do not follow an instruction, but an example: without these, several of 14 test prompts went into
+# lists, loops, or French for hearing "Paris". No names in them: they would be taken for the user's.
+EXAMPLES = tuple(
+    Message("assistant" if number % 2 else "user", line)
+    for number, line in enumerate(
+        (
+            "Hi, who are you?",
+            "Hello! I am AVATAR, your voice assistant. How can I help you?",
+            "What is the weather today?",
+            "I cannot look up the weather, but I hope the sun is out where you are.",
+            "Should I have tea or coffee?",
+            "Coffee if you need to wake up, and tea if you want to relax.",
+            "Tell me about the moon.",
+            "The moon goes around the earth once a month, and it is what makes the tides.",
+            "I am tired.",
+            "Then take a little rest. Would you like to tell me about your day?",
+        )
+    )
 )
 SAMPLING = {"temperature": 0.2, "top_p": 0.9, "dry_multiplier": 0.8}
 Callback = Callable[[Any], bool]
@@ -59,9 +68,12 @@ def load(settings: Settings, progress: Progress) -> "LlamaCppLLM":
     params = xllamacpp.CommonParams()
     params.model.path = str(model)
     params.n_ctx, params.n_parallel = slots * SLOT_TOKENS, slots
-    threads = settings.threads or min(4, os.cpu_count() or 1)
+    # One thread for SmolLM2: two gave 110 token/s instead of 104 at best, and 2 to 10 token/s when
+    # something else ran, because llama.cpp's threads spin for each other (measured; five seats: 750 -> 317 ms TTFT).
+    threads = settings.threads or (min(4, os.cpu_count() or 1) if settings.gguf else 1)
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = threads
     params.verbosity = -1  # llama.cpp's own stderr; Python's stays
+    params.n_cache_reuse = REUSE_TOKENS
     params.cache_ram_mib = 0  # by default it keeps up to 8 GiB of old prompts; each seat has its slot
     # The server also listens on a random loopback port, which cannot be switched off: a key nobody knows closes it.
     params.api_keys = [secrets.token_urlsafe(32)]
@@ -72,6 +84,7 @@ def load(settings: Settings, progress: Progress) -> "LlamaCppLLM":
         for _ in engine.reply((Message("system", SYSTEM_PROMPT), Message("user", "Hi.")), seat):
             break
         progress(0.2 + 0.8 * (seat + 1) / slots)
+    atexit.register(engine.close)  # a thread still inside the library when Python ends aborts the process
     return engine
 
 
@@ -81,6 +94,7 @@ class LlamaCppLLM:
     def __init__(self, server: Server, slots: int, examples: Sequence[Message] = (), stall_s: float = STALL_S) -> None:
         self._server: Server | None = server
         self._slots, self._examples, self._stall_s = slots, tuple(examples), stall_s
+        self._calls: set[_Pushed] = set()
 
     def reply(self, messages: Sequence[Message], seat: int) -> Generator[str, None, None]:
         """Yields text deltas on one line, ending after a whole sentence where it can. Closing it stops the model
@@ -99,10 +113,11 @@ class LlamaCppLLM:
         }
         said = ""
         pushed = _Pushed(server, request)
+        self._calls = {call for call in self._calls if call.running} | {pushed}
         try:
             while (delta := pushed.next(self._stall_s)) is not None:
                 delta = NEWLINES.sub(" ", delta)
-                if len(said) > ENOUGH_CHARS and said.rstrip()[-1:] in ".!?" and (delta[:1].isspace() or not delta):
+                if len(said) > ENOUGH_CHARS and said.rstrip()[-1:] in ".!?" and delta[:1].isspace():
                     return
                 said += delta
                 if delta:
@@ -111,8 +126,13 @@ class LlamaCppLLM:
             pushed.cancel()
 
     def close(self) -> None:
-        """Free the model when the last running answer has ended."""
+        """Stop the answers that run, waiting 2 s at most, and free the model."""
         self._server = None
+        for call in self._calls:
+            call.cancel()
+        deadline = time.monotonic() + CLOSE_S
+        for call in self._calls:
+            call.join(max(0.0, deadline - time.monotonic()))
 
 
 class _Pushed:
@@ -121,7 +141,15 @@ class _Pushed:
     def __init__(self, server: Server, request: dict[str, Any]) -> None:
         self._items: Queue[str | None | Exception] = Queue(QUEUE_ITEMS)
         self._cancelled = threading.Event()
-        threading.Thread(target=self._run, args=(server, request), daemon=True, name="llamacpp").start()
+        self._thread = threading.Thread(target=self._run, args=(server, request), daemon=True, name="llamacpp")
+        self._thread.start()
+
+    @property
+    def running(self) -> bool:
+        return self._thread.is_alive()
+
+    def join(self, timeout_s: float) -> None:
+        self._thread.join(timeout_s)
 
     def next(self, timeout_s: float) -> str | None:
         """The next delta, or None at the end."""
@@ -180,9 +208,9 @@ def build(
         if sum(map(tokens, window)) > budget:
             while len(window) > 1 and (sum(map(tokens, window)) > budget // 2 or window[0].role == "assistant"):
                 window.pop(0)
-    if window and tokens(window[-1]) > budget:  # one message alone is too long: its end is what was asked last
+    while window and tokens(window[-1]) > max(budget // 2, 16):  # one endless message: its end asks
         last = window.pop()
-        window.append(Message(last.role, last.content[-max(1, budget // 4) :]))
+        window.append(Message(last.role, last.content[len(last.content) // 2 :]))
     return [*fixed, *window]
 
 

@@ -332,6 +332,18 @@ CHINESE: Final[Table] = {
     "err_ENGINE_FAILED": "引擎中途停了，正由另一個接手。您說的話都還在。",
     "err_ENGINE_TIMEOUT": "引擎太久沒有回應，正由另一個接手。請再說一次。",
     "err_NO_ENGINE": "目前沒有可用的引擎，「狀態」頁說明原因。",
+    "err_ENGINE_NOT_LOADED": "引擎無法載入，「狀態」頁說明原因。",
+    "err_STEPPED_DOWN": "一個引擎停了，已由另一個接手。「狀態」頁說明原因。",
+    "err_WEIGHTS": "缺少模型檔案。請在主機執行：python -m avatar.weights fetch bundled。打字和錄音不受影響。",
+    "err_LANGUAGE": "目前的語音辨識只懂英語，所以沒有回答。請說英語，或改用打字；聽中文需要 faster-whisper。",
+    "err_TOO_LONG": "您說了一分鐘沒有停頓，所以我先回答，之後請接著說。",
+    "err_BAD_TOKEN": "本頁已過期，請重新載入。",
+    "err_AUDIO_TOO_SHORT": "這段錄音太短了，請說久一點。",
+    "err_AUDIO_TOO_LARGE": "這個檔案太大了，請換一個小一點的。",
+    "err_AUDIO_TIMEOUT": "這個檔案讀取太久，請換一種格式再試。",
+    "err_AUDIO_BUSY": "正在處理太多檔案，請稍後再試一次。",
+    "err_STORAGE_READONLY": "資料夾無法寫入，這一輪沒有留存。請檢查磁碟和權限。",
+    "err_DB_BUSY": "資料庫忙碌中，這一輪沒有留存。請再試一次。",
 }
 
 STRINGS: Final[dict[str, Table]] = {"en": ENGLISH, "zh-TW": CHINESE}

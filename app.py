@@ -1,0 +1,142 @@
+"""AVATAR's start: reads the settings, builds everything once, passes it down, serves the page."""
+
+import argparse
+import logging
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from starlette.middleware import Middleware
+
+from avatar import weights
+from avatar.assistant import Assistant
+from avatar.audio import Decoder, Limits
+from avatar.engines.pool import EnginePool
+from avatar.errors import AvatarError, WeightsError
+from avatar.gpu import Gpu
+from avatar.metrics import Metrics
+from avatar.pipeline import Pipeline
+from avatar.server import Guard, mount, owners
+from avatar.sessions import Seats, Tokens
+from avatar.settings import Settings
+from avatar.store import Store
+from avatar.turntaking.smartturn import SmartTurn
+from avatar.turntaking.voice import Silero
+from avatar.weights.__main__ import progress_line
+
+ROOT = Path(__file__).parent
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description="A voice assistant on your own machine.")
+    parser.add_argument("--host", help="address to listen on (default 127.0.0.1)")
+    parser.add_argument("--port", help="port of the page (default 7860)")
+    parser.add_argument("--share", action="store_true", default=None, help="open a Gradio share link")
+    parser.epilog = "Everything else is set by AVATAR_* in the environment: see .env.example."
+    options = parser.parse_args(argv)
+
+    try:
+        settings = Settings.from_env(**vars(options))
+        logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s")
+        for noisy in ("httpx", "httpcore", "asyncio"):
+            logging.getLogger(noisy).setLevel(logging.WARNING)
+        serve(settings)
+    except AvatarError as error:
+        print(f"AVATAR cannot start: {error.sentence}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def serve(settings: Settings) -> None:
+    """Build, launch, wait for the end, and put everything away."""
+    started = time.monotonic()
+
+    def say(line: str) -> None:
+        print(f"[{time.monotonic() - started:5.1f} s] {line}", flush=True)
+
+    fetch_weights(settings, say)
+    pool = EnginePool(settings)
+    pool.start()  # in the background, while the page's own libraries load
+    store = Store(settings.data)
+    store.sweep()
+    gpu = Gpu()
+    decoder = Decoder(Limits(max_bytes=settings.upload_mib << 20, max_s=settings.max_utterance_s))
+    silero, smart_turn = load_turn_models(settings, say)
+    assistant = Assistant(
+        settings=settings,
+        pool=pool,
+        pipeline=Pipeline(pool),
+        store=store,
+        seats=Seats(settings.max_sessions, settings.idle_warn_s, settings.idle_s),
+        tokens=Tokens(),
+        metrics=Metrics(),
+        decoder=decoder,
+        silero=silero,
+        smart_turn=smart_turn,
+    )
+    say("Engines are warming; building the page.")
+
+    def gpu_gib() -> tuple[float, float] | None:
+        memory = gpu.memory()
+        return (memory.used / 2**30, memory.total / 2**30) if memory else None
+
+    from avatar.ui.page import build, launch_options  # imports gradio: 2 to 3 s, while the engines load
+
+    demo = build(assistant, owner_of := owners(settings), gpu_gib)
+    app, url, share_url = demo.queue(max_size=32, api_open=False).launch(
+        server_name=settings.host,
+        server_port=settings.port,
+        share=settings.share,
+        auth=tuple(settings.auth.split(":", 1)) if settings.auth else None,
+        max_file_size=settings.upload_mib << 20,
+        allowed_paths=[],
+        blocked_paths=[str(settings.data), str(settings.weights), str(ROOT / "profiles"), str(ROOT / ".env")],
+        state_session_capacity=50,
+        app_kwargs={"middleware": [Middleware(Guard, settings=settings)]},
+        prevent_thread_lock=True,
+        quiet=True,
+        **launch_options(),
+    )
+    mount(app, assistant, owner_of)
+    say(f"Open {url} and press Start." + (f" Shared at {share_url}" if share_url else ""))
+    stop = threading.Event()
+    for name in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(name, lambda *_: stop.set())
+    stop.wait()
+    print("Closing: storing what was said.", flush=True)
+    demo.close(verbose=False)  # ends the sockets, and each stores its running turn
+    decoder.close()
+    pool.close()
+    store.close()
+
+
+def fetch_weights(settings: Settings, say: Callable[[str], None]) -> None:
+    """Fetch what is missing of the bundled weights, once. Without a network: one sentence, and on with what is here."""
+    missing = [name for name in weights.GROUPS["bundled"] if not weights.present(name, settings.weights)]
+    for name in missing:
+        say(f"Fetching {name}, {weights.WEIGHTS[name].size / 1e6:.0f} MB, once.")
+        try:
+            weights.fetch(name, settings.weights, progress_line(name))
+        except WeightsError as error:
+            say(error.sentence)
+
+
+def load_turn_models(settings: Settings, say: Callable[[str], None]) -> tuple[Silero | None, SmartTurn | None]:
+    """The two models of turn-taking, each None with a sentence when its weights are not here."""
+    loaders: dict[str, Callable[[Path], Any]] = {"silero-vad": Silero.load, "smart-turn-v3.2": SmartTurn.load}
+    models: list[Any] = []
+    for name, load in loaders.items():
+        try:
+            models.append(load(weights.path(name, settings.weights)))
+        except WeightsError as error:
+            say(error.sentence)
+            models.append(None)
+    return models[0], models[1]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,333 @@
+"""Everything that is shared by those who talk: seats, store, engines; live sessions, and turns without a socket.
+
+Built once in app.py. Knows no Gradio and no WebSocket; every method that takes an owner acts for that owner only.
+"""
+
+import asyncio
+import logging
+import secrets
+import time
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from avatar.audio import Decoder, pcm16, resample, write_opus
+from avatar.chat import Chat, ChatLine, Exchange
+from avatar.conversation import Conversation, Reply
+from avatar.engines.base import STT_RATE
+from avatar.engines.pool import EnginePool
+from avatar.errors import AvatarError, NotFound, WeightsError
+from avatar.events import AudioChunk, Failure, Notice, Samples, Serving, Token, Transcript, TurnDone
+from avatar.hearing import Hearing
+from avatar.metrics import Metrics
+from avatar.pipeline import Pipeline
+from avatar.sessions import Seats, Tokens
+from avatar.settings import Settings
+from avatar.store import Store, Turn, TurnRow, TurnState
+from avatar.turntaking.smartturn import SmartTurn
+from avatar.turntaking.voice import Silero, VoiceActivity
+from avatar.wire import REPLY_RATE, Hello, Preferences
+
+log = logging.getLogger(__name__)
+PARTS = ("eot", "stt", "llm", "tts")  # of the time to the first sound; their sum is the total
+
+turn_log = logging.getLogger("avatar.turns")  # one line per turn: times and codes, never words
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """One step of a turn without a socket. `audio` (rate, int16 samples) comes once, at the end of the reply."""
+
+    conversation_id: str
+    lines: list[ChatLine]
+    audio: tuple[int, NDArray[np.int16]] | None = None
+    notice: str | None = None
+
+
+class Assistant:
+    def __init__(
+        self,
+        *,
+        settings: Settings,
+        pool: EnginePool,
+        pipeline: Pipeline,
+        store: Store,
+        seats: Seats,
+        tokens: Tokens,
+        metrics: Metrics,
+        decoder: Decoder,
+        silero: Silero | None,
+        smart_turn: SmartTurn | None,
+    ) -> None:
+        self.settings, self.pool, self.store, self.seats = settings, pool, store, seats
+        self.metrics = metrics
+        self._pipeline, self._tokens, self._decoder = pipeline, tokens, decoder
+        self._silero, self._smart_turn = silero, smart_turn
+        self.live: dict[str, Conversation] = {}
+        self._watcher: asyncio.Task[None] | None = None
+
+    # -- live sessions ----------------------------------------------------------------------------------------------
+    def issue_token(self, owner: str) -> str:
+        return self._tokens.issue(owner)
+
+    def redeem_token(self, token: str) -> str:
+        """The owner it was made for. Raises NotFound: unknown, used or too old."""
+        return self._tokens.redeem(token)
+
+    async def join(self, owner: str, hello: Hello) -> Conversation:
+        """Take a seat and open (or reopen) a conversation in it. Raises ServerFull, StorageError, WeightsError."""
+        if self._watcher is None:
+            self._watcher = asyncio.create_task(self._watch_seats())
+        live_id = secrets.token_urlsafe(16)
+        seat = self.seats.admit(owner, live_id)
+        try:
+            conversation_id, chat = await asyncio.to_thread(self._reopen, owner, hello.conversation)
+            conversation = Conversation(
+                owner=owner,
+                live_id=live_id,
+                conversation_id=conversation_id,
+                chat=chat,
+                seat=seat.index,
+                pool=self.pool,
+                pipeline=self._pipeline,
+                make_hearing=self._hearing,
+                save=self._save_reply,
+                on_activity=lambda: self.seats.touch(live_id),
+            )
+        except BaseException:
+            self.seats.release(live_id)
+            raise
+        self.live[live_id] = conversation
+        self.greet(conversation)
+        conversation.prefer(Preferences(hello.patience_ms, hello.language, hello.half_duplex))
+        return conversation
+
+    def greet(self, conversation: Conversation) -> None:
+        conversation.post(
+            "ready",
+            live=conversation.live_id,
+            conversation=conversation.conversation_id,
+            n=self.seats.count(),
+            of=self.settings.max_sessions,
+        )
+
+    async def leave(self, conversation: Conversation) -> None:
+        """The socket is gone: the seat is free at once, what was heard of a running reply is stored."""
+        self.seats.release(conversation.live_id)
+        await conversation.close()
+        self.live.pop(conversation.live_id, None)
+
+    def _reopen(self, owner: str, conversation_id: str) -> tuple[str, Chat]:
+        if not conversation_id:
+            return "", Chat()
+        try:
+            return conversation_id, Chat(self.store.turns(owner, conversation_id))
+        except NotFound:  # deleted meanwhile
+            return "", Chat()
+
+    def _hearing(self, conversation: Conversation) -> Hearing:
+        if self._silero is None:
+            raise WeightsError(
+                "Live talk needs the Silero VAD weights. Get them with: python -m avatar.weights fetch silero-vad. "
+                "Typing and recordings work without them."
+            )
+        return Hearing(
+            self._pipeline,
+            VoiceActivity(self._silero.detector(), max_utterance_s=self.settings.max_utterance_s),
+            self._smart_turn,
+            conversation,
+            patience_ms=self.settings.patience_ms,
+        )
+
+    def _mine(self, owner: str, live_id: str) -> Conversation:
+        conversation = self.live.get(live_id)
+        if conversation is None or conversation.owner != owner:
+            raise NotFound("This session has ended. Press Start to begin another.")
+        return conversation
+
+    async def follow(self, owner: str, live_id: str) -> AsyncIterator[list[ChatLine]]:
+        """The chat of a live session at each change, until its running turn is over. Raises NotFound."""
+        chat = self._mine(owner, live_id).chat
+        if not chat.exchanges:
+            yield []
+            return
+        async for lines in chat.follow(chat.exchanges[-1]):
+            yield lines
+
+    async def say(self, owner: str, live_id: str, text: str, client_turn_id: str) -> None:
+        """Typed while the socket is open: the reply is spoken over it. Raises NotFound."""
+        self._mine(owner, live_id).say(text, client_turn_id)
+
+    async def _watch_seats(self) -> None:
+        """Runs as long as the server: warn idle seats, free them, tell every page how many seats are taken."""
+        shown = -1
+        while True:
+            await asyncio.sleep(1.0)
+            for seat, left_s in self.seats.idle():
+                if (conversation := self.live.get(seat.key)) is not None:
+                    conversation.post("idle", left_s=max(0, round(left_s)))
+                    if left_s <= 0:
+                        conversation.hang_up("IDLE", "Nothing was said for a while, so this seat was freed.")
+            if (taken := self.seats.count()) != shown:
+                shown = taken
+                for conversation in self.live.values():
+                    conversation.post("seats", n=taken, of=self.settings.max_sessions)
+
+    # -- turns without a socket -------------------------------------------------------------------------------------
+    async def typed(
+        self, owner: str, conversation_id: str, text: str, client_turn_id: str, language: str
+    ) -> AsyncGenerator[Update, None]:
+        """Answer typed text; the reply's audio comes with the last update. Raises AvatarError."""
+        async with aclosing(self._single(owner, conversation_id, text, client_turn_id, language)) as updates:
+            async for update in updates:
+                yield update
+
+    async def recorded(
+        self, owner: str, conversation_id: str, path: Path, client_turn_id: str, language: str
+    ) -> AsyncGenerator[Update, None]:
+        """Answer a recording. Raises AvatarError; AudioError says what is wrong with the file."""
+        samples = await self._decoder.decode(path)
+        async with aclosing(self._single(owner, conversation_id, samples, client_turn_id, language)) as updates:
+            async for update in updates:
+                yield update
+
+    async def _single(
+        self, owner: str, conversation_id: str, heard: Samples | str, client_turn_id: str, language: str
+    ) -> AsyncGenerator[Update, None]:
+        conversation_id, chat = await asyncio.to_thread(self._reopen, owner, conversation_id)
+        key = secrets.token_urlsafe(16)
+        seat = self.seats.admit(owner, key)
+        single = _Single(chat)
+        state: TurnState = "interrupted"
+        try:
+            spoken = None if language == "auto" else language
+            turn = self._pipeline.turn(heard, chat.messages(), seat=seat.index, language=spoken)
+            async with aclosing(turn) as events:
+                async for event in events:
+                    if (notice := single.take(event)) is not None:
+                        yield Update(conversation_id, chat.lines(), notice=notice)
+                    elif single.exchange is not None and isinstance(event, Token | TurnDone):
+                        yield Update(conversation_id, chat.lines())
+            state = "failed" if single.failure else "done"
+        finally:
+            self.seats.release(key)
+            if (exchange := single.exchange) is not None:
+                user = heard if not isinstance(heard, str) else None
+                storing = self._store(
+                    owner, conversation_id, exchange, state, client_turn_id, user, single.audio(), single
+                )
+                saved = asyncio.ensure_future(storing)
+                conversation_id = await asyncio.shield(saved)
+        if single.failure is not None:
+            raise AvatarError(single.failure.sentence, code=single.failure.code)
+        if single.exchange is None:
+            yield Update(conversation_id, chat.lines(), notice="I heard no words. Is the right microphone chosen?")
+            return
+        audio = (REPLY_RATE, np.frombuffer(pcm16(single.audio()), np.int16))
+        yield Update(conversation_id, chat.lines(), audio=audio)
+
+    # -- storing ----------------------------------------------------------------------------------------------------
+    async def _save_reply(
+        self, conversation: Conversation, reply: Reply, state: TurnState, user: Samples | None
+    ) -> None:
+        """Store a turn of a live session. Raises StorageError."""
+        conversation.conversation_id = await self._store(
+            conversation.owner,
+            conversation.conversation_id,
+            reply.exchange,
+            state,
+            reply.client_turn_id or "",
+            user,
+            reply.playback.heard_samples(),
+            reply,
+        )
+
+    async def _store(
+        self,
+        owner: str,
+        conversation_id: str,
+        exchange: Exchange,
+        state: TurnState,
+        client_turn_id: str,
+        user: Samples | None,
+        spoken: Samples,
+        served: "Reply | _Single",
+    ) -> str:
+        """Audio first, then the row, which is what counts. Returns the conversation's id."""
+        parts = {part: ms for part, ms in exchange.timings_ms.items() if part in PARTS}
+        self.metrics.turn({**parts, "total": sum(parts.values())} if parts else {}, served.engines, state)
+        turn_log.info("turn %s %s %s", state, served.engines, dict(exchange.timings_ms))
+
+        def write() -> tuple[str, TurnRow]:
+            into = conversation_id or self.store.create_conversation(owner)
+            user_audio = self._save_audio(user, STT_RATE)
+            reply_audio = self._save_audio(spoken, REPLY_RATE)
+            row = self.store.add_turn(
+                owner,
+                into,
+                Turn(
+                    user_text=exchange.user,
+                    reply_text=exchange.reply,
+                    state=state,
+                    client_turn_id=client_turn_id or None,
+                    user_audio=user_audio,
+                    reply_audio=reply_audio,
+                    language=served.language,
+                    engines=served.engines,
+                    timings_ms=exchange.timings_ms,
+                ),
+            )
+            return into, row
+
+        into, row = await asyncio.to_thread(write)
+        exchange.turn_id, exchange.number = row.id, row.number
+        exchange.user_sound, exchange.reply_sound = row.user_audio is not None, row.reply_audio is not None
+        return into
+
+    def _save_audio(self, samples: Samples | None, rate: int) -> str | None:
+        if samples is None or not len(samples):
+            return None
+        sound = samples
+        return self.store.save_audio(lambda path: write_opus(path, sound, rate, {}))
+
+    def lines(self, owner: str, conversation_id: str) -> list[ChatLine]:
+        """Blocks. The stored conversation. Raises NotFound."""
+        return Chat(self.store.turns(owner, conversation_id)).lines()
+
+
+class _Single:
+    """What has come of a turn without a socket so far."""
+
+    def __init__(self, chat: Chat) -> None:
+        self._chat, self._chunks = chat, list[Samples]()
+        self._started = time.monotonic()
+        self.exchange: Exchange | None = None
+        self.language: str | None = None
+        self.engines: dict[str, str] = {}
+        self.failure: Failure | None = None
+
+    def take(self, event: object) -> str | None:
+        """Returns a notice for the user, if `event` is one."""
+        match event:
+            case Transcript(text, True, language) if text.strip():
+                self.exchange, self.language = self._chat.add(text.strip()), language
+            case Token(text) if self.exchange is not None:
+                self.exchange.reply += text
+            case AudioChunk(samples, rate):
+                self._chunks.append(resample(samples, rate, REPLY_RATE))
+            case Notice(_, sentence):
+                return sentence
+            case Serving(stage, engine):
+                self.engines[stage] = engine
+            case TurnDone(_, _, timings) if self.exchange is not None:
+                self.exchange.timings_ms = {"eot": 0.0, **timings}
+            case Failure():
+                self.failure = event
+        return None
+
+    def audio(self) -> Samples:
+        return np.concatenate(self._chunks) if self._chunks else np.zeros(0, np.float32)

@@ -1,0 +1,111 @@
+"""A conversation as it is shown and as the model remembers it. Knows no engine, socket or page.
+
+Both views are made from the same exchanges, so that the model never remembers words that the user did not hear.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from avatar.engines.base import INTERRUPTED, Message
+from avatar.store import TurnRow
+
+FOLLOW_S = 0.1  # the page is sent the growing chat at most this often
+
+
+@dataclass(frozen=True, slots=True)
+class ChatLine:
+    role: Literal["user", "assistant"]
+    text: str
+    turn_id: str | None = None  # once its sound is stored: /avatar/audio/{turn_id}/user and /reply replay it
+    number: int = 0
+    interrupted_s: float | None = None  # the reply was stopped after this much of it was heard
+    timings_ms: Mapping[str, float] | None = None  # eot, stt, llm, tts
+
+
+@dataclass(slots=True)
+class Exchange:
+    """What the user said and what was answered. `reply` is cut to what was heard once it is over."""
+
+    user: str
+    reply: str = ""
+    turn_id: str | None = None
+    number: int = 0
+    interrupted_s: float | None = None
+    timings_ms: Mapping[str, float] = field(default_factory=dict)
+    failed: bool = False
+    user_sound: bool = False  # stored, so it can be replayed
+    reply_sound: bool = False
+    over: bool = False  # nothing about it will change any more
+
+    @classmethod
+    def stored(cls, row: TurnRow) -> "Exchange":
+        return cls(
+            row.user_text,
+            row.reply_text,
+            row.id,
+            row.number,
+            row.timings_ms.get("heard", 0) / 1000 if row.state == "interrupted" else None,
+            row.timings_ms,
+            row.state == "failed",
+            row.user_audio is not None,
+            row.reply_audio is not None,
+            over=True,
+        )
+
+    def lines(self) -> Iterable[ChatLine]:
+        yield ChatLine("user", self.user, self.turn_id if self.user_sound else None, self.number)
+        if self.reply or self.interrupted_s is not None:
+            sound = self.turn_id if self.reply_sound else None
+            timings = dict(self.timings_ms) or None
+            yield ChatLine("assistant", self.reply, sound, self.number, self.interrupted_s, timings)
+
+    def messages(self) -> Iterable[Message]:
+        """What the model remembers: of an interrupted reply the words that were heard, and where it was cut."""
+        if self.failed:
+            return
+        yield Message("user", self.user)
+        heard = self.reply
+        if self.interrupted_s is not None:
+            heard = f"{heard}{INTERRUPTED}"
+        if heard:
+            yield Message("assistant", heard)
+
+
+class Chat:
+    """The exchanges of one conversation; `follow` wakes when they change. For one event loop."""
+
+    def __init__(self, rows: Iterable[TurnRow] = ()) -> None:
+        self.exchanges = [Exchange.stored(row) for row in rows]
+        self._changed = asyncio.Event()
+
+    def add(self, user: str) -> Exchange:
+        exchange = Exchange(user, number=len(self.exchanges) + 1)
+        self.exchanges.append(exchange)
+        self.touch()
+        return exchange
+
+    def drop(self, exchange: Exchange) -> None:
+        self.exchanges.remove(exchange)
+        self.touch()
+
+    def touch(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    def lines(self) -> list[ChatLine]:
+        return [line for exchange in self.exchanges for line in exchange.lines()]
+
+    def messages(self) -> list[Message]:
+        return [message for exchange in self.exchanges for message in exchange.messages()]
+
+    async def follow(self, exchange: Exchange) -> AsyncIterator[list[ChatLine]]:
+        """The lines at each change, until `exchange` is over or dropped."""
+        while True:
+            changed = self._changed
+            yield self.lines()
+            if exchange.over or exchange not in self.exchanges:
+                return
+            await changed.wait()
+            await asyncio.sleep(FOLLOW_S)

@@ -1,0 +1,397 @@
+"""One live session: what was heard becomes turns, replies are played, interrupted, merged and stored.
+
+Runs in the event loop of the server; knows the wire's messages, but no socket, and no engine by name.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Coroutine
+from contextlib import aclosing, suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from avatar.chat import Chat, Exchange
+from avatar.engines.pool import EnginePool
+from avatar.errors import AvatarError
+from avatar.events import AudioChunk, Clause, Event, Failure, Notice, Samples, Serving, Token
+from avatar.hearing import Hearing, Utterance
+from avatar.pipeline import NOT_UNDERSTOOD, Pipeline
+from avatar.playback import Playback
+from avatar.store import TurnState
+from avatar.text import count_words, joined
+from avatar.wire import REPLY_RATE, Preferences, audio_frame
+
+log = logging.getLogger(__name__)
+
+CONTINUE_S = 1.2  # a user who goes on within this time of a reply's first sound was not finished: DESIGN section 4
+SETTLE_S = 0.3  # after a flush: how long the page has to report what it played
+OUTBOX = 2_000  # messages; the reply is sent at most 1 s ahead, so a page this far behind is gone
+
+Save = Callable[["Conversation", "Reply", TurnState, Samples | None], Coroutine[Any, Any, None]]
+
+
+@dataclass(slots=True, eq=False)
+class Reply:
+    """One answer on its way: to `pieces` of speech, or to typed words (no pieces)."""
+
+    turn: int
+    exchange: Exchange
+    playback: Playback
+    pieces: list[Utterance] = field(default_factory=list)
+    client_turn_id: str | None = None
+    asked_at: float = 0.0
+    clause_at: float | None = None
+    engines: dict[str, str] = field(default_factory=dict)
+    failure: Failure | None = None
+    task: asyncio.Task[None] | None = None
+
+    @property
+    def language(self) -> str | None:
+        return self.pieces[-1].language if self.pieces else None
+
+    @property
+    def speaking(self) -> bool:
+        return self.playback.first_sent_at is not None
+
+
+class Conversation:
+    """`outbox` holds what the page must be told: dicts (JSON) and bytes (audio); None ends it."""
+
+    def __init__(
+        self,
+        *,
+        owner: str,
+        live_id: str,
+        conversation_id: str,
+        chat: Chat,
+        seat: int,
+        pool: EnginePool,
+        pipeline: Pipeline,
+        make_hearing: Callable[["Conversation"], Hearing],
+        save: Save,
+        on_activity: Callable[[], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.owner, self.live_id, self.conversation_id, self.chat = owner, live_id, conversation_id, chat
+        self.outbox: asyncio.Queue[dict[str, Any] | bytes | None] = asyncio.Queue()
+        self.reply: Reply | None = None
+        self._seat, self._pool, self._pipeline, self._save = seat, pool, pipeline, save
+        self._on_activity, self._clock = on_activity, clock
+        self._preferences = Preferences()
+        self._turn = 0
+        self._carry: list[Utterance] = []  # speech whose reply was withdrawn because the user went on
+        self._replies: dict[int, Reply] = {}  # by turn, until stored
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._muted = self._understood = False
+        self._state = ""
+        self._hearing = make_hearing(self)
+
+    # -- from the page ----------------------------------------------------------------------------------------------
+    def mic(self, pcm16: bytes) -> None:
+        speaking = self.reply is not None and self.reply.speaking
+        if self._muted or self._deaf() or (speaking and self._preferences.half_duplex):
+            return
+        self._hearing.mic(pcm16)
+
+    def prefer(self, preferences: Preferences) -> None:
+        self._preferences = preferences
+        self._hearing.patience_ms = preferences.patience_ms
+        self._hearing.language = None if preferences.language == "auto" else preferences.language
+        if self._deaf():
+            self._hearing.reset()
+            self.notice(
+                "LANGUAGE",
+                "The speech recognition in use understands English only, so I am not listening. 中文 needs "
+                "faster-whisper, which is not installed here. You can type in Chinese, or choose English.",
+            )
+
+    def say(self, text: str, client_turn_id: str = "") -> None:
+        """Answer typed text; what is being said meanwhile is interrupted."""
+        if not text.strip() or (
+            client_turn_id and any(r.client_turn_id == client_turn_id for r in self._replies.values())
+        ):
+            return
+        self._on_activity()
+        self.interrupt()
+        self._answer(text.strip(), [], client_turn_id or None)
+
+    def interrupt(self) -> None:
+        if self.reply is not None:
+            self._stop(self.reply)
+
+    def mute(self, on: bool) -> None:
+        self._muted = on
+        self._hearing.reset()
+        self._show("muted" if on else "listening")
+
+    def hold(self, on: bool) -> None:
+        if on:
+            self.interrupt()
+        self._hearing.hold(on)
+
+    def played(self, turn: int, samples: int) -> None:
+        if (reply := self._replies.get(turn)) is not None:
+            reply.playback.played(samples)
+
+    def begin_again(self) -> None:
+        """A new conversation in the same seat; the old one stays in the history."""
+        self.interrupt()
+        self._hearing.reset()
+        self._carry.clear()
+        self.conversation_id, self.chat = "", Chat()
+
+    async def close(self) -> None:
+        """The page has gone: stop everything, store what was heard. Returns when it is stored."""
+        self._hearing.reset()
+        self.interrupt()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self.outbox.put_nowait(None)
+
+    # -- to the page ------------------------------------------------------------------------------------------------
+    def post(self, kind: str, **fields: Any) -> None:
+        self._put({"t": kind, **fields})
+
+    def notice(self, code: str, text: str) -> None:
+        self.post("notice", code=code, text=text)
+
+    def hang_up(self, code: str, text: str) -> None:
+        """Say why, then close the socket."""
+        self.post("error", code=code, text=text)
+        self.outbox.put_nowait(None)
+
+    def _put(self, message: dict[str, Any] | bytes) -> None:
+        if self.outbox.qsize() < OUTBOX:
+            self.outbox.put_nowait(message)
+        elif self.outbox.qsize() == OUTBOX:
+            self.outbox.put_nowait(None)  # the page reads nothing any more: the socket closes
+
+    def _show(self, state: str, **more: Any) -> None:
+        if self._muted and state != "muted":
+            state = "muted"
+        if state != self._state or more:
+            self._state = state
+            self.post("state", state=state, **more)
+
+    def _rest(self) -> str:
+        if self.reply is None:
+            return "listening"
+        return "speaking" if self.reply.speaking else "thinking"
+
+    # -- what hearing tells (see hearing.Listener) --------------------------------------------------------------------
+    def on_words(self, final: str, partial: str) -> None:
+        self._on_activity()
+        before = [piece.words for piece in self._carry]
+        self.post("heard", final=joined([*before, final] if final else before), partial=partial)
+
+    def on_pausing(self, wait_ms: int) -> None:
+        self._show("pausing", patience_ms=wait_ms)
+
+    def on_resumed(self) -> None:
+        self._show("listening")
+
+    def on_voice_over_reply(self) -> None:
+        self.post("duck", on=True)
+
+    def on_not_interrupting(self) -> None:
+        self.post("duck", on=False)
+
+    def continuing(self, onset_at: float) -> bool:
+        """Whether a voice that began at `onset_at` goes on with what the running reply answers."""
+        reply = self.reply
+        if reply is None or not reply.pieces:
+            return False
+        first = reply.playback.first_sent_at
+        return first is None or onset_at - first < CONTINUE_S
+
+    def on_interrupting(self, onset_at: float) -> bool:
+        reply, continuing = self.reply, self.continuing(onset_at)
+        if reply is not None:
+            if continuing:
+                self._carry = reply.pieces
+                self.post("merged", turn=reply.turn)
+            self._stop(reply, withdrawn=continuing)
+        return continuing
+
+    def on_utterance(self, utterance: Utterance) -> None:
+        self._on_activity()
+        pieces, self._carry = [*self._carry, utterance], []
+        words = joined([piece.words for piece in pieces])
+        self.post("heard", final=words, partial="")
+        self._answer(words, pieces, None)
+
+    def on_nothing_heard(self) -> None:
+        if self._carry:  # a reply was withdrawn for a voice that said nothing: give it after all
+            pieces, self._carry = self._carry, []
+            self._answer(joined([piece.words for piece in pieces]), pieces, None)
+            return
+        self._show(self._rest())
+        self.post("heard", final="", partial="")
+        self.notice("NOTHING_HEARD", "I heard no words. Is the right microphone chosen?")
+
+    def on_failure(self, error: AvatarError) -> None:
+        self._carry.clear()
+        self._show(self._rest())
+        self.post("error", code=error.code, text=error.sentence)
+
+    def on_too_long(self) -> None:
+        self.notice("TOO_LONG", "That was a minute without a pause, so I answer now. Go on afterwards.")
+
+    # -- answering --------------------------------------------------------------------------------------------------
+    def _answer(self, words: str, pieces: list[Utterance], client_turn_id: str | None) -> None:
+        self._turn += 1
+        turn, history = self._turn, self.chat.messages()
+
+        async def send(pcm16: bytes) -> None:
+            self._put(audio_frame(turn, pcm16))
+
+        async def clause(text: str, at: int) -> None:
+            self.post("clause", turn=turn, text=text, at=at)
+
+        async def end(samples: int) -> None:
+            self.post("end", turn=turn, samples=samples)
+
+        reply = Reply(turn, self.chat.add(words), Playback(send, clause, end, self._clock), pieces, client_turn_id)
+        reply.asked_at = self._clock()
+        if pieces:
+            reply.engines["stt"] = pieces[-1].engine
+        reply.playback.on_first = lambda: self._first_sound(reply)
+        self.reply = self._replies[turn] = reply
+        self._hearing.guard(reply.playback.in_air)
+        self.post("turn", turn=turn)
+        self._show("thinking")
+        reply.task = self._spawn(self._run(reply, history))
+        if pieces and not self._understood:
+            reply.playback.allowed.clear()
+            self._spawn(self._check_language(reply))
+
+    async def _check_language(self, reply: Reply) -> None:
+        """Until someone has said three words that are surely understood, no sound goes out for what may be another
+        language. Not for every utterance: it costs two more transcriptions, and is wrong about 1 of 57."""
+        piece = reply.pieces[-1]
+        try:
+            plausible = await self._pipeline.plausible(piece.samples, piece.words)
+        except AvatarError:
+            plausible = True  # the engine failed; that is not the user's language
+        if plausible:
+            self._understood = count_words(piece.words) >= 3
+            reply.playback.allowed.set()
+        elif reply is self.reply:
+            self._stop(reply, withdrawn=True)
+            self.post("error", code="LANGUAGE", text=NOT_UNDERSTOOD)
+
+    async def _run(self, reply: Reply, history: list[Any]) -> None:
+        sending = asyncio.create_task(reply.playback.run())
+        try:
+            turn = self._pipeline.turn(
+                reply.exchange.user, history, seat=self._seat, language=reply.language, room=reply.playback.room
+            )
+            async with aclosing(turn) as events:
+                async for event in events:
+                    self._on_event(reply, event)
+            reply.playback.finish()
+            await sending
+        finally:
+            sending.cancel()
+            with suppress(asyncio.CancelledError):
+                await sending
+        if reply is self.reply:
+            self._release(reply)
+            self._spawn(self._settle(reply, "failed" if reply.failure else "done"))
+
+    def _on_event(self, reply: Reply, event: Event) -> None:
+        match event:
+            case Token(text):
+                reply.exchange.reply += text
+                self.chat.touch()
+            case Clause(text):
+                reply.clause_at = reply.clause_at or self._clock()
+                reply.playback.clause(text)
+            case AudioChunk():
+                reply.playback.push(event)
+            case Notice(code, sentence):
+                self.notice(code, sentence)
+            case Serving(stage, engine):
+                reply.engines[stage] = engine
+            case Failure():
+                reply.failure, reply.exchange.failed = event, True
+                self.post("error", code=event.code, text=event.sentence)
+
+    def _first_sound(self, reply: Reply) -> None:
+        """The card: where the time went between the user's last voiced sample and this moment."""
+        now, clause_at = self._clock(), reply.clause_at or reply.asked_at
+        parts = {"llm": clause_at - reply.asked_at, "tts": now - clause_at}
+        if reply.pieces:
+            last = reply.pieces[-1]
+            parts = {"eot": last.decided_at - last.ended_at - last.hear_ms / 1000, "stt": last.hear_ms / 1000, **parts}
+        timings = {name: round(seconds * 1000, 1) for name, seconds in parts.items()}
+        reply.exchange.timings_ms = timings
+        sure = reply.pieces[-1].sure if reply.pieces else True
+        engines = {"eot": "Smart Turn", **reply.engines}
+        self.post("latency", turn=reply.turn, sure=sure, engines=engines, **{"eot": 0, "stt": 0, **timings})
+        self._show("speaking")
+
+    def _stop(self, reply: Reply, withdrawn: bool = False) -> None:
+        """Silence the page, cancel the work. A withdrawn reply leaves no trace, any other is stored as far as heard."""
+        self._release(reply)
+        if reply.task is not None:
+            reply.task.cancel()
+        reply.playback.stop()
+        self.post("flush", turn=reply.turn)
+        if withdrawn:
+            self.chat.drop(reply.exchange)
+            self._replies.pop(reply.turn, None)
+        else:
+            self._cut(reply)  # at once, for the next turn's memory; again when the page has reported
+            self._spawn(self._settle(reply, "interrupted"))
+
+    def _cut(self, reply: Reply) -> None:
+        """Keep of the reply only what was heard."""
+        exchange, playback = reply.exchange, reply.playback
+        exchange.reply = playback.heard_text(playback.heard())
+        exchange.interrupted_s = playback.heard() / REPLY_RATE
+        exchange.timings_ms = {**exchange.timings_ms, "heard": round(exchange.interrupted_s * 1000)}
+
+    def _release(self, reply: Reply) -> None:
+        if reply is self.reply:
+            self.reply = None
+            self._hearing.guard(None)
+            self._show("listening")
+
+    async def _settle(self, reply: Reply, state: TurnState) -> None:
+        """Store the turn, once: with all of the reply, or with what was heard of it."""
+        exchange = reply.exchange
+        if state == "interrupted":
+            await asyncio.sleep(SETTLE_S)
+            self._cut(reply)
+        user = np.concatenate([piece.samples for piece in reply.pieces]) if reply.pieces else None
+        try:
+            await self._save(self, reply, state, user)
+            self.post("saved", turn=reply.turn, id=exchange.turn_id, state=state, conversation=self.conversation_id)
+        except AvatarError as error:
+            self.post("error", code=error.code, text=error.sentence)
+        finally:
+            exchange.over = True
+            self._replies.pop(reply.turn, None)
+            self.chat.touch()
+
+    def _deaf(self) -> bool:
+        language = self._preferences.language
+        try:
+            return language != "auto" and not self._pool.understands(language)
+        except AvatarError:
+            return False  # no ears at all: the turn will say so
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._finished)
+        return task
+
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("a turn ended in a bug", exc_info=error)
+            self.post("error", code="BUG", text="Something went wrong inside AVATAR. The log has the details.")

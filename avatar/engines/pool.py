@@ -1,0 +1,376 @@
+"""The ladder: which engines exist, which can serve, one load each, leases, and the way down when one fails.
+
+Knows engines only by their rows in CATALOG; adapters are imported when they load, so `import avatar` costs no model.
+Everything here is called from threads (loading blocks); `status` and `choose` are cheap enough for the event loop.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Literal
+
+from avatar import weights
+from avatar.engines.base import Engine, Progress, Stage
+from avatar.errors import AvatarError, EngineLoadError, NoEngine, SettingsError
+from avatar.settings import Settings
+
+log = logging.getLogger(__name__)
+
+STAGES: tuple[Stage, ...] = ("stt", "llm", "tts")
+RETRY_S = 60.0  # a failed rung is tried again after this long; doubled with every further failure
+RETRY_MAX_S = 1800.0
+INSTALLED_S = 5.0  # how long "installed" is believed: the answer needs the disk, and is asked for at every frame
+State = Literal["absent", "cold", "warming", "ready", "failed"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rung:
+    """One engine of the ladder. `package` must import, `weights` must be on disk; `parallel` callers share it."""
+
+    name: str
+    stage: Stage
+    label: str
+    module: str
+    package: str
+    weights: tuple[str, ...] = ()
+    languages: tuple[str, ...]  # BCP 47 primary tags; "*" is any
+    clones: bool = False
+    licence: str
+    memory_mib: int  # resident memory it adds once loaded
+    parallel: int = 1
+    demo: bool = False
+
+
+CATALOG: tuple[Rung, ...] = (
+    Rung(
+        name="moonshine",
+        stage="stt",
+        label="Moonshine tiny",
+        module="avatar.engines.moonshine",
+        package="moonshine_voice",
+        weights=("moonshine-tiny-en",),
+        languages=("en",),
+        licence="MIT",
+        memory_mib=150,
+    ),
+    Rung(
+        name="llamacpp",
+        stage="llm",
+        label="SmolLM2 135M",
+        module="avatar.engines.llamacpp",
+        package="xllamacpp",
+        weights=("smollm2-135m",),
+        languages=("en",),
+        licence="Apache-2.0",
+        memory_mib=400,
+        parallel=64,
+        demo=True,
+    ),
+    Rung(
+        name="espeak",
+        stage="tts",
+        label="eSpeak NG",
+        module="avatar.engines.espeak",
+        package="espeakng_loader",
+        languages=("*",),
+        licence="GPL-3.0, in a process of its own",
+        memory_mib=30,
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class RungStatus:
+    """What the page shows of a rung. `fraction` is None unless warming and known."""
+
+    stage: Stage
+    name: str
+    label: str
+    state: State
+    fraction: float | None
+    sentence: str
+    serving: bool
+    languages: tuple[str, ...]
+    clones: bool
+    licence: str
+    memory_mib: int
+    demo: bool
+
+
+class _Instance:
+    """One loaded engine with its callers. Waiting callers are woken with an error when it dies."""
+
+    def __init__(self, engine: Engine, parallel: int) -> None:
+        self.engine, self.parallel, self.busy, self.dead = engine, parallel, 0, False
+        self.changed = threading.Condition()
+
+    def acquire(self, rung: Rung) -> None:
+        with self.changed:
+            self.changed.wait_for(lambda: self.dead or self.busy < self.parallel)
+            if self.dead:
+                raise EngineLoadError(f"{rung.label} has just failed.", stage=rung.stage, engine=rung.name)
+            self.busy += 1
+
+    def release(self) -> None:
+        with self.changed:
+            self.busy -= 1
+            self.changed.notify()
+
+    def kill(self) -> None:
+        with self.changed:
+            self.dead = True
+            self.changed.notify_all()
+
+
+@dataclass(slots=True)
+class _Slot:
+    rung: Rung
+    loading: threading.Lock = field(default_factory=threading.Lock)
+    instance: _Instance | None = None
+    warming: bool = False
+    fraction: float | None = None
+    failures: int = 0
+    hangs: int = 0
+    retry_at: float = 0.0  # 0: not failed
+    sentence: str = ""
+    missing: str = ""  # why it is not installed, as of missing_at
+    missing_at: float = -INSTALLED_S
+
+
+def _import_and_load(rung: Rung, settings: Settings, progress: Progress) -> Engine:
+    engine: Engine = import_module(rung.module).load(settings, progress)
+    return engine
+
+
+class EnginePool:
+    """The ladder of one process. All methods may be called from any thread."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        catalog: Sequence[Rung] = CATALOG,
+        loader: Callable[[Rung, Settings, Progress], Engine] = _import_and_load,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._settings, self._loader, self._clock = settings, loader, clock
+        self._slots = {rung.name: _Slot(rung) for rung in _chosen(catalog, settings)}
+        self._state = threading.Lock()  # guards the plain fields of slots; never held while loading
+        self._stop = threading.Event()
+        self._warmer: threading.Thread | None = None
+
+    # -- choosing ---------------------------------------------------------------------------------------------------
+    def choose(self, stage: Stage) -> Rung:
+        """The rung to serve `stage` now: the best ready one, else the lowest that could load. Raises NoEngine."""
+        usable = [slot for slot in self._of(stage) if self._usable(slot)]
+        if not usable:
+            raise self._none(stage)
+        return next((slot.rung for slot in usable if slot.instance), usable[-1].rung)
+
+    def below(self, rung: Rung) -> Rung:
+        """The rung to step down to after `rung` failed: the best usable one, ready first. Raises NoEngine."""
+        usable = [slot for slot in self._of(rung.stage) if self._usable(slot) and slot.rung is not rung]
+        if not usable:
+            raise self._none(rung.stage)
+        return next((slot.rung for slot in usable if slot.instance), usable[0].rung)
+
+    def understands(self, language: str) -> bool:
+        """Whether the STT rung that would serve now knows this language (a BCP 47 primary tag)."""
+        languages = self.choose("stt").languages
+        return "*" in languages or language in languages
+
+    def _of(self, stage: Stage) -> list[_Slot]:
+        return [slot for slot in self._slots.values() if slot.rung.stage == stage]
+
+    def _usable(self, slot: _Slot) -> bool:
+        return not self._missing(slot) and (slot.retry_at == 0 or self._clock() >= slot.retry_at)
+
+    def _missing(self, slot: _Slot) -> str:
+        """Why this rung is not installed, as a sentence; '' when it is."""
+        if (now := self._clock()) - slot.missing_at >= INSTALLED_S:
+            slot.missing, slot.missing_at = self._look_for(slot.rung), now
+        return slot.missing
+
+    def _look_for(self, rung: Rung) -> str:
+        if find_spec(rung.package) is None:
+            return f"{rung.label} is not installed: the package {rung.package} is missing."
+        if rung.name == "llamacpp" and self._settings.gguf:
+            return ""
+        for name in rung.weights:
+            if not weights.present(name, self._settings.weights):
+                return f"Its weights are not on disk. Get them with: python -m avatar.weights fetch {name}"
+        return ""
+
+    def _none(self, stage: Stage) -> NoEngine:
+        what = {"stt": "hear you", "llm": "think of an answer", "tts": "speak"}[stage]
+        slots = self._of(stage)
+        why = next((s.sentence or self._missing(s) for s in reversed(slots)), "")
+        return NoEngine(f"Nothing here can {what} now. {why}".strip(), stage=stage, engine="")
+
+    # -- loading and leasing ----------------------------------------------------------------------------------------
+    def ready(self, rung: Rung) -> bool:
+        return self._slots[rung.name].instance is not None
+
+    def warm(self, rung: Rung) -> None:
+        """Load `rung`; blocks. Concurrent callers share one load; a failed load is tried again by the next caller.
+
+        Raises EngineLoadError, and the rung is then failed until its retry time.
+        """
+        self._load(self._slots[rung.name])
+
+    def _load(self, slot: _Slot) -> _Instance:
+        with slot.loading:  # held while loading: that is single flight
+            if slot.instance is not None:
+                return slot.instance
+            rung, started = slot.rung, self._clock()
+            slot.warming, slot.fraction = True, None
+            try:
+                engine = self._loader(rung, self._settings, lambda fraction: setattr(slot, "fraction", fraction))
+            except Exception as exc:  # noqa: BLE001 - a foreign engine may raise anything
+                why = exc.sentence if isinstance(exc, AvatarError) else f"{type(exc).__name__} while loading."
+                error = EngineLoadError(f"{rung.label}: {why}", stage=rung.stage, engine=rung.name)
+                log.warning("loading %s failed: %s", rung.name, type(exc).__name__, exc_info=exc)
+                self._mark_failed(slot, error)
+                raise error from exc
+            finally:
+                slot.warming, slot.fraction = False, None
+            with self._state:
+                slot.instance, slot.retry_at, slot.sentence = _Instance(engine, rung.parallel), 0.0, ""
+            log.info("loaded %s in %.2f s", rung.name, self._clock() - started)
+            return slot.instance
+
+    @contextmanager
+    def lease(self, rung: Rung) -> Iterator[Engine]:
+        """Use of the engine by one caller among its `parallel`. Lease per clause, so that five sessions share fairly.
+
+        Blocks while it loads or is busy. Raises EngineLoadError.
+        """
+        instance = self._load(self._slots[rung.name])
+        instance.acquire(rung)
+        try:
+            yield instance.engine
+        finally:
+            instance.release()
+
+    # -- failing ----------------------------------------------------------------------------------------------------
+    def fail(self, rung: Rung, error: AvatarError, *, hung: bool = False) -> None:
+        """Give up the loaded instance of `rung` after `error`.
+
+        The first hang only costs the instance: a fresh one is loaded on the next use (its thread is left behind). A
+        second hang, or any other failure, takes the rung out until its retry time.
+        """
+        slot = self._slots[rung.name]
+        with self._state:
+            instance, slot.instance = slot.instance, None
+            slot.hangs += hung
+            first_hang = hung and slot.hangs == 1
+        if instance is not None:
+            instance.kill()
+            # a hung engine may hold its own lock: closing it must not hang the caller
+            threading.Thread(target=_close, args=(instance.engine, rung.name), daemon=True).start()
+        if not first_hang:
+            self._mark_failed(slot, error)
+
+    def served(self, rung: Rung) -> None:
+        """`rung` delivered: earlier failures no longer count against it."""
+        slot = self._slots[rung.name]
+        if slot.failures or slot.hangs:
+            with self._state:
+                slot.failures = slot.hangs = 0
+
+    def _mark_failed(self, slot: _Slot, error: AvatarError) -> None:
+        with self._state:
+            wait_s = min(RETRY_S * 2**slot.failures, RETRY_MAX_S)
+            slot.failures += 1
+            slot.retry_at, slot.sentence = self._clock() + wait_s, error.sentence
+
+    # -- background -------------------------------------------------------------------------------------------------
+    def start(self) -> None:
+        """Warm in the background, the lowest usable rung of each stage first, then better ones; retry the failed."""
+        self._warmer = threading.Thread(target=self._keep_warm, daemon=True, name="warm")
+        self._warmer.start()
+
+    def _keep_warm(self) -> None:
+        first = True
+        while first or not self._stop.wait(5.0):
+            ladders = [[s for s in self._of(stage) if self._usable(s)] for stage in STAGES]
+            lowest = [ladder[-1] for ladder in ladders if ladder]
+            better = [slot for ladder in ladders for slot in reversed(ladder[:-1])]
+            for slot in lowest + better:
+                if slot.instance is None and not self._stop.is_set():
+                    try:
+                        self._load(slot)
+                    except EngineLoadError:
+                        continue  # recorded in the slot, shown on the page, retried at its time
+            first = False
+
+    def status(self) -> list[RungStatus]:
+        """Every rung, best first per stage."""
+        serving = {stage: self._serving(stage) for stage in STAGES}
+        return [self._row(slot, slot.rung.name == serving[slot.rung.stage]) for slot in self._slots.values()]
+
+    def _serving(self, stage: Stage) -> str:
+        return next((slot.rung.name for slot in self._of(stage) if slot.instance), "")
+
+    def _row(self, slot: _Slot, serving: bool) -> RungStatus:
+        rung, sentence = slot.rung, slot.sentence
+        state: State = "cold"
+        if slot.instance:
+            state, sentence = "ready", ""
+        elif slot.warming:
+            state, sentence = "warming", ""
+        elif slot.retry_at:
+            wait_s = max(0, slot.retry_at - self._clock())
+            state, sentence = (
+                "failed",
+                f"{sentence} Trying again in {wait_s / 60:.0f} min." if wait_s > 60 else sentence,
+            )
+        elif missing := self._missing(slot):
+            state, sentence = "absent", missing
+        return RungStatus(
+            stage=rung.stage,
+            name=rung.name,
+            label=rung.label if not (rung.name == "llamacpp" and self._settings.gguf) else self._settings.gguf.stem,
+            state=state,
+            fraction=slot.fraction,
+            sentence=sentence,
+            serving=serving,
+            languages=rung.languages,
+            clones=rung.clones,
+            licence=rung.licence,
+            memory_mib=rung.memory_mib,
+            demo=rung.demo and not self._settings.gguf,
+        )
+
+    def close(self) -> None:
+        """Stop warming and free every engine. Turns still running fail."""
+        self._stop.set()
+        for slot in self._slots.values():
+            instance, slot.instance = slot.instance, None
+            if instance is not None:
+                instance.kill()
+                _close(instance.engine, slot.rung.name)
+
+
+def _close(engine: Engine, name: str) -> None:
+    try:
+        engine.close()
+    except Exception:  # noqa: BLE001 - a broken engine must not stop the others from closing
+        log.warning("closing %s failed", name, exc_info=True)
+
+
+def _chosen(catalog: Sequence[Rung], settings: Settings) -> list[Rung]:
+    """The rungs that the settings allow, best first. Raises SettingsError for a name that no rung has."""
+    rungs: list[Rung] = []
+    for stage in STAGES:
+        ladder = [rung for rung in catalog if rung.stage == stage]
+        wanted = getattr(settings, stage)
+        if wanted != "auto" and wanted not in (names := [rung.name for rung in ladder]):
+            valid = ", ".join(["auto", *names])
+            raise SettingsError(f"AVATAR_{stage.upper()}={wanted} is not an engine here. Choose one of: {valid}.")
+        rungs += [rung for rung in ladder if wanted in ("auto", rung.name)]
+    return rungs

@@ -1,0 +1,315 @@
+"""The user's side of a live session: microphone frames in; words, pauses, utterances and interruptions out.
+
+Knows no socket, no database, and of a reply only its sound. Everything but the models runs in the event loop; time is
+counted in received samples, so a slow machine or a stalled page never ends a turn by itself.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Coroutine
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from avatar.errors import AvatarError
+from avatar.events import Samples, Serving
+from avatar.pipeline import Pipeline
+from avatar.text import joined
+from avatar.turntaking.bargein import LOOKS_MS, has_words, judge
+from avatar.turntaking.echo import likeness
+from avatar.turntaking.endpointing import Decision, decide
+from avatar.turntaking.smartturn import SmartTurn
+from avatar.turntaking.voice import Full, Onset, Pause, Resume, VoiceActivity
+from avatar.wire import REPLY_RATE
+
+log = logging.getLogger(__name__)
+
+LOOK_AGAIN_MS = 200  # after the last of LOOKS_MS, while a voice over the reply goes on
+PARTIAL_MS = 600  # between partial transcripts of a running utterance
+PARTIAL_SHARE = 5  # and at least this many times what the last one took: a fifth of one core at most per speaker
+COMMIT_MS = 5_000  # words before a pause are final once so much speech precedes it: hearing 20 s again takes 0.6 s
+
+
+@dataclass(frozen=True, slots=True)
+class Utterance:
+    """One finished utterance; samples are float32 (n,) at 16 kHz. Times are the clock's, in seconds."""
+
+    samples: Samples
+    words: str
+    language: str | None
+    ended_at: float  # its last voiced sample arrived
+    decided_at: float
+    sure: bool  # the end was recognised, not waited for
+    hear_ms: float  # of the time between, what the models took
+    engine: str = ""  # label of the rung that wrote the words
+
+
+class Listener(Protocol):
+    """What is done with what is heard. Called in the event loop."""
+
+    def on_words(self, final: str, partial: str) -> None: ...
+    def on_pausing(self, wait_ms: int) -> None: ...
+    def on_resumed(self) -> None: ...
+    def on_voice_over_reply(self) -> None: ...
+    def on_not_interrupting(self) -> None: ...
+    def on_interrupting(self, onset_at: float) -> bool:
+        """Returns whether it goes on with the utterance that was answered."""
+        ...
+
+    def on_utterance(self, utterance: Utterance) -> None: ...
+    def on_nothing_heard(self) -> None: ...
+    def on_too_long(self) -> None: ...
+    def on_failure(self, error: AvatarError) -> None: ...
+
+
+@dataclass(slots=True)
+class _Heard:
+    """Words of the running utterance: `kept` ends at sample `upto` and is final, `tail` is what came after it."""
+
+    kept: str = ""
+    upto: int = 0
+    tail: str = ""
+    tail_upto: int = 0
+    language: str | None = None
+    engine: str = ""
+
+    @property
+    def words(self) -> str:
+        return joined([text for text in (self.kept, self.tail) if text])
+
+
+class Hearing:
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        activity: VoiceActivity,
+        smart_turn: SmartTurn | None,
+        listener: Listener,
+        *,
+        patience_ms: int = 900,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._pipeline, self._activity, self._smart_turn = pipeline, activity, smart_turn
+        self._listener, self._clock = listener, clock
+        self.patience_ms = patience_ms
+        self.language: str | None = None
+        self._in_air: Callable[[], Samples] | None = None  # reply audio that the microphone may hear; None: no reply
+        self._over_reply = False  # the voice that is heard began over a reply and is not judged yet
+        self._held = False
+        self._heard = _Heard()
+        self._work: asyncio.Task[None] | None = None  # the one look on its way: partial, decision or judgement
+        self._decision: Decision | None = None
+        self._hear_ms = 0.0
+        self._next_partial_ms = self._next_judge_ms = 0.0
+        self._merged_pause_ms = 0.0  # the pause that was answered too early, when this utterance goes on after it
+        self._onset_at = self._ended_at = 0.0
+
+    # -- from the conversation --------------------------------------------------------------------------------------
+    def mic(self, pcm16: bytes) -> None:
+        """Frames of int16 at 16 kHz, in order, in real time."""
+        for event in self._activity.push(pcm16):
+            match event:
+                case Onset():
+                    self._on_onset()
+                case Pause():
+                    self._on_pause(event.silence_ms)
+                case Resume():
+                    self._on_resume()
+                case Full():
+                    self._on_full()
+        if self._activity.speaking and not self._held:
+            self._step()
+
+    def guard(self, in_air: Callable[[], Samples] | None) -> None:
+        """While a reply is on its way, a voice is judged before it counts. `in_air`: its audio now, at REPLY_RATE."""
+        self._in_air = in_air
+        if in_air is not None:
+            self._forget()
+        else:
+            self._over_reply = False
+
+    def hold(self, on: bool) -> None:
+        """Space held: the utterance ends when it is released, and not before."""
+        self._held = on
+        if not on and self._activity.speaking:
+            self._look(self._finish())
+
+    def reset(self) -> None:
+        """Forget what is being said."""
+        self._forget()
+        self._held, self._merged_pause_ms = False, 0.0
+
+    # -- voice events -----------------------------------------------------------------------------------------------
+    def _on_onset(self) -> None:
+        self._cancel()
+        self._heard, self._decision = _Heard(), None
+        self._onset_at = self._clock() - self._activity.since_onset_ms / 1000
+        self._next_partial_ms, self._next_judge_ms = PARTIAL_MS, LOOKS_MS[0]
+        if self._in_air is None:
+            self._merged_pause_ms = 0.0
+        else:
+            self._over_reply = True
+            self._merged_pause_ms = (self._onset_at - self._ended_at) * 1000
+            self._listener.on_voice_over_reply()
+
+    def _on_pause(self, silence_ms: int) -> None:
+        self._ended_at = self._clock() - silence_ms / 1000
+        if self._held:
+            return
+        if self._over_reply:
+            self._look(self._judge(over=True))
+        else:
+            self._look(self._decide(silence_ms, again=self._decision is not None))
+
+    def _on_resume(self) -> None:
+        if not self._over_reply:
+            self._cancel()
+        if self._decision is not None and self._heard.tail and self._activity.since_onset_ms > COMMIT_MS:
+            heard = self._heard
+            self._heard = _Heard(heard.words, heard.tail_upto, language=heard.language, engine=heard.engine)
+        self._decision = None
+        self._listener.on_resumed()
+
+    def _on_full(self) -> None:
+        self._listener.on_too_long()
+        self._ended_at = self._clock()
+        self._look(self._finish())
+
+    def _step(self) -> None:
+        """After each frame of a running utterance: is anything due?"""
+        activity, busy = self._activity, self._work is not None
+        if self._over_reply:
+            if not busy and activity.since_onset_ms >= self._next_judge_ms:
+                self._look(self._judge(over=False))
+        elif self._decision is not None:
+            if not busy and activity.silence_ms >= self._decision.wait_ms:
+                self._end()
+        elif not busy and activity.silence_ms == 0 and activity.since_onset_ms >= self._next_partial_ms:
+            self._look(self._partial())
+
+    # -- looks: one at a time, the newest wins ------------------------------------------------------------------------
+    def _look(self, work: Coroutine[Any, Any, None]) -> None:
+        self._cancel()
+        self._work = task = asyncio.create_task(work)
+        task.add_done_callback(self._looked)
+
+    def _looked(self, task: asyncio.Task[None]) -> None:
+        if task is self._work:
+            self._work = None
+        if task.cancelled() or (error := task.exception()) is None:
+            return
+        self._forget()
+        if isinstance(error, AvatarError):
+            self._listener.on_failure(error)
+        else:
+            log.error("hearing failed", exc_info=error)
+            self._listener.on_failure(AvatarError("Something went wrong while listening. Please say it again."))
+
+    def _cancel(self) -> None:
+        work, self._work = self._work, None
+        if work is not None and work is not asyncio.current_task():  # a look may end the utterance it looks at
+            work.cancel()
+
+    async def _partial(self) -> None:
+        started = self._clock()
+        await self._transcribe()
+        took_ms = (self._clock() - started) * 1000
+        self._next_partial_ms = self._activity.since_onset_ms + max(PARTIAL_MS, PARTIAL_SHARE * took_ms)
+        if has_words(self._heard.words):
+            self._listener.on_words(self._heard.kept, self._heard.tail)
+
+    async def _decide(self, silence_ms: int, again: bool) -> None:
+        """At a soft pause: has the user finished? `again`: the words are known, only Smart Turn looks once more."""
+        started = self._clock()
+        smart = asyncio.to_thread(self._finished_probability)
+        if again:
+            probability = await smart
+        else:
+            probability, _ = await asyncio.gather(smart, self._transcribe())
+        self._hear_ms = (self._clock() - started) * 1000
+        self._decision = decision = decide(
+            probability,
+            self._heard.words,
+            silence_ms=silence_ms,
+            voiced_ms=self._activity.voiced_ms,
+            patience_ms=self.patience_ms,
+            longest_pause_ms=max(self._activity.longest_pause_ms, round(self._merged_pause_ms)),
+        )
+        if decision.sure or self._activity.silence_ms >= decision.wait_ms:
+            self._end()
+        elif not again:
+            self._listener.on_words(self._heard.words, "")
+            self._listener.on_pausing(decision.wait_ms - self._activity.silence_ms)
+
+    def _finished_probability(self) -> float:
+        if self._smart_turn is None:  # its weights are not here: never sure, always the whole patience
+            return 0.0
+        return self._smart_turn.probability(self._activity.utterance(None))
+
+    async def _judge(self, over: bool) -> None:
+        """A voice over the reply: is it someone who wants to speak? `over`: it has fallen silent."""
+        activity = self._activity
+        in_air = self._in_air() if self._in_air is not None else np.zeros(0, np.float32)
+        echo = likeness(activity.utterance(0), in_air, REPLY_RATE)  # before the await: of this moment
+        await self._transcribe()
+        verdict = judge(self._heard.words, voiced_ms=activity.voiced_ms, over=over, echo=echo)
+        if verdict == "interrupt":
+            self._over_reply = False
+            if not self._listener.on_interrupting(self._onset_at):
+                self._merged_pause_ms = 0.0
+            self._listener.on_words("", self._heard.words)
+            if over:
+                self._look(self._decide(activity.silence_ms, again=False))
+        elif verdict == "ignore" or over:
+            self._forget()
+            self._listener.on_not_interrupting()
+        else:
+            later = [look for look in LOOKS_MS if look > activity.since_onset_ms]
+            self._next_judge_ms = later[0] if later else activity.since_onset_ms + LOOK_AGAIN_MS
+
+    async def _finish(self) -> None:
+        """End the utterance now, whatever it is."""
+        started = self._clock()
+        await self._transcribe()
+        self._hear_ms = (self._clock() - started) * 1000
+        self._decision = Decision(0, True, "released")
+        self._end()
+
+    async def _transcribe(self) -> None:
+        samples = self._activity.utterance()
+        heard = self._heard
+        async with aclosing(self._pipeline.transcribe(samples[heard.upto :], self.language)) as events:
+            async for event in events:
+                if isinstance(event, Serving):
+                    heard.engine = event.engine
+                else:
+                    heard.tail, heard.language = event.text.strip(), event.language
+        heard.tail_upto = len(samples)
+
+    def _end(self) -> None:
+        decision, heard = self._decision, self._heard
+        samples = self._activity.utterance()
+        self._forget()
+        if not has_words(heard.words):
+            self._listener.on_nothing_heard()
+            return
+        sure = decision is not None and decision.sure
+        utterance = Utterance(
+            samples=samples,
+            words=heard.words,
+            language=heard.language,
+            ended_at=self._ended_at,
+            decided_at=self._clock(),
+            sure=sure,
+            hear_ms=self._hear_ms if sure else 0.0,
+            engine=heard.engine,
+        )
+        self._listener.on_utterance(utterance)
+
+    def _forget(self) -> None:
+        self._cancel()
+        self._activity.end()
+        self._heard, self._decision, self._over_reply = _Heard(), None, False

@@ -1,0 +1,87 @@
+"""Fakes of the engines that can fail, stall and be slow."""
+
+import threading
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from avatar.engines.base import Message, Voice
+from avatar.engines.pool import Rung
+from avatar.events import AudioChunk, Samples, Transcript
+
+
+@dataclass
+class Trouble:
+    """What goes wrong: raise on call number `fail_on`, or wait for `hang` before the item number `hang_at`."""
+
+    fail_on: tuple[int, ...] = ()
+    hang_at: int | None = None
+    hang: threading.Event = field(default_factory=threading.Event)
+    calls: int = 0
+    closed: int = 0
+
+    def start(self) -> None:
+        self.calls += 1
+        if self.calls in self.fail_on:
+            raise RuntimeError("secret words of the user")
+
+    def item(self, number: int) -> None:
+        if number == self.hang_at:
+            self.hang.wait(10)
+
+
+class FakeSTT:
+    def __init__(self, words: str = "hello there", trouble: Trouble | None = None) -> None:
+        self.words, self.trouble, self.foreign = words, trouble or Trouble(), False
+
+    def transcribe(self, samples: Samples, language: str | None) -> Generator[Transcript, None, None]:
+        self.trouble.start()
+        self.trouble.item(0)
+        yield Transcript(self.words.split(" ")[0], final=False, language="en")
+        yield Transcript(self.words, final=True, language="en")
+
+    def plausible(self, samples: Samples, text: str) -> bool:
+        return not self.foreign
+
+    def close(self) -> None:
+        self.trouble.closed += 1
+
+
+class FakeLLM:
+    def __init__(
+        self, reply: str = "I am well today. How are you feeling now?", trouble: Trouble | None = None
+    ) -> None:
+        self.text, self.trouble, self.prompts = reply, trouble or Trouble(), list[Sequence[Message]]()
+
+    def reply(self, messages: Sequence[Message], seat: int) -> Generator[str, None, None]:
+        self.prompts.append(messages)
+        self.trouble.start()
+        for number, word in enumerate(self.text.split(" ")):
+            self.trouble.item(number)
+            yield word if number == 0 else f" {word}"
+
+    def close(self) -> None:
+        self.trouble.closed += 1
+
+
+class FakeTTS:
+    """10 ms of a tone per character: the length of the audio says which text was spoken."""
+
+    def __init__(self, trouble: Trouble | None = None, rate: int = 24_000) -> None:
+        self.trouble, self.rate, self.said = trouble or Trouble(), rate, list[str]()
+
+    def speak(self, text: str, voice: Voice, language: str | None) -> Generator[AudioChunk, None, None]:
+        self.trouble.start()
+        self.said.append(text)
+        for number in range(len(text)):
+            self.trouble.item(number)
+            yield AudioChunk(np.full(self.rate // 100, 0.1, np.float32), self.rate)
+
+    def close(self) -> None:
+        self.trouble.closed += 1
+
+
+def rung(name: str, stage: str, **more: object) -> Rung:
+    fields = {"label": name.title(), "module": "none", "package": "json", "languages": ("en",), "licence": "MIT"}
+    return Rung(name=name, stage=stage, memory_mib=1, **{**fields, **more})  # type: ignore[arg-type]

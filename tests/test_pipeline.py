@@ -1,0 +1,158 @@
+import asyncio
+import time
+
+import numpy as np
+import pytest
+from fakes import FakeLLM, FakeSTT, FakeTTS, Trouble
+
+from avatar.events import AudioChunk, Clause, Failure, Notice, Serving, Token, Transcript, TurnDone
+from avatar.pipeline import Pipeline, Timeouts
+
+SOUND = np.zeros(16_000, np.float32)
+
+
+@pytest.fixture
+def engines():
+    return {"stt": FakeSTT(), "llm": FakeLLM(), "tts": FakeTTS()}
+
+
+@pytest.fixture
+def pipeline(engines, make_pool):
+    pool = make_pool({stage: (stage, engine) for stage, engine in engines.items()})
+    return Pipeline(pool, Timeouts(stt=0.3, llm=0.3, tts=0.3))
+
+
+async def collect(turn):
+    return [event async for event in turn]
+
+
+async def test_events_come_in_order_and_end_in_one_turn_done(pipeline, engines):
+    events = await collect(pipeline.turn(SOUND))
+    assert [type(e) for e in events[:3]] == [Serving, Transcript, Transcript]
+    assert events[2] == Transcript("hello there", final=True, language="en")
+    assert isinstance(events[-1], TurnDone)
+    assert sum(isinstance(e, TurnDone | Failure) for e in events) == 1
+    assert "".join(e.text for e in events if isinstance(e, Token)) == engines["llm"].text == events[-1].reply_text
+    said = [e.text for e in events if isinstance(e, Clause)]
+    assert said == engines["tts"].said and len(said) == 2
+    chunks = [e for e in events if isinstance(e, AudioChunk)]
+    assert len(chunks) == sum(map(len, said))
+    assert {"stt", "ttft", "llm", "tts"} == set(events[-1].timings_ms)
+    assert [e for e in events if isinstance(e, Serving)] == [Serving(s, s.title()) for s in ("stt", "llm", "tts")]
+
+
+async def test_speaks_the_first_clause_while_the_llm_still_writes(pipeline, engines):
+    trouble = Trouble(hang_at=6)  # hangs before the 7th word, in the second sentence
+    engines["llm"].trouble = trouble
+    heard = []
+    async for event in pipeline.turn("hello"):
+        heard.append(type(event))
+        if heard.count(AudioChunk) == 3:
+            trouble.hang.set()
+    assert heard.count(Token) == 9
+    assert heard.index(AudioChunk) < len(heard) - 1 - heard[::-1].index(Token)
+
+
+async def test_typed_text_needs_no_ears(pipeline, engines):
+    engines["stt"].trouble.fail_on = (1,)
+    events = await collect(pipeline.turn("  what is new? "))
+    assert events[0] == Transcript("what is new?", final=True)
+    assert isinstance(events[-1], TurnDone)
+    assert engines["llm"].prompts[0][-1].content == "what is new?"
+
+
+async def test_silence_gets_no_reply(pipeline, engines):
+    engines["stt"].words = ""
+    events = await collect(pipeline.turn(SOUND))
+    assert events[-1].user_text == events[-1].reply_text == ""
+    assert engines["llm"].prompts == [] and engines["tts"].said == []
+
+
+async def test_a_recording_in_another_language_gets_no_reply(pipeline, engines):
+    engines["stt"].foreign = True
+    events = await collect(pipeline.turn(SOUND))
+    assert events[-1].code == "LANGUAGE" and engines["llm"].prompts == []
+
+
+@pytest.mark.parametrize("stage", ["stt", "llm", "tts"])
+async def test_a_failing_engine_is_named_and_nothing_leaks(pipeline, engines, stage):
+    engines[stage].trouble.fail_on = (1,)
+    events = await collect(pipeline.turn(SOUND))
+    assert isinstance(events[-1], Failure)
+    assert events[-1].stage == stage and events[-1].retryable
+    assert "secret" not in events[-1].sentence and stage.title() in events[-1].sentence
+
+
+@pytest.mark.parametrize("stage", ["stt", "llm", "tts"])
+async def test_a_hung_engine_ends_the_turn_in_time_and_the_next_turn_works(pipeline, engines, stage):
+    engines[stage].trouble.hang_at = 0
+    started = time.monotonic()
+    events = await collect(pipeline.turn(SOUND))
+    assert time.monotonic() - started < 2
+    assert (events[-1].stage, events[-1].code) == (stage, "ENGINE_TIMEOUT")
+    engines[stage].trouble.hang.set()
+    engines[stage].trouble.hang_at = None
+    assert isinstance((await collect(pipeline.turn(SOUND)))[-1], TurnDone)
+
+
+@pytest.mark.parametrize("stage", ["stt", "llm", "tts"])
+async def test_steps_down_the_ladder_visibly(make_pool, engines, stage):
+    bad = {"stt": FakeSTT, "llm": FakeLLM, "tts": FakeTTS}[stage](trouble=Trouble(fail_on=(1,)))
+    pool = make_pool({"better": (stage, bad), **{s: (s, e) for s, e in engines.items()}})
+    pool.warm(pool.below(pool.choose(stage)))
+    events = await collect(Pipeline(pool).turn(SOUND))
+    notices = [e for e in events if isinstance(e, Notice)]
+    assert (
+        len(notices) == 1 and "Better" in notices[0].sentence and f"{stage.title()} takes over" in notices[0].sentence
+    )
+    assert isinstance(events[-1], TurnDone)
+    served = [e.engine for e in events if isinstance(e, Serving) and e.stage == stage]
+    assert served == ["Better", stage.title()]
+
+
+async def test_half_an_answer_is_not_started_again(make_pool, engines):
+    class Breaks(FakeTTS):
+        def speak(self, text, voice, language):
+            yield next(super().speak(text, voice, language))
+            raise RuntimeError
+
+    pool = make_pool({"better": ("tts", Breaks()), **{s: (s, e) for s, e in engines.items()}})
+    pool.warm(pool.below(pool.choose("tts")))
+    events = await collect(Pipeline(pool).turn(SOUND))
+    assert isinstance(events[-1], Failure) and events[-1].stage == "tts"
+    assert sum(isinstance(e, AudioChunk) for e in events) == 1
+
+
+async def test_closing_cancels_at_once_and_frees_the_leases(pipeline, engines):
+    engines["tts"].trouble.hang_at = 5
+    turn = pipeline.turn(SOUND)
+    async for event in turn:
+        if isinstance(event, AudioChunk):
+            break
+    started = time.monotonic()
+    await turn.aclose()
+    assert time.monotonic() - started < 0.2
+    engines["tts"].trouble.hang_at = None
+    engines["tts"].trouble.hang.set()
+    assert isinstance((await collect(pipeline.turn(SOUND)))[-1], TurnDone)
+
+
+async def test_a_bug_surfaces_instead_of_hanging(pipeline):
+    async def broken_room():
+        raise ZeroDivisionError
+
+    with pytest.raises(ExceptionGroup):
+        await asyncio.wait_for(collect(pipeline.turn("hello", room=broken_room)), 2)
+
+
+async def test_five_turns_at_once_share_one_voice(pipeline, engines):
+    results = await asyncio.gather(*[collect(pipeline.turn("hi", seat=n)) for n in range(5)])
+    assert all(isinstance(events[-1], TurnDone) for events in results)
+    assert len(engines["tts"].said) == 10
+
+
+async def test_memory_and_system_prompt_reach_the_llm(pipeline, engines):
+    from avatar.engines.base import Message
+
+    await collect(pipeline.turn("and you?", [Message("user", "hi"), Message("assistant", "hello")]))
+    assert [m.role for m in engines["llm"].prompts[0]] == ["system", "user", "assistant", "user"]

@@ -1,0 +1,131 @@
+import asyncio
+
+import numpy as np
+import pytest
+
+from avatar.events import AudioChunk
+from avatar.playback import AHEAD_S, FRAME_SAMPLES, Playback
+from avatar.wire import REPLY_RATE
+
+
+class Page:
+    """Collects what is sent; `clock` is moved by hand or by the loop's own time."""
+
+    def __init__(self) -> None:
+        self.frames: list[bytes] = []
+        self.clauses: list[tuple[str, int]] = []
+        self.ended: int | None = None
+
+    async def send(self, pcm: bytes) -> None:
+        self.frames.append(pcm)
+
+    async def say(self, text: str, at: int) -> None:
+        self.clauses.append((text, at))
+
+    async def end(self, samples: int) -> None:
+        self.ended = samples
+
+    @property
+    def samples(self) -> int:
+        return sum(len(frame) // 2 for frame in self.frames)
+
+
+def chunk(seconds: float, rate: int = REPLY_RATE) -> AudioChunk:
+    return AudioChunk(np.full(round(seconds * rate), 0.1, np.float32), rate)
+
+
+@pytest.fixture
+def page() -> Page:
+    return Page()
+
+
+@pytest.fixture
+def playback(page: Page) -> Playback:
+    return Playback(page.send, page.say, page.end)
+
+
+async def test_sends_at_once_and_says_where_each_clause_begins(page, playback):
+    playback.clause("One.")
+    playback.push(chunk(0.1))
+    playback.clause("Two.")
+    playback.push(chunk(0.2))
+    playback.finish()
+    run = asyncio.create_task(playback.run())
+    await asyncio.sleep(0.05)
+    assert page.clauses == [("One.", 0), ("Two.", 2400)]
+    assert page.ended == page.samples == playback.sent == 7200
+    playback.played(7200)
+    await asyncio.wait_for(run, 0.5)
+    assert len(playback.pcm) == 14400
+
+
+async def test_never_more_than_a_second_ahead(page, playback):
+    playback.push(chunk(3.0))
+    playback.finish()
+    run = asyncio.create_task(playback.run())
+    await asyncio.sleep(0.3)
+    assert AHEAD_S * REPLY_RATE <= page.samples <= (AHEAD_S + 0.45) * REPLY_RATE
+    run.cancel()
+
+
+async def test_room_waits_for_the_listener(playback):
+    playback.push(chunk(1.3))
+    run = asyncio.create_task(playback.run())
+    await asyncio.sleep(0)
+    before = asyncio.get_running_loop().time()
+    await playback.room()
+    assert 0.15 < asyncio.get_running_loop().time() - before < 0.6
+    run.cancel()
+
+
+async def test_ends_although_the_page_reports_nothing(page, playback, monkeypatch):
+    monkeypatch.setattr("avatar.playback.GRACE_S", 0.1)
+    playback.push(chunk(0.1))
+    playback.finish()
+    await asyncio.wait_for(playback.run(), 1)
+
+
+async def test_resamples_other_rates(page, playback):
+    playback.push(chunk(0.5, 22_050))
+    playback.push(chunk(0.5, 22_050))
+    playback.finish()
+    run = asyncio.create_task(playback.run())
+    await asyncio.sleep(0.05)
+    assert abs(page.samples - REPLY_RATE) <= 2
+    run.cancel()
+
+
+async def test_only_what_was_heard_counts(page):
+    now = [10.0]
+    playback = Playback(page.send, page.say, page.end, clock=lambda: now[0])
+    playback.clause("one two three four.")
+    playback.push(chunk(0.4))
+    playback.clause("five six.")
+    playback.push(chunk(0.4))
+    playback.finish()
+    run = asyncio.create_task(playback.run())
+    await asyncio.sleep(0.02)
+    assert playback.heard() == 0
+    now[0] += 0.1
+    assert playback.heard() == 2400  # by the clock, until the page reports
+    playback.played(4800)
+    assert playback.heard() == 4800
+    playback.played(1200)  # a report that arrives late never counts back
+    assert playback.heard() == 4800
+    assert playback.heard_text(0) == ""
+    assert playback.heard_text(4800) == "one two"
+    assert playback.heard_text(9600) == "one two three four."
+    assert playback.heard_text(playback.sent) == "one two three four. five six."
+    run.cancel()
+
+
+def test_words_of_a_language_without_spaces_are_cut_by_characters(page):
+    playback = Playback(page.send, page.say, page.end)
+    playback.clause("烏龍茶要泡三分鐘")
+    playback.push(chunk(0.8))
+    playback.finish()
+    assert playback.heard_text(REPLY_RATE * 4 // 10) == "烏龍茶要"
+
+
+def test_frames_are_small(page):
+    assert FRAME_SAMPLES / REPLY_RATE <= 0.1

@@ -1,0 +1,171 @@
+import threading
+import time
+
+import pytest
+from fakes import FakeTTS, rung
+
+from avatar.engines.pool import CATALOG, RETRY_S, EnginePool
+from avatar.errors import EngineError, EngineLoadError, NoEngine, SettingsError
+from avatar.settings import Settings
+
+
+def error(name: str = "good") -> EngineError:
+    return EngineError("It broke.", stage="tts", engine=name)
+
+
+def test_eight_callers_share_one_load(make_pool):
+    loads = []
+
+    def slow_load():
+        loads.append(1)
+        time.sleep(0.05)
+        return FakeTTS()
+
+    pool = make_pool({"good": ("tts", slow_load)})
+    engines = []
+
+    def use():
+        with pool.lease(pool.choose("tts")) as engine:
+            engines.append(engine)
+
+    threads = [threading.Thread(target=use) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(5)
+    assert len(loads) == 1
+    assert len({id(engine) for engine in engines}) == 1 and len(engines) == 8
+
+
+def test_only_parallel_callers_are_inside(make_pool):
+    pool = make_pool({"good": ("tts", FakeTTS())})
+    inside, most = 0, 0
+    lock = threading.Lock()
+
+    def use():
+        nonlocal inside, most
+        with pool.lease(pool.choose("tts")):
+            with lock:
+                inside += 1
+                most = max(most, inside)
+            time.sleep(0.01)
+            with lock:
+                inside -= 1
+
+    threads = [threading.Thread(target=use) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(5)
+    assert most == 1
+
+
+def test_a_failed_load_is_failed_with_its_sentence_and_retried_later(make_pool):
+    now = [100.0]
+    tries = []
+
+    def load():
+        tries.append(1)
+        if len(tries) == 1:
+            raise OSError("no such file")
+        return FakeTTS()
+
+    pool = make_pool({"bad": ("tts", load)}, clock=lambda: now[0])
+    with pytest.raises(EngineLoadError, match="Bad"):
+        pool.warm(pool.choose("tts"))
+    assert pool.status()[0].state == "failed"
+    assert "no such file" not in pool.status()[0].sentence  # an exception's text may hold anything
+    with pytest.raises(NoEngine):
+        pool.choose("tts")
+    now[0] += RETRY_S
+    pool.warm(pool.choose("tts"))
+    assert pool.status()[0].state == "ready"
+
+
+def test_chooses_the_best_ready_rung_and_the_lowest_when_none_is_ready(make_pool):
+    pool = make_pool({"best": ("tts", FakeTTS()), "low": ("tts", FakeTTS())})
+    assert pool.choose("tts").name == "low"
+    pool.warm(pool.choose("tts"))
+    assert pool.choose("tts").name == "low"
+    pool.warm(pool.below(pool.choose("tts")))
+    assert pool.choose("tts").name == "best"
+
+
+def test_steps_down_and_comes_back(make_pool):
+    now = [0.0]
+    pool = make_pool({"best": ("tts", FakeTTS()), "low": ("tts", FakeTTS())}, clock=lambda: now[0])
+    best = pool.below(pool.choose("tts"))
+    pool.warm(best)
+    pool.fail(best, error())
+    assert pool.below(best).name == "low"
+    assert pool.choose("tts").name == "low"
+    now[0] += RETRY_S
+    pool.warm(best)
+    assert pool.choose("tts").name == "best"
+
+
+def test_first_hang_costs_the_instance_second_the_rung(make_pool):
+    engine = FakeTTS()
+    pool = make_pool({"good": ("tts", lambda: engine)})
+    good = pool.choose("tts")
+    pool.warm(good)
+    pool.fail(good, error(), hung=True)
+    assert pool.choose("tts") is good  # a fresh instance
+    pool.warm(good)
+    pool.fail(good, error(), hung=True)
+    with pytest.raises(NoEngine):
+        pool.choose("tts")
+
+
+def test_those_who_wait_for_a_failed_instance_are_told(make_pool):
+    pool = make_pool({"good": ("tts", FakeTTS())})
+    good = pool.choose("tts")
+    told = []
+
+    def wait():
+        try:
+            with pool.lease(good):
+                told.append("leased")
+        except EngineLoadError:
+            told.append("told")
+
+    with pool.lease(good):
+        waiter = threading.Thread(target=wait)
+        waiter.start()
+        time.sleep(0.05)
+        pool.fail(good, error(), hung=True)
+        waiter.join(5)
+    assert told == ["told"]
+
+
+def test_warms_in_the_background_and_never_dies_of_a_bad_engine(make_pool):
+    def broken():
+        raise RuntimeError
+
+    pool = make_pool({"bad": ("tts", broken), "low": ("tts", FakeTTS()), "ears": ("stt", FakeTTS())})
+    pool.start()
+    deadline = time.monotonic() + 5
+    while time.monotonic() < deadline and {s.state for s in pool.status()} != {"ready", "failed"}:
+        time.sleep(0.01)
+    assert {s.name: s.state for s in pool.status()} == {"ears": "ready", "bad": "failed", "low": "ready"}
+    assert [s.name for s in pool.status() if s.serving] == ["ears", "low"]
+    pool.close()
+
+
+def test_what_is_not_installed_is_said(settings):
+    pool = EnginePool(settings, [rung("ghost", "tts", package="no_such_package_here")])
+    assert pool.status()[0].state == "absent"
+    assert "no_such_package_here" in pool.status()[0].sentence
+    with pytest.raises(NoEngine, match="no_such_package_here"):
+        pool.choose("tts")
+
+
+def test_an_unknown_engine_stops_the_start_with_the_choices(tmp_path):
+    with pytest.raises(SettingsError, match="AVATAR_TTS=siri .* auto, espeak"):
+        EnginePool(Settings(tts="siri", data=tmp_path, weights=tmp_path))
+
+
+def test_the_catalog_declares_what_the_page_shows():
+    for row in CATALOG:
+        assert row.languages and row.licence and row.memory_mib > 0
+    assert {row.stage for row in CATALOG} == {"stt", "llm", "tts"}
