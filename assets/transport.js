@@ -19,7 +19,8 @@ const sentence = ({ code, text }) => (has(`err_${code}`) ? t(`err_${code}`) : te
 const toast = (kind, text) => trigger('notice', { kind, text });
 
 // crypto.randomUUID exists on https and localhost only; typing works elsewhere too.
-const uuid = () => Array.from(crypto.getRandomValues(new Uint8Array(16)), b => b.toString(16).padStart(2, '0')).join('');
+const hex = byte => byte.toString(16).padStart(2, '0');
+const uuid = () => Array.from(crypto.getRandomValues(new Uint8Array(16)), hex).join('');
 let lastTyped = { key: '', id: '' };
 ui.turnId = (content, accepted) => {
   const key = JSON.stringify(content?.path ?? content);
@@ -75,13 +76,14 @@ function unreachable() {
   stop();
   ui.set('offline');
   const header = document.querySelector('#record button');
-  if (header && !document.querySelector('#record [data-testid=waveform-container], #record .audio-container')) header.click();
+  if (header && !header.classList.contains('open')) header.click();
+  setTimeout(() => document.getElementById('record')?.scrollIntoView({ block: 'nearest' }), 300);   // it unfolds first
 }
 
 function closed(code) {
   disconnect();
   if (!link.wanted) return;
-  if (link.error?.code === 'SERVER_FULL') return full();
+  if (link.error?.code === 'SERVER_FULL' && link.error.n >= link.error.of) return full();
   const meant = code === 1000 || (code >= 4000 && code < 5000 && code !== 4401);   // 4401: the token was used up
   if (meant) over(link.error);
   else lost();
@@ -184,7 +186,8 @@ function receive(message) {
 const on = {
   async ready({ live, conversation, n, of }) {
     const another = live !== link.live;
-    Object.assign(link, { live, conversation, tries: 0 });
+    if (another) link.turn = 0;
+    Object.assign(link, { live, conversation, tries: 0, before: link.turn });
     publish();
     ui.seats(n, of);
     ui.mark('ready', live);
@@ -230,8 +233,10 @@ const on = {
   end({ turn, samples }) {
     sound.player?.port.postMessage({ t: 'end', turn, samples });
   },
-  saved({ turn }) {
+  saved({ turn, conversation }) {
     ui.mark('saved', turn);
+    if (turn > link.before) link.conversation = conversation;   // a new one gets its id with its first turn
+    publish();
     trigger('turn', { live: link.live, turn });      // shows the play links
   },
   merged({ turn }) {
@@ -254,7 +259,7 @@ const on = {
   error(fields) {
     link.error = fields;
     ui.mark('error', fields.code);
-    if (fields.code !== 'SERVER_FULL') toast('error', sentence(fields));
+    if (ui.state !== 'connecting') toast('error', sentence(fields));   // a refusal is told when the socket closes
   },
 };
 
@@ -271,6 +276,12 @@ ui.prefer = wanted => {
   } else if (ui.state === 'tongue') ui.set('idle');
 };
 
+ui.fresh = () => {                                   // also when the one that is left has no id yet
+  link.conversation = '';
+  publish();
+  send({ t: 'new' });
+};
+
 watch('value', () => {                               // Python opened another conversation, or began a new one
   const { conversation, live } = props.value;
   const another = conversation !== link.conversation;
@@ -278,5 +289,5 @@ watch('value', () => {                               // Python opened another co
   if (live !== link.live) publish();
   if (!another || !link.live) return;
   if (conversation) connect();
-  else send({ t: 'new' });
+  else ui.fresh();
 });

@@ -20,7 +20,7 @@ from avatar.chat import Chat, ChatLine, Exchange
 from avatar.conversation import Conversation, Reply
 from avatar.engines.base import STT_RATE
 from avatar.engines.pool import EnginePool
-from avatar.errors import AvatarError, NotFound, StorageError
+from avatar.errors import AvatarError, NotFound, StorageError, WeightsError
 from avatar.events import AudioChunk, Failure, Notice, Samples, Serving, Token, Transcript, TurnDone
 from avatar.hearing import Hearing
 from avatar.metrics import Metrics
@@ -29,7 +29,7 @@ from avatar.sessions import Seats, Tokens
 from avatar.settings import Settings
 from avatar.store import Store, Turn, TurnRow, TurnState
 from avatar.turntaking.smartturn import SmartTurn
-from avatar.turntaking.voice import VoiceActivity, load_silero
+from avatar.turntaking.voice import Silero, VoiceActivity
 from avatar.wire import REPLY_RATE, Hello, Preferences
 
 log = logging.getLogger(__name__)
@@ -60,11 +60,13 @@ class Assistant:
         tokens: Tokens,
         metrics: Metrics,
         decoder: Decoder,
+        silero: Silero | None,
         smart_turn: SmartTurn | None,
     ) -> None:
         self.settings, self.pool, self.store, self.seats = settings, pool, store, seats
         self.metrics = metrics
-        self._pipeline, self._tokens, self._decoder, self._smart_turn = pipeline, tokens, decoder, smart_turn
+        self._pipeline, self._tokens, self._decoder = pipeline, tokens, decoder
+        self._silero, self._smart_turn = silero, smart_turn
         self.live: dict[str, Conversation] = {}
         self._closing: dict[str, asyncio.Task[None]] = {}  # by live id: what was heard is being stored
         self._watcher: asyncio.Task[None] | None = None
@@ -78,7 +80,7 @@ class Assistant:
         return self._tokens.redeem(token)
 
     async def join(self, owner: str, hello: Hello) -> Conversation:
-        """Take a seat and open (or reopen) a conversation in it. Raises ServerFull and StorageError."""
+        """Take a seat and open (or reopen) a conversation in it. Raises ServerFull, StorageError, WeightsError."""
         if self._watcher is None:
             self._watcher = asyncio.create_task(self._watch_seats())
         live_id = secrets.token_urlsafe(16)
@@ -138,9 +140,14 @@ class Assistant:
             return "", Chat()
 
     def _hearing(self, conversation: Conversation) -> Hearing:
+        if self._silero is None:
+            raise WeightsError(
+                "Live talk needs the Silero VAD weights. Get them with: python -m avatar.weights fetch silero-vad. "
+                "Typing and recordings work without them."
+            )
         return Hearing(
             self._pipeline,
-            VoiceActivity(load_silero(), max_utterance_s=self.settings.max_utterance_s),
+            VoiceActivity(self._silero.detector(), max_utterance_s=self.settings.max_utterance_s),
             self._smart_turn,
             conversation,
             patience_ms=self.settings.patience_ms,

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from avatar.engines.base import Message
+from avatar.engines.base import INTERRUPTED, Message
 from avatar.store import TurnRow
 
 FOLLOW_S = 0.1  # the page is sent the growing chat at most this often
@@ -64,13 +64,13 @@ class Exchange:
             yield ChatLine("assistant", self.reply, sound, self.number, self.interrupted_s, timings)
 
     def messages(self) -> Iterable[Message]:
-        """What the model remembers: of an interrupted reply the words that were heard, and that it was interrupted."""
+        """What the model remembers: of an interrupted reply the words that were heard, and where it was cut."""
         if self.failed:
             return
         yield Message("user", self.user)
         heard = self.reply
         if self.interrupted_s is not None:
-            heard = f"{heard}... (interrupted by the user)" if heard else "(interrupted by the user)"
+            heard = f"{heard}{INTERRUPTED}"
         if heard:
             yield Message("assistant", heard)
 

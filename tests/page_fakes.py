@@ -5,6 +5,7 @@ import json
 import secrets
 import struct
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,9 +14,11 @@ from typing import Any
 import numpy as np
 from fastapi import WebSocket
 from fastapi.responses import Response
+from gradio import Blocks
 from starlette.routing import Route, WebSocketRoute
 
-from avatar.errors import AvatarError, NotFound, ServerFull
+from avatar.errors import AvatarError, NotFound
+from avatar.metrics import Snapshot, Stage, TurnTimes
 from avatar.settings import Settings
 from avatar.ui.page import build, launch_options
 
@@ -113,14 +116,14 @@ class Seats:
 
 @dataclass
 class Metrics:
-    parts: dict[str, dict[str, float]] = field(default_factory=dict)
+    parts: dict[str, tuple[float, float]] = field(default_factory=dict)
     totals: list[float] = field(default_factory=list)
 
-    def snapshot(self) -> dict[str, dict[str, float]]:
-        return self.parts
+    def snapshot(self) -> Snapshot:
+        return Snapshot({name: Stage(9, *times) for name, times in self.parts.items()}, {}, {})
 
-    def recent(self, n: int) -> list[float]:
-        return self.totals[-n:]
+    def recent(self, n: int) -> list[TurnTimes]:
+        return [TurnTimes(i + 1, {"total": ms}, {}, "done") for i, ms in enumerate(self.totals)][-n:]
 
 
 @dataclass
@@ -203,12 +206,14 @@ class FakeSocket:
             return
         self.assistant.tokens.remove(hello["token"])
         if self.full:
-            await ws.send_text(json.dumps({"t": "error", "code": "SERVER_FULL", "text": "All seats are taken."}))
+            await ws.send_text(
+                json.dumps({"t": "error", "code": "SERVER_FULL", "text": "All seats are taken.", "n": 5, "of": 5})
+            )
             await ws.close(4429)
             return
         self.opened += 1
         ready = {"t": "ready", "live": f"live{self.opened}", "n": 2, "of": 5}
-        await ws.send_text(json.dumps(ready | {"conversation": hello["conversation"] or "c1"}))
+        await ws.send_text(json.dumps(ready | {"conversation": hello["conversation"]}))
         await ws.send_text(json.dumps({"t": "state", "state": "listening", "patience_ms": 900}))
         while (message := await ws.receive())["type"] != "websocket.disconnect":
             if message.get("bytes") is not None:
@@ -237,13 +242,22 @@ def owner_of(request: object) -> str:
     return "local"
 
 
+def built(assistant: FakeAssistant, gpu_memory: Callable[[], tuple[float, float] | None] = lambda: None) -> Blocks:
+    """Gradio makes locks while it builds; without a running loop it makes a loop for each and never closes it. In a
+    thread, because Playwright's loop runs in the test's."""
+
+    async def inside() -> Blocks:
+        return build(assistant, owner_of, gpu_memory)  # type: ignore[arg-type]
+
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(lambda: asyncio.run(inside())).result()
+
+
 @contextmanager
-def served(
-    assistant: FakeAssistant, gpu_memory: Callable[[], tuple[float, float] | None] = lambda: None
-) -> Iterator[tuple[str, FakeSocket]]:
+def served(assistant: FakeAssistant) -> Iterator[tuple[str, FakeSocket]]:
     """The page on a free port of the loopback: (address, socket)."""
     socket = FakeSocket(assistant)
-    page = build(assistant, owner_of, gpu_memory)  # type: ignore[arg-type]
+    page = built(assistant)
     app, address, _ = page.queue().launch(
         server_name="127.0.0.1", prevent_thread_lock=True, quiet=True, **launch_options()
     )
@@ -267,7 +281,3 @@ def wav(samples: np.ndarray, rate: int = 24000) -> bytes:
     head = struct.pack("<4sI4s4sIHHIIHH4sI", b"RIFF", 36 + len(data), b"WAVE", b"fmt ", 16, 1, 1, rate, 2 * rate, 2, 16,
                        b"data", len(data))  # fmt: skip
     return head + data
-
-
-def trouble() -> AvatarError:
-    return ServerFull("All seats are taken.")

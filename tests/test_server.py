@@ -225,8 +225,8 @@ async def test_a_page_that_comes_back_at_once_finds_the_turn_it_left(open_door):
     await here.wait(lambda: here.assistant.seats.count() == 0)
     async with here.page(conversation=conversation):
         (live,) = here.assistant.live.values()
-        assert [line.text for line in live.chat.lines()][0] == "a long story"
-        assert live.chat.messages()[-1].content.endswith("(interrupted by the user)")
+        (exchange,) = live.chat.exchanges
+        assert exchange.user == "a long story" and exchange.interrupted_s is not None
 
 
 async def test_another_owners_conversation_does_not_open(open_door):

@@ -1,9 +1,9 @@
 """The process that eSpeak NG lives in: its state is global, its licence GPL-3.0, and a hang can only be killed.
 
-Run as `python -m avatar.engines.espeak_worker`. Requests on stdin: uint32 length, then JSON {"text", "voice", "rate"}.
+Run as a script by espeak.py; imports nothing of AVATAR. Requests on stdin: uint32 length, then JSON {"text", "voice",
+"rate"}.
 Answers on stdout: kind (1 byte), uint32 length, payload. `R` ready, JSON {"sample_rate", "languages"}; `A` one whole
-clause, int16 mono; `E` what went wrong, UTF-8. Ends when stdin does, even in the middle of a clause. Knows nothing of
-the rest of AVATAR.
+clause, int16 mono; `E` what went wrong, UTF-8. Ends when stdin does, even in the middle of a clause.
 """
 
 import ctypes

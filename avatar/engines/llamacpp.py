@@ -15,22 +15,20 @@ from queue import Empty, Queue
 from typing import Any, Protocol
 
 from avatar import weights
-from avatar.engines.base import Message, Progress
+from avatar.engines.base import SYSTEM_PROMPT, Message, Progress
 from avatar.errors import EngineError, EngineTimeout
 from avatar.settings import Settings
 
 SLOT_TOKENS = 1_792  # context of one slot; llama.cpp rounds it to multiples of 256
 MAX_SLOTS = 8  # 23 KB of cache per token: 40 MB per slot for SmolLM2
 REUSE_TOKENS = 32  # after old turns went, pieces of the cache at least this long are shifted instead of computed
-MAX_TOKENS = 80  # about 25 s of speech
+MAX_TOKENS = 80  # about 22 s of speech at 165 words per minute
 PROMPT_TOKENS = SLOT_TOKENS - MAX_TOKENS - 64  # the rest is the template's own
 ENOUGH_CHARS = 140  # an answer this long ends with its sentence: it is listened to, not read
 CLOSE_S = 2.0  # a token takes 10 ms
 STALL_S = 30.0  # no token for this long: the server hangs
 QUEUE_ITEMS = 16  # the reader is at most so many tokens behind before the model waits for it
 NEWLINES = re.compile(r"\s*\n\s*")
-
-SYSTEM_PROMPT = "You are AVATAR, a friendly voice assistant. Answer in one or two short spoken sentences."
 
 # 135 M parameters do not follow an instruction, but an example: without these, several of 14 test prompts went into
 # lists, loops, or French for hearing "Paris". No names in them: they would be taken for the user's.
@@ -70,7 +68,7 @@ def load(settings: Settings, progress: Progress) -> "LlamaCppLLM":
     params = xllamacpp.CommonParams()
     params.model.path = str(model)
     params.n_ctx, params.n_parallel = slots * SLOT_TOKENS, slots
-    # One thread for SmolLM2: two gave 110 token/s instead of 104 on an idle pair of cores, and 2 to 10 token/s when
+    # One thread for SmolLM2: two gave 110 token/s instead of 104 at best, and 2 to 10 token/s when
     # something else ran, because llama.cpp's threads spin for each other (measured; five seats: 750 -> 317 ms TTFT).
     threads = settings.threads or (min(4, os.cpu_count() or 1) if settings.gguf else 1)
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = threads
@@ -119,7 +117,7 @@ class LlamaCppLLM:
         try:
             while (delta := pushed.next(self._stall_s)) is not None:
                 delta = NEWLINES.sub(" ", delta)
-                if len(said) > ENOUGH_CHARS and said.rstrip()[-1:] in ".!?" and (delta[:1].isspace() or not delta):
+                if len(said) > ENOUGH_CHARS and said.rstrip()[-1:] in ".!?" and delta[:1].isspace():
                     return
                 said += delta
                 if delta:
@@ -210,7 +208,7 @@ def build(
         if sum(map(tokens, window)) > budget:
             while len(window) > 1 and (sum(map(tokens, window)) > budget // 2 or window[0].role == "assistant"):
                 window.pop(0)
-    while window and tokens(window[-1]) > max(budget, 16):  # one message alone is too long: its end asks the question
+    while window and tokens(window[-1]) > max(budget // 2, 16):  # one endless message: its end asks
         last = window.pop()
         window.append(Message(last.role, last.content[len(last.content) // 2 :]))
     return [*fixed, *window]

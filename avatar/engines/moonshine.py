@@ -28,6 +28,7 @@ SILENCE_RMS = 0.001  # -60 dBFS: no microphone has speech below it
 INVENTED = {"", "you", "the"}  # all it says to zeros, hiss, tones, clicks and coughs
 PACES = (0.93, 1.08)  # of the second and third hearing that `plausible` compares
 AGREEMENT = 0.6
+FOREIGN = re.compile(r"[^\W\d_\u0000-\u024f]")  # a letter outside Latin: it sometimes writes hanzi for Chinese
 REPEATED = re.compile(r"\b(\w+(?: \w+){0,5})(?:[ ,.?!]+\1\b){3,}", re.IGNORECASE)
 
 
@@ -78,6 +79,8 @@ class MoonshineSTT:
         zh clips cut up, the rest eSpeak) none was accepted. Nothing is known of accents, and it says nothing on one
         or two words: those pass. Costs two transcriptions; looks at the first 20 s.
         """
+        if FOREIGN.search(text):
+            return False
         words = normal(text)
         if len(words) < 3 or not usable(samples):
             return True

@@ -21,8 +21,7 @@ CACHE_S = (600, 3600)  # Gradio's copies of recordings and replies: looked at ev
 def build(assistant: "Assistant", owner_of: OwnerOf, gpu_memory: Callable[[], Memory | None]) -> gr.Blocks:
     """The Blocks, not launched. `owner_of` takes a gr.Request or a Starlette request; `gpu_memory` gives GiB used and
     total, or None without a GPU. Tabs, not routes: a page load would drop the microphone and the socket."""
-    page: gr.Blocks
-    with gr.Blocks(title="AVATAR", analytics_enabled=False, delete_cache=CACHE_S) as page:
+    with gr.Blocks(title="AVATAR", analytics_enabled=False, delete_cache=CACHE_S) as blocks:
         fragment(header())
         language = settings_sidebar(assistant.settings.patience_ms)
         with gr.Tabs() as tabs:
@@ -32,6 +31,7 @@ def build(assistant: "Assistant", owner_of: OwnerOf, gpu_memory: Callable[[], Me
                 history_tab(assistant, owner_of, second, tabs, talk)
             with gr.Tab(T("tab_status"), id="status") as third:
                 status_tab(assistant, third, [first, second], gpu_memory)
+    page: gr.Blocks = blocks
     return page
 
 

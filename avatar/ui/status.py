@@ -8,9 +8,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import gradio as gr
-import pandas as pd
-import psutil
+import pandas as pd  # Gradio brings it
 
+from avatar.metrics import ram
 from avatar.ui.fragments import PARTS, figure, fragment, icon, meter, rung
 from avatar.ui.strings import say
 from avatar.ui.talk import QUICK, language_for
@@ -124,27 +124,20 @@ def turns_plot(totals_ms: Sequence[float], language: str) -> gr.LinePlot:
         title=say("last_turns", language),
         x_title=say("turn", language),
         y_title="ms",
+        x_lim=[1, max(10, len(totals_ms))],  # fewer would put fractions on the axis
         y_lim=[0, max([1000, *totals_ms])],
         visible=len(totals_ms) > 1,
     )
-
-
-def host_memory() -> Memory:
-    """Resident memory of this process and its helpers, against what the machine has."""
-    process = psutil.Process()
-    used = process.memory_info().rss
-    for child in process.children(recursive=True):
-        try:
-            used += child.memory_info().rss
-        except psutil.NoSuchProcess:  # it ended between the two calls
-            continue
-    return used / 2**30, psutil.virtual_memory().total / 2**30
 
 
 def status_tab(
     assistant: "Assistant", tab: gr.Tab, others: Sequence[gr.Tab], gpu_memory: Callable[[], Memory | None]
 ) -> None:
     """Lay the tab out and connect it. The timer runs only while the tab is shown."""
+
+    def host_gib() -> Memory:
+        used, total = ram()
+        return used / 2**30, total / 2**30
 
     def read(request: gr.Request) -> tuple[Any, ...]:
         language = language_for(request)
@@ -154,7 +147,7 @@ def status_tab(
         recent = [turn.timings_ms["total"] for turn in assistant.metrics.recent(RECENT) if "total" in turn.timings_ms]
         gpu = gpu_memory()
         seats = assistant.seats.count(), assistant.settings.max_sessions
-        top = figures(seats, snapshot.get("total", {}), gpu or host_memory(), gpu is not None, language)
+        top = figures(seats, snapshot.get("total", {}), gpu or host_gib(), gpu is not None, language)
         ladders = [ladder(stage, [r for r in rungs if r.stage == stage], language) for stage in STAGES]
         empty = "" if recent else f'<p class="av-note">{say("plot_empty", language)}</p>'
         return top, *ladders, empty, parts_plot(snapshot if recent else {}, language), turns_plot(recent, language)

@@ -101,6 +101,19 @@ WEIGHTS: dict[str, Weight] = {
             "BSD-2-Clause",
             "has the user finished? (end of turn)",
         ),
+        Weight(
+            "silero-vad",
+            WheelMember(
+                "pipecat-ai==1.14.0",
+                "pipecat_ai-1.14.0-py3-none-any.whl",
+                12_109_725,
+                "pipecat/audio/vad/data/silero_vad.onnx",
+            ),
+            2_327_524,
+            "1a153a22f4509e292a94e67d6f9b85e8deb25b4988682b7e174c65279d8788e3",
+            "MIT",
+            "is someone speaking? (voice activity)",
+        ),
     )
 }
 GROUPS: dict[str, tuple[str, ...]] = {"bundled": tuple(WEIGHTS)}
@@ -285,9 +298,12 @@ def _bytes_in(folder: Path) -> int:
 
 
 def _last_error(log: Path) -> str:
-    lines = [line for line in log.read_text(errors="replace").splitlines() if line.startswith("ERROR:")]
+    text = log.read_text(errors="replace")
+    lines = [line for line in text.splitlines() if line.startswith("ERROR:")]
     if any("No space left" in line for line in lines):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    if "connection broken by" in text:  # after which pip only says that it found no version
+        return "no connection to the package index"
     return lines[0].removeprefix("ERROR:").strip()[:160] if lines else ""
 
 

@@ -1,0 +1,172 @@
+"""The eSpeak parent around workers that hang, die and lie; and the real one."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from avatar.engines import espeak
+from avatar.engines.base import Voice
+from avatar.engines.espeak import OUT_RATE, WORKER, EspeakTTS, trim, voice_for
+from avatar.errors import EngineError, EngineLoadError, EngineTimeout
+from avatar.events import Samples
+from avatar.settings import Settings
+
+FAKE = """
+import json, math, struct, sys, time, array
+stdin, stdout = sys.stdin.buffer, sys.stdout.buffer
+def answer(kind, payload):
+    stdout.write(kind + struct.pack('<I', len(payload)) + payload); stdout.flush()
+answer(b'R', json.dumps({'sample_rate': 22050, 'languages': ['en-us', 'de', 'cmn', 'ru', 'uk']}).encode())
+while head := stdin.read(4):
+    request = json.loads(stdin.read(struct.unpack('<I', head)[0]))
+    text = request['text']
+    if 'hang' in text: time.sleep(60)
+    if 'die' in text: sys.exit(1)
+    if 'garbage' in text: stdout.write(b'GARBAGE' * 9); stdout.flush(); continue
+    if 'huge' in text: stdout.write(b'A' + struct.pack('<I', 2**32 - 1)); stdout.flush(); continue
+    if 'short' in text: stdout.write(b'A' + struct.pack('<I', 999) + b'x'); stdout.flush(); sys.exit()
+    if 'fail' in text: answer(b'E', b'no such voice'); continue
+    tone = [int(9000 * math.sin(i / 8)) for i in range(22050)]
+    answer(b'A', array.array('h', [0] * 4410 + tone + [0] * 8820).tobytes())
+"""
+
+
+@pytest.fixture
+def fake() -> Iterator[EspeakTTS]:
+    engine = EspeakTTS((sys.executable, "-c", FAKE), deadline_s=0.5)
+    yield engine
+    engine.close()
+
+
+def spoken(engine: EspeakTTS, text: str, language: str | None = None) -> Samples:
+    chunks = list(engine.speak(text, Voice(), language))
+    assert all(chunk.sample_rate == OUT_RATE and chunk.samples.dtype == np.float32 for chunk in chunks)
+    return np.concatenate([chunk.samples for chunk in chunks]) if chunks else np.zeros(0, np.float32)
+
+
+def test_audio_is_resampled_trimmed_and_in_chunks(fake: EspeakTTS) -> None:
+    chunks = list(fake.speak("hello", Voice(), None))
+    assert [round(chunk.duration_s, 2) for chunk in chunks] == [0.5, 0.5, 0.13]
+    assert np.flatnonzero(np.abs(chunks[0].samples) > espeak.QUIET)[0] <= 0.011 * OUT_RATE
+
+
+@pytest.mark.parametrize("text", ["", "  ", "\x00\x07\n"])
+def test_nothing_to_say_says_nothing(fake: EspeakTTS, text: str) -> None:
+    assert len(spoken(fake, text)) == 0
+
+
+def test_a_hang_is_killed_at_the_deadline_and_the_next_clause_spoken(fake: EspeakTTS) -> None:
+    started = time.monotonic()
+    with pytest.raises(EngineTimeout, match="within 0.5 s") as failure:
+        spoken(fake, "hang")
+    assert time.monotonic() - started < 3
+    assert (failure.value.stage, failure.value.engine) == ("tts", "espeak")
+    assert len(spoken(fake, "hello"))
+
+
+@pytest.mark.parametrize("text", ["die", "garbage", "huge", "short"])
+def test_a_worker_that_dies_or_lies_is_replaced(fake: EspeakTTS, text: str) -> None:
+    with pytest.raises(EngineError, match="stopped and was restarted"):
+        spoken(fake, text)
+    assert len(spoken(fake, "hello"))
+
+
+def test_a_refusal_keeps_the_worker(fake: EspeakTTS) -> None:
+    spoken(fake, "hello")
+    process = fake._process
+    with pytest.raises(EngineError, match="no such voice"):
+        spoken(fake, "fail")
+    spoken(fake, "hello")
+    assert fake._process is process
+
+
+@pytest.mark.parametrize("code", ["raise SystemExit(1)", "print('hello', flush=True)", "import time; time.sleep(60)"])
+def test_a_worker_that_does_not_start_is_a_load_error(code: str) -> None:
+    engine = EspeakTTS((sys.executable, "-c", code), start_s=0.5)
+    with pytest.raises(EngineLoadError):
+        spoken(engine, "hello")
+    engine.close()
+
+
+def test_close_ends_the_process_and_speaking_again_starts_one(fake: EspeakTTS) -> None:
+    spoken(fake, "hello")
+    process = fake._process
+    fake.close()
+    fake.close()
+    assert process is not None and process.poll() is not None
+    assert len(spoken(fake, "hello"))
+
+
+@pytest.mark.parametrize(
+    ("text", "language", "voice"),
+    [
+        ("hello", None, "en-us"),
+        ("我喜欢 Python", None, "cmn"),
+        ("我喜欢 Python", "zh-CN", "cmn"),
+        ("你好", "en", "cmn"),
+        ("Привет", None, "ru"),
+        ("Привіт", "uk", "uk"),
+        ("Guten Tag", "de-AT", "de"),
+        ("hello", "en-GB", "en-us"),
+        ("hello", "xx", "en-us"),
+    ],
+)
+def test_the_voice_follows_language_and_writing(text: str, language: str | None, voice: str) -> None:
+    assert voice_for(text, language, ("en-us", "de", "cmn", "ru", "uk")) == voice
+
+
+def test_trim_of_silence_is_empty() -> None:
+    assert len(trim(np.zeros(1000, np.float32), OUT_RATE)) == 0
+
+
+@pytest.fixture(scope="module")
+def real() -> Iterator[EspeakTTS]:
+    engine = espeak.load(Settings(), lambda fraction: None)
+    yield engine
+    engine.close()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "text", ["Well, that depends on you.", "你好，今天天气很好。", "我喜欢 Python。", "Привет", "こんにちは"]
+)
+def test_real_speech_begins_at_once(real: EspeakTTS, text: str) -> None:
+    samples = spoken(real, text)
+    assert 0.4 < len(samples) / OUT_RATE < 4
+    assert np.flatnonzero(np.abs(samples) > espeak.QUIET)[0] <= 0.02 * OUT_RATE
+    assert 0.2 < np.abs(samples).max() <= 1.0
+
+
+@pytest.mark.slow
+def test_real_text_is_never_markup(real: EspeakTTS) -> None:
+    paused = spoken(real, '<speak>one<break time="9s"/>two</speak>', "en")
+    assert 2 < len(paused) / OUT_RATE < 9  # read out, not obeyed
+    assert len(spoken(real, "a b " * 5000)) / OUT_RATE < 120  # cut at 2,000 characters
+    assert len(real.languages()) > 100
+
+
+@pytest.mark.slow
+def test_real_speech_is_understood_by_moonshine(real: EspeakTTS) -> None:
+    import soxr
+
+    from avatar.engines import moonshine
+
+    stt = moonshine.load(Settings.from_env(), lambda fraction: None)
+    heard = soxr.resample(spoken(real, "I would like a cup of coffee, please."), OUT_RATE, 16_000)
+    *_, last = stt.transcribe(heard, None)
+    stt.close()
+    assert {"like", "cup", "coffee"} <= set(moonshine.normal(last.text)), last.text
+
+
+@pytest.mark.slow
+def test_the_worker_ends_with_its_parent() -> None:
+    worker = subprocess.Popen(WORKER, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert worker.stdin and worker.stdout
+    assert worker.stdout.read(1) == b"R"
+    worker.stdin.close()
+    assert worker.wait(5) == 0
+    worker.stdout.close()

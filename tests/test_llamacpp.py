@@ -1,0 +1,164 @@
+"""llama.cpp's adapter: the bridge from callback to generator around a fake server, and the real SmolLM2."""
+
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from avatar import weights
+from avatar.engines import llamacpp
+from avatar.engines.base import Message
+from avatar.engines.llamacpp import EXAMPLES, LlamaCppLLM, build, tokens
+from avatar.errors import EngineError, EngineTimeout
+from avatar.settings import Settings
+
+HELLO = [Message("system", "Be brief."), Message("user", "Hello")]
+
+
+class FakeServer:
+    """Pushes the chunks, `delay_s` before each; stops like the real one, only when the callback returns True."""
+
+    def __init__(self, *chunks: Any, delay_s: float = 0.0) -> None:
+        self.chunks, self.delay_s, self.requests = chunks, delay_s, []
+        self.pushed, self.ended = 0, threading.Event()
+
+    def handle_chat_completions(self, prompt: dict[str, Any], callback: llamacpp.Callback) -> None:
+        self.requests.append(prompt)
+        for chunk in self.chunks:
+            time.sleep(self.delay_s)
+            if isinstance(chunk, Exception):
+                raise chunk
+            self.pushed += 1
+            if callback(chunk if isinstance(chunk, dict) else {"choices": [{"delta": {"content": chunk}}]}):
+                break
+        self.ended.set()
+
+
+def test_deltas_arrive_in_order_and_on_one_line() -> None:
+    server = FakeServer({"choices": [{"delta": {"role": "assistant", "content": None}}]}, "Hel", "lo.\n\n", "You", {})
+    assert list(LlamaCppLLM(server, 5).reply(HELLO, 0)) == ["Hel", "lo. ", "You"]
+
+
+def test_a_seat_keeps_its_slot_and_examples_stand_after_the_system_message() -> None:
+    server = FakeServer("a")
+    engine = LlamaCppLLM(server, 3, EXAMPLES)
+    for seat in (0, 2, 4):
+        list(engine.reply(HELLO, seat))
+    assert [request["id_slot"] for request in server.requests] == [0, 2, 1]
+    roles = [message["role"] for message in server.requests[0]["messages"]]
+    assert roles == ["system", *["user", "assistant"] * (len(EXAMPLES) // 2), "user"]
+
+
+def test_closing_stops_the_server_within_a_token() -> None:
+    server = FakeServer(*["word "] * 10_000, delay_s=0.001)
+    answer = LlamaCppLLM(server, 1).reply(HELLO, 0)
+    next(answer)
+    time.sleep(0.1)  # the queue is full by now, and the server's thread waits in it
+    started = time.monotonic()
+    answer.close()
+    assert time.monotonic() - started < 0.05
+    assert server.ended.wait(1)
+    assert server.pushed <= llamacpp.QUEUE_ITEMS + 4
+
+
+def test_an_error_dict_and_an_exception_are_raised() -> None:
+    full = {"error": {"code": 400, "message": "request exceeds the available context size"}}
+    with pytest.raises(EngineError, match="available context size") as failure:
+        list(LlamaCppLLM(FakeServer(full), 1).reply(HELLO, 0))
+    assert (failure.value.stage, failure.value.engine) == ("llm", "llamacpp")
+    answer = LlamaCppLLM(FakeServer("a", RuntimeError("out of memory")), 1).reply(HELLO, 0)
+    assert next(answer) == "a"
+    with pytest.raises(EngineError, match="out of memory"):
+        next(answer)
+
+
+def test_a_silent_server_times_out() -> None:
+    server = FakeServer("late", delay_s=0.3)
+    with pytest.raises(EngineTimeout, match="said nothing for 0.05 s"):
+        list(LlamaCppLLM(server, 1, stall_s=0.05).reply(HELLO, 0))
+    assert server.ended.wait(1)
+
+
+def test_a_long_answer_ends_with_its_sentence() -> None:
+    sentence = [" This", " is", " a", " sentence", " of", " some", " length", "."]
+    text = "".join(LlamaCppLLM(FakeServer(*sentence * 20), 1).reply(HELLO, 0))
+    assert text.endswith(".") and llamacpp.ENOUGH_CHARS < len(text) < llamacpp.ENOUGH_CHARS + 80
+
+
+def test_close_ends_what_runs_and_refuses_what_comes() -> None:
+    server = FakeServer(*["word "] * 10_000, delay_s=0.001)
+    engine = LlamaCppLLM(server, 1)
+    answer = engine.reply(HELLO, 0)
+    next(answer)
+    engine.close()
+    assert server.ended.is_set()
+    with pytest.raises(EngineError, match="closed"):
+        next(engine.reply(HELLO, 0))
+
+
+def turns(count: int) -> Iterator[Message]:
+    yield Message("system", "Be brief.")
+    for number in range(count):
+        yield Message("user", f"question {'x' * 60} {number}")
+        yield Message("assistant", f"answer {'y' * 60} {number}")
+
+
+def test_old_turns_go_in_blocks_so_that_the_cached_prefix_survives() -> None:
+    history = list(turns(60))
+    starts = []
+    for count in range(2, len(history) + 1, 2):
+        prompt = build(history[:count], EXAMPLES, budget=800)
+        assert sum(map(tokens, prompt)) <= 800
+        assert prompt[0].role == "system" and prompt[-1] == history[count - 1]
+        assert tuple(prompt[1 : 1 + len(EXAMPLES)]) == EXAMPLES
+        starts.append(prompt[1 + len(EXAMPLES)].content)
+        assert prompt[1 + len(EXAMPLES)].role == "user"
+    moves = sum(one != two for one, two in zip(starts, starts[1:], strict=False))
+    assert 2 <= moves <= len(starts) / 4
+
+
+@pytest.mark.parametrize("text", ["word " * 20_000, "你好" * 20_000, "7" * 20_000])
+def test_one_endless_message_keeps_its_end(text: str) -> None:
+    prompt = build([Message("system", "Be brief."), Message("user", text + "?")])
+    assert sum(map(tokens, prompt)) <= llamacpp.PROMPT_TOKENS
+    assert len(prompt) == 2 and prompt[1].content.endswith("?")
+
+
+@pytest.fixture(scope="module")
+def engine() -> Iterator[LlamaCppLLM]:
+    settings = Settings.from_env()
+    weights.fetch("smollm2-135m", settings.weights)
+    seen: list[float] = []
+    loaded = llamacpp.load(settings, seen.append)
+    assert seen == sorted(seen) and seen[-1] == 1.0
+    yield loaded
+    loaded.close()
+
+
+@pytest.mark.slow
+def test_real_answer_streams_and_names_the_capital(engine: LlamaCppLLM) -> None:
+    deltas = list(
+        engine.reply([Message("system", llamacpp.SYSTEM_PROMPT), Message("user", "What is the capital of France?")], 0)
+    )
+    assert len(deltas) > 3
+    assert "Paris" in "".join(deltas)
+
+
+@pytest.mark.slow
+def test_real_answer_is_cancelled_and_the_slot_serves_again(engine: LlamaCppLLM) -> None:
+    for _ in range(3):
+        answer = engine.reply([Message("user", "Tell me a long story about a king.")], 1)
+        next(answer)
+        started = time.monotonic()
+        answer.close()
+        assert time.monotonic() - started < 0.1
+    assert "".join(engine.reply(HELLO, 1))
+
+
+@pytest.mark.slow
+def test_real_context_overflow_is_an_error_not_silence(engine: LlamaCppLLM, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(llamacpp, "tokens", lambda message: 1)  # an estimate that is far too low
+    with pytest.raises(EngineError, match="context size"):
+        list(engine.reply([Message("user", "seven " * 3000)], 2))

@@ -1,0 +1,292 @@
+"""The page without a browser: it builds, every sentence is there twice, nothing foreign becomes markup."""
+
+import re
+import string
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import pytest
+
+from avatar.errors import AudioError, ServerFull
+from avatar.ui import fragments, status, strings, talk
+from avatar.ui.history import HistoryEvents, described, when
+from avatar.ui.page import launch_options
+from avatar.ui.talk import TalkEvents, overview, session_of, stage_script
+from tests.page_fakes import ESPEAK, MOONSHINE, SMOLLM, TEA, WHISPER, FakeAssistant, Line, Row, Rung, built, owner_of
+
+HOSTILE = """<img src="http://evil.test/x.png" onerror=alert(1)> ![x](http://evil.test/y.png) **b** $$z$$ &amp; 'q'"""
+ENGLISH = gr.Request(headers={"accept-language": "en-GB,en;q=0.9"})
+CHINESE = gr.Request(headers={"accept-language": "zh-HK,zh;q=0.9"})
+STAGE = {"conversation": "c9", "live": ""}
+
+
+def slots(sentence: str) -> set[str]:
+    return {name for _, name, _, _ in string.Formatter().parse(sentence) if name}
+
+
+# -- sentences --------------------------------------------------------------------------------------------------------
+
+
+def test_both_languages_say_the_same_things() -> None:
+    english, chinese = strings.ENGLISH, strings.CHINESE
+    assert {k for k in english if not k.startswith("err_")} == {k for k in chinese if not k.startswith("err_")}
+    for key in english.keys() & chinese.keys():
+        if key != "turns_1":
+            assert slots(english[key]) == slots(chinese[key]), key
+    assert not [k for table in strings.STRINGS.values() for k, v in table.items() if "!" in v or "！" in v or not v]
+
+
+def test_scripts_and_python_use_only_sentences_that_exist() -> None:
+    scripts = "".join((fragments.ASSETS / n).read_text() for n in ("live.js", "ring.js", "transport.js", "sound.js"))
+    python = "".join(p.read_text() for p in Path(talk.__file__).parent.glob("*.py"))
+    used = set(re.findall(r"\b(?:t|markup)\('(\w+)'", scripts)) | set(re.findall(r"\b(?:say|T)\(\"(\w+)\"", python))
+    states = re.search(r"const GLYPH = \{(.*?)\};", scripts, re.S)
+    assert states is not None
+    used |= {f"st_{name}" for name in re.findall(r"(\w+): '", states[1])}
+    assert len(used) > 80
+    assert used <= strings.ENGLISH.keys()
+
+
+@pytest.mark.parametrize(
+    ("header", "table"),
+    [("zh-TW,zh;q=0.9,en;q=0.8", "zh-TW"), ("zh-CN", "zh-TW"), ("en,zh", "en"), ("", "en"), (None, "en")],
+)
+def test_the_first_language_of_the_browser_counts(header: str | None, table: str) -> None:
+    assert strings.language_of(header) == table
+
+
+def test_a_failure_is_told_in_the_users_language_or_in_its_own_words() -> None:
+    error = AudioError("This file has no sound.")
+    assert strings.failure(error, "en") == "This file has no sound."
+    assert "聲音" in strings.failure(error, "zh-TW")
+
+
+# -- nothing foreign becomes markup -----------------------------------------------------------------------------------
+
+
+def test_what_people_say_is_never_markdown_or_html() -> None:
+    shown = fragments.plain(HOSTILE)
+    assert not set(shown) & set("<>!*[]()$\"'`_~|\\")
+    assert fragments.plain("1. one\n    code\n# two") == "1&#46; one\ncode\n&#35; two"
+    (message,) = fragments.messages([Line("user", HOSTILE)], "en")
+    assert message == {"role": "user", "content": shown}
+
+
+def test_below_a_reply_stand_play_bar_and_tag() -> None:
+    user, _, _, cut = fragments.messages(TEA, "en")
+    assert user["content"].count("<a ") == 1 and f'href="#play-{TEA[0].turn_id}-user"' in user["content"]
+    assert "462 ms" in cut["content"] and "Interrupted after 2.1 s" in cut["content"]
+    assert 'class="av-eot" style="width:14.1%"' in cut["content"]
+    assert "2.1 秒後被打斷" in fragments.messages(TEA, "zh-TW")[3]["content"]
+
+
+def test_an_id_that_is_none_is_no_link() -> None:
+    (message,) = fragments.messages([Line("user", "x", '"><script>', 1)], "en")
+    assert message["content"] == "x"
+
+
+@pytest.mark.parametrize(
+    "markup",
+    [
+        fragments.rung(HOSTILE, HOSTILE, "warming", HOSTILE, True, 0.5),
+        fragments.figure(HOSTILE, HOSTILE, HOSTILE),
+        fragments.meter(0.5, HOSTILE),
+        status.ladder("stt", [Rung("stt", "x", HOSTILE, "failed", sentence=HOSTILE)], "en"),
+    ],
+)
+def test_fragments_escape_names(markup: str) -> None:
+    assert "<img" not in markup and "'q'" not in markup and '"http' not in markup
+
+
+# -- the blocks -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def blocks() -> gr.Blocks:
+    return built(FakeAssistant())
+
+
+def test_turns_share_five_slots_and_nothing_is_public(blocks: gr.Blocks) -> None:
+    events = [fn for fn in blocks.fns.values() if fn.fn is not None]
+    turns = {fn.fn.__name__: fn.concurrency_limit for fn in events if fn.concurrency_id == "turns"}
+    assert turns == {"follow": 5, "typed": 5, "recorded": 5}
+    assert all(fn.concurrency_limit is None for fn in events if fn.concurrency_id != "turns" and fn.queue)
+    assert {fn.api_visibility for fn in blocks.fns.values()} == {"private"}
+
+
+def test_components_keep_their_accessible_names(blocks: gr.Blocks) -> None:
+    named = (gr.Textbox, gr.Chatbot, gr.Audio, gr.Radio, gr.Dropdown, gr.Slider, gr.Checkbox)
+    nameless = [b for b in blocks.blocks.values() if isinstance(b, named) and not b.label and b.visible]
+    assert not nameless
+    assert [b.id for b in blocks.blocks.values() if isinstance(b, gr.Tab)] == ["talk", "history", "status"]
+
+
+def test_nothing_of_the_page_comes_from_another_host() -> None:
+    texts = [p.read_text(encoding="utf-8") for p in fragments.ASSETS.iterdir() if p.suffix in (".css", ".js", ".svg")]
+    assert len(texts) >= 7
+    found = set(re.findall(r"(?:https?:)?//[a-z][\w.-]+\.[a-z]+", "".join(texts)))
+    assert found == {"http://www.w3.org"}  # the namespace of SVG, which nobody fetches
+    options = launch_options()
+    assert options["run_history"] is False and not options["theme"]._stylesheets
+
+
+def test_the_script_carries_the_worklets_as_text() -> None:
+    script = stage_script()
+    assert script.startswith('const WORKLETS = "') and "registerProcessor('avatar-player'" in script.splitlines()[0]
+
+
+# -- Talk -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("value", [None, "x", [], {"live": 3, "conversation": ["a"]}, {"live": "x" * 65}])
+def test_a_stage_value_that_makes_no_sense_is_no_session(value: object) -> None:
+    assert session_of(value) == ("", "")
+
+
+async def test_typed_text_leaves_the_box_when_the_turn_has_begun() -> None:
+    assistant = FakeAssistant()
+    on = TalkEvents(assistant, owner_of)  # type: ignore[arg-type]
+    steps = [step async for step in on.typed("How long?", STAGE, "t1", "auto", ENGLISH)]
+    assert assistant.asked == [("typed", "local", "c9", "How long?", "t1", "auto")]
+    assert [step[0] for step in steps][0] == "" and steps[1][0] != ""  # afterwards the box is the user's again
+    assert steps[-1][1] == "t1" and steps[-1][3] == {"conversation": "c1", "live": ""}
+    assert steps[-1][4].value and [m["role"] for m in steps[-1][2]] == ["user", "assistant"]
+
+
+async def test_typed_text_stays_when_the_turn_fails() -> None:
+    assistant = FakeAssistant()
+    assistant.trouble = ServerFull("All 5 seats are taken. <b>")
+    on = TalkEvents(assistant, owner_of)  # type: ignore[arg-type]
+    with pytest.warns(UserWarning, match="seats are taken. &lt;b&gt;"):
+        steps = [step async for step in on.typed("How long?", STAGE, "t1", "auto", ENGLISH)]
+    assert [step[0] for step in steps] == ["How long?"]
+    with pytest.warns(UserWarning, match="座位已滿"):
+        assert len([step async for step in on.typed("How long?", STAGE, "t1", "auto", CHINESE)]) == 1
+
+
+async def test_typed_text_goes_to_the_open_socket() -> None:
+    assistant = FakeAssistant()
+    on = TalkEvents(assistant, owner_of)  # type: ignore[arg-type]
+    steps = [step async for step in on.typed("Hi", {"conversation": "", "live": "L"}, "t1", "auto", ENGLISH)]
+    assert assistant.asked == [("say", "local", "L", "Hi", "t1")] and steps[0][0] == ""
+    assert [step async for step in on.typed("  ", STAGE, "t2", "auto", ENGLISH)] == []
+
+
+async def test_a_recording_stays_when_its_turn_fails(tmp_path: Path) -> None:
+    assistant = FakeAssistant()
+    on = TalkEvents(assistant, owner_of)  # type: ignore[arg-type]
+    done = [step async for step in on.recorded(str(tmp_path / "a.webm"), STAGE, "t1", "zh", ENGLISH)]
+    assert done[-1][0] is None and assistant.asked == [("recorded", "local", "c9", ".webm", "t1", "zh")]
+    assistant.trouble = AudioError("This file has no sound I can read.")
+    with pytest.warns(UserWarning, match="no sound I can read"):
+        assert [step async for step in on.recorded("a.wav", STAGE, "t1", "zh", ENGLISH)] == []
+    assert [step async for step in on.recorded(None, STAGE, "t1", "zh", ENGLISH)] == []
+
+
+def test_the_stage_is_told_what_the_engines_understand() -> None:
+    assistant = FakeAssistant()
+    now = overview(assistant)  # type: ignore[arg-type]
+    assert now["engines"]["stt"]["english_only"] and now["engines"]["llm"]["demo"]
+    assert now["chinese"] == {"ready": False, "get": {"name": WHISPER.label, "why": WHISPER.sentence}}
+    assert now["coming"] is None and now["seats"] == {"n": 1, "of": 5}
+    arriving = replace(WHISPER, state="warming", fraction=0.43)
+    assistant.pool.rungs = [arriving, MOONSHINE, SMOLLM, ESPEAK]
+    assert overview(assistant)["coming"] == {"name": WHISPER.label, "pct": 43}  # type: ignore[arg-type]
+    assistant.pool.rungs = [replace(WHISPER, state="ready", serving=True), SMOLLM]
+    now = overview(assistant)  # type: ignore[arg-type]
+    assert now["chinese"]["ready"] and not now["engines"]["stt"]["english_only"] and now["engines"]["tts"] is None
+
+
+# -- History ----------------------------------------------------------------------------------------------------------
+
+NOW = datetime(2026, 11, 21, 9, 0, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("at", "words"),
+    [
+        ("2026-11-21T08:05:00+00:00", "Today 08:05"),
+        ("2026-11-20T23:59:00.123+00:00", "Yesterday 23:59"),
+        ("2026-11-02T10:00:00+00:00", "2026-11-02"),
+    ],
+)
+def test_dates_are_short(at: str, words: str) -> None:
+    assert when(at, "en", NOW) == words
+
+
+def history() -> tuple[FakeAssistant, HistoryEvents]:
+    assistant = FakeAssistant()
+    assistant.store.rows = [Row("a1", "Tea"), Row("a2", "", turns=1), Row("a3", HOSTILE)]
+    return assistant, HistoryEvents(assistant, owner_of, lambda: NOW)  # type: ignore[arg-type]
+
+
+def test_the_list_names_what_it_holds_and_offers_more() -> None:
+    assistant, on = history()
+    chosen, note, older = on.listed(2, "a2", ENGLISH)
+    assert chosen.choices == [("Yesterday 14:02 · Tea · 3 turns", "a1"), ("Yesterday 14:02 · Untitled · 1 turn", "a2")]
+    assert chosen.value == "a2" and "Choose" not in note and older.visible
+    assert on.listed(3, "gone", ENGLISH)[0].value is None and not on.listed(3, None, ENGLISH)[2].visible
+    assistant.store.rows = []
+    assert "Nothing kept yet" in on.listed(2, None, ENGLISH)[1]
+    assert described(Row("a", "茶"), "zh-TW", NOW) == "昨天 14:02 · 茶 · 3 輪"
+
+
+def test_an_opened_conversation_shows_its_escaped_title_and_lines() -> None:
+    _, on = history()
+    right, heading, past, *_ = on.opened("a3", ENGLISH)
+    assert right.visible and "<img" not in heading and len(past) == len(TEA)
+    with pytest.warns(UserWarning, match="not there any more"):
+        assert not on.opened("someone else's", ENGLISH)[0].visible
+    assert not on.opened(None, ENGLISH)[0].visible
+
+
+def test_deleting_asks_with_the_title_and_empties_what_shows_it() -> None:
+    assistant, on = history()
+    row, question = on.ask_delete("a3", ENGLISH)
+    assert row.visible and "<img" not in question and "cannot be undone" in question
+    stage, chat = on.delete("a1", {"conversation": "a1", "live": "L"}, ENGLISH)
+    assert stage == {"conversation": "", "live": "L"} and chat == []
+    assert [r.id for r in assistant.store.rows] == ["a2", "a3"]
+    with pytest.warns(UserWarning, match="not there any more"):
+        on.delete("a1", {}, ENGLISH)
+
+
+def test_going_on_and_renaming_pass_the_owner() -> None:
+    assistant, on = history()
+    tabs, chat, stage = on.go_on("a1", {"conversation": "", "live": "L"}, ENGLISH)
+    assert tabs.selected == "talk" and len(chat) == len(TEA) and stage == {"conversation": "a1", "live": "L"}
+    assert on.ask_name("a1", ENGLISH).value == "Tea"
+    on.rename("a1", "Oolong", ENGLISH)
+    on.rename("a2", "  ", ENGLISH)
+    assert [r.title for r in assistant.store.rows[:2]] == ["Oolong", ""]
+
+
+# -- Status -----------------------------------------------------------------------------------------------------------
+
+
+def test_rungs_say_what_they_can_and_why_they_cannot() -> None:
+    warming = Rung("llm", "q", "Qwen", "warming", 0.43, languages=("zh", "en"), clones=False)
+    card = status.ladder("llm", [replace(warming, state="failed", sentence="No GPU."), warming, SMOLLM], "en")
+    assert "Cannot run" in card and "No GPU." in card and "Warming 43 %" in card and 'aria-valuenow="43"' in card
+    assert "中文 · English · 150 MiB · MIT" in card and "demo model" in card and "Serving" in card
+    assert status.rung_note(ESPEAK, "zh-TW").startswith("100+ 種語言")
+    assert status.rung_word(replace(warming, fraction=None), "en") == "Warming"
+
+
+def test_figures_compare_with_their_goals() -> None:
+    seen = status.figures((3, 5), {"p50": 462.4, "p95": 1081}, (1.25, 8), False, "en")
+    assert (
+        "462 <small>ms" in seen and "goal 500" in seen and "181 over goal 900" in seen and seen.count('class="on"') == 3
+    )
+    assert "16 percent" in seen and "no GPU found" in seen
+    assert "after the first turn" in status.figures((0, 5), {}, (20, 24), True, "en")
+
+
+def test_plots_wait_for_the_first_turn() -> None:
+    assert not status.parts_plot({}, "en").visible and not status.turns_plot([], "en").visible
+    plot: Any = status.parts_plot({"stt": {"p50": 96.4, "p95": 168, "n": 9}}, "zh-TW")
+    assert plot.visible and plot.color_map["聽"] == status.SHADES["stt"]
+    assert status.turns_plot([400, 1700], "en").y_lim == [0, 1700]
