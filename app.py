@@ -18,9 +18,10 @@ from avatar.audio import Decoder, Limits
 from avatar.engines.pool import EnginePool
 from avatar.errors import AvatarError, WeightsError
 from avatar.gpu import Gpu
+from avatar.guard import Guard
 from avatar.metrics import Metrics
 from avatar.pipeline import Pipeline
-from avatar.server import Guard, mount, owners
+from avatar.server import mount, owners
 from avatar.sessions import Seats, Tokens
 from avatar.settings import Settings
 from avatar.store import Store

@@ -38,6 +38,7 @@ class Exchange:
     user_sound: bool = False  # stored, so it can be replayed
     reply_sound: bool = False
     over: bool = False  # nothing about it will change any more
+    client_turn_id: str | None = None  # once it is stored
 
     @classmethod
     def stored(cls, row: TurnRow) -> "Exchange":
@@ -52,6 +53,7 @@ class Exchange:
             row.user_audio is not None,
             row.reply_audio is not None,
             over=True,
+            client_turn_id=row.client_turn_id,
         )
 
     def lines(self) -> Iterable[ChatLine]:
@@ -89,6 +91,10 @@ class Chat:
     def drop(self, exchange: Exchange) -> None:
         self.exchanges.remove(exchange)
         self.touch()
+
+    def has(self, client_turn_id: str) -> bool:
+        """Whether this turn of the page is stored already: then it was sent again."""
+        return bool(client_turn_id) and any(e.client_turn_id == client_turn_id for e in self.exchanges)
 
     def touch(self) -> None:
         self._changed.set()

@@ -110,9 +110,8 @@ class Conversation:
 
     def say(self, text: str, client_turn_id: str = "") -> None:
         """Answer typed text; what is being said meanwhile is interrupted."""
-        if not text.strip() or (
-            client_turn_id and any(r.client_turn_id == client_turn_id for r in self._replies.values())
-        ):
+        running = client_turn_id and any(r.client_turn_id == client_turn_id for r in self._replies.values())
+        if not text.strip() or running or self.chat.has(client_turn_id):
             return
         self._on_activity()
         self.interrupt()

@@ -130,10 +130,12 @@ class _Turn:
         words = ""
         async with aclosing(self.stt(heard, language)) as transcripts:
             async for transcript in transcripts:
-                self._emit(transcript)
+                if not transcript.final:
+                    self._emit(transcript)
                 words, language = transcript.text.strip(), transcript.language or language
         if words and not await self.plausible(heard, words):
             raise AvatarError(NOT_UNDERSTOOD, code="LANGUAGE")
+        self._emit(Transcript(words, final=True, language=language))  # not before: it is what chat and history keep
         return words, language
 
     async def _answer(
