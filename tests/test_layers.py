@@ -7,7 +7,7 @@ ROOT = Path(__file__).parent.parent / "avatar"
 LEVELS = [
     {"errors", "events"},
     {"settings", "aio", "text", "audio", "audio_worker", "weights", "gpu", "metrics", "provenance", "wire", "database"},
-    {"engines.base", "planner", "sessions", "store", "turntaking"},
+    {"engines.base", "planner", "sessions", "store", "turntaking", "turntaking.*"},
     {"engines.pool", "engines.*", "voices", "speaker", "backup"},
     {"pipeline", "cluster"},
     {"conversation"},

@@ -83,7 +83,8 @@ def has_verb(words: list[str]) -> bool:
 
 
 # Of these, the ones that also end sentences.
-WEAK_ZH = ("的", "得", "我", "给", "要", "想", "在", "是", "对", "都", "了")
+WEAK_ZH = ("的", "得", "我", "给", "要", "想", "在", "是", "对", "都")
+CLOSED_ZH = ("是的", "好的", "对的", "真的", "谢谢")  # whole answers that end in one of these
 
 
 # Listening noises: they ask the speaker to go on. Single letters are how Moonshine begins a hum ("M Mm-hmm").
