@@ -129,7 +129,7 @@ def test_silero_finds_the_words_of_a_clip() -> None:
     events = activity.push(pcm16(np.concatenate([noises.room(1.0), samples, noises.room(1.0)])))
     assert [type(event) for event in events] == [Onset, Pause, Pause]
     assert abs(events[0].at - voiced[0]) < MIC_RATE * 0.1
-    assert abs(events[1].at - voiced[-1]) < MIC_RATE * 0.15
+    assert abs(events[1].at - voiced[-1]) < MIC_RATE * 0.2
 
 
 @pytest.mark.parametrize("kind", ["click", "typing", "knock", "throat", "breath", "music", "fan"])

@@ -15,10 +15,10 @@ from pathlib import Path
 import numpy as np
 
 from avatar.audio import pcm16, resample
-from avatar.bench import noises
 from avatar.bench.endpointing import read
-from avatar.engines import moonshine
+from avatar.bench.noises import KINDS, make, room
 from avatar.engines.base import STT
+from avatar.engines.moonshine import load as load_moonshine
 from avatar.events import Samples
 from avatar.settings import Settings
 from avatar.turntaking.bargein import LOOKS_MS, judge
@@ -42,12 +42,14 @@ class Outcome:
 def replay(sound: Samples, detector: Detector, stt: STT, reply: Samples | None = None) -> Outcome:
     """Play `sound` (16 kHz) in a quiet room while `reply` (24 kHz, begun with the sound) plays, and judge it."""
     activity = VoiceActivity(detector)
-    pcm = pcm16(np.concatenate([noises.room(LEAD_S), sound, noises.room(1.2, seed=1)]))
+    pcm = pcm16(np.concatenate([room(LEAD_S), sound, room(1.2, seed=1)]))
     duck_ms, words, next_look = None, "", 0
+    before: float | None = None  # likeness at the last look of this piece
     for start in range(0, len(pcm), 640):
         due = over = False
         for event in activity.push(pcm[start : start + 640]):
             if isinstance(event, Onset):
+                before = None
                 next_look = LOOKS_MS[0]
                 if event.at > (LEAD_S - 0.2) * MIC_RATE and duck_ms is None:
                     duck_ms = _since(activity)
@@ -57,7 +59,8 @@ def replay(sound: Samples, detector: Detector, stt: STT, reply: Samples | None =
             next_look = later[0] if later else activity.since_onset_ms + 200
         if not (due or over) or not activity.speaking:
             continue
-        echo = 0.0 if reply is None else likeness(activity.utterance(0), _in_air(reply, _since(activity)), REPLY_RATE)
+        now = 0.0 if reply is None else likeness(activity.utterance(0), _in_air(reply, _since(activity)), REPLY_RATE)
+        echo, before = (now if before is None else (now + before) / 2), now
         began = time.perf_counter()
         *_, heard = stt.transcribe(activity.utterance(), "en")
         words, took_ms = heard.text, (time.perf_counter() - began) * 1000
@@ -79,9 +82,10 @@ def _in_air(reply: Samples, heard_ms: float) -> Samples:
 
 
 def beginning(samples: Samples, seconds: float = 1.5) -> Samples:
-    """From the first 10 ms within 30 dB of the loudest, at a peak of 0.3."""
+    """From where 30 ms in a row lie within 20 dB of the loudest 10 ms, at a peak of 0.3."""
     power = np.mean(np.square(samples[: len(samples) // 160 * 160].reshape(-1, 160)), axis=1)
-    start = int(np.flatnonzero(power > power.max() * 1e-3)[0]) * 160
+    loud = np.convolve(power > power.max() * 10**-2, np.ones(3), "valid")
+    start = int(np.flatnonzero(loud == 3)[0]) * 160
     piece = samples[start : start + int(seconds * MIC_RATE)]
     return np.asarray(piece * (0.3 / np.abs(samples).max()), np.float32)
 
@@ -89,20 +93,20 @@ def beginning(samples: Samples, seconds: float = 1.5) -> Samples:
 def echoed(samples: Samples, decibels: float) -> Samples:
     """As a microphone hears a loudspeaker in a small room (0.3 s of reverberation), so much quieter."""
     n = int(0.3 * MIC_RATE)
-    room = np.random.default_rng(0).standard_normal(n) * np.exp(-6.9 * np.arange(n) / n) * 0.25
-    room[0] = 1.0
-    return (np.convolve(samples, room)[: len(samples)] * 10 ** (decibels / 20)).astype(np.float32)
+    response = np.random.default_rng(0).standard_normal(n) * np.exp(-6.9 * np.arange(n) / n) * 0.25
+    response[0] = 1.0
+    return (np.convolve(samples, response)[: len(samples)] * 10 ** (decibels / 20)).astype(np.float32)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m avatar.bench.bargein", description="How good is barge-in?")
     parser.add_argument("--clips", type=Path, required=True)
     args = parser.parse_args()
-    stt = moonshine.load(Settings.from_env(), lambda fraction: None)
+    stt = load_moonshine(Settings.from_env(), lambda fraction: None)
     rows = json.loads((args.clips / "manifest.json").read_text())
     clips = {row["file"]: beginning(read(args.clips / row["file"]), 6.0) for row in rows}
-    for kind in noises.KINDS:
-        heard = [replay(noises.make(kind, seed), load_silero(), stt) for seed in range(6)]
+    for kind in KINDS:
+        heard = [replay(make(kind, seed), load_silero(), stt) for seed in range(6)]
         _print(kind, heard)
     for decibels in (-20, -10):
         heard = [

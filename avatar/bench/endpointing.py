@@ -18,9 +18,9 @@ import numpy as np
 
 from avatar import weights
 from avatar.audio import pcm16, resample
-from avatar.bench import noises
-from avatar.engines import moonshine
+from avatar.bench.noises import room
 from avatar.engines.base import STT
+from avatar.engines.moonshine import load as load_moonshine
 from avatar.events import Samples
 from avatar.settings import Settings
 from avatar.turntaking.endpointing import Decision, decide
@@ -65,7 +65,7 @@ def room_tone(samples: Samples, seconds: float) -> Samples:
     """Noise as loud as the clip's quietest 20 ms, at most -50 dBFS."""
     frames = samples[: len(samples) // 320 * 320].reshape(-1, 320)
     rms = float(np.percentile(np.sqrt(np.mean(np.square(frames), axis=1)), 3))
-    return noises.room(seconds, rms=min(max(rms, 1e-5), 0.003))
+    return room(seconds, rms=min(max(rms, 1e-5), 0.003))
 
 
 def points(clips: Path) -> Iterator[tuple[str, str, Samples, int]]:
@@ -124,7 +124,7 @@ def main() -> None:
     args = parser.parse_args()
     settings = Settings.from_env()
     smart_turn = SmartTurn.load(weights.path("smart-turn-v3.2", settings.weights))
-    stt = moonshine.load(settings, lambda fraction: None)
+    stt = load_moonshine(settings, lambda fraction: None)
     found = []
     for file, kind, samples, stop in points(args.clips):
         lag_ms, looks = look(samples[:stop], load_silero(), smart_turn, stt)

@@ -22,7 +22,8 @@ def judge(text: str, *, voiced_ms: int, over: bool = False, echo: float = 0.0) -
     """Judge a piece of speech heard while a reply plays.
 
     `text` is its transcript so far, `voiced_ms` how much of it is voiced, `over` whether the piece has paused, `echo`
-    what `echo.likeness` says. "wait": ask again at the next look. "ignore": unduck, keep talking, forget the piece.
+    the mean of what `echo.likeness` says now and said at the last look into this piece. "wait": ask again at the next
+    look. "ignore": unduck, keep talking, forget the piece.
     """
     undecided: Verdict = "ignore" if over else "wait"
     if not has_words(text) or echo >= ECHO_LIKENESS:
