@@ -39,6 +39,13 @@ def test_one_word_is_heard_twice_before_it_counts() -> None:
     assert judge("Actually,", voiced_ms=290, over=True) == "interrupt"
 
 
+def test_a_hum_that_is_heard_again_as_one_word_is_still_a_hum() -> None:
+    assert judge("Ever.", voiced_ms=480, began="Mm-Hmm") == "wait"
+    assert judge("Ever.", voiced_ms=480, over=True, began="Okay.") == "ignore"
+    assert judge("Yesterday.", voiced_ms=480, began="Yes.") == "interrupt"
+    assert judge("Ever since then", voiced_ms=600, began="Mm-Hmm") == "interrupt"
+
+
 def test_coughs_and_clicks_are_too_short_or_wordless() -> None:
     assert judge("Shut up.", voiced_ms=64, over=True) == "ignore"  # what Moonshine once made of a cough
     assert judge("You", voiced_ms=400, over=True) == "ignore"

@@ -44,12 +44,13 @@ def replay(sound: Samples, detector: Detector, stt: STT, reply: Samples | None =
     activity = VoiceActivity(detector)
     pcm = pcm16(np.concatenate([room(LEAD_S), sound, room(1.2, seed=1)]))
     duck_ms, words, next_look = None, "", 0
-    before: float | None = None  # likeness at the last look of this piece
+    before: float | None = None  # likeness at the last look into this piece
+    began = ""  # words at its first look
     for start in range(0, len(pcm), 640):
         due = over = False
         for event in activity.push(pcm[start : start + 640]):
             if isinstance(event, Onset):
-                before = None
+                before, began = None, ""
                 next_look = LOOKS_MS[0]
                 if event.at > (LEAD_S - 0.2) * MIC_RATE and duck_ms is None:
                     duck_ms = _since(activity)
@@ -61,10 +62,11 @@ def replay(sound: Samples, detector: Detector, stt: STT, reply: Samples | None =
             continue
         now = 0.0 if reply is None else likeness(activity.utterance(0), _in_air(reply, _since(activity)), REPLY_RATE)
         echo, before = (now if before is None else (now + before) / 2), now
-        began = time.perf_counter()
+        started = time.perf_counter()
         *_, heard = stt.transcribe(activity.utterance(), "en")
-        words, took_ms = heard.text, (time.perf_counter() - began) * 1000
-        if judge(words, voiced_ms=activity.voiced_ms, over=over, echo=echo) == "interrupt":
+        words, took_ms = heard.text, (time.perf_counter() - started) * 1000
+        began = began or words
+        if judge(words, voiced_ms=activity.voiced_ms, over=over, echo=echo, began=began) == "interrupt":
             return Outcome(duck_ms, _since(activity) + took_ms, words)
         if over:
             activity.end()
