@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from avatar.bench import noises
 from avatar.bench.client import Answer, Client
 from avatar.bench.clips import RATE, Clip, load
+from avatar.bench.noises import make, room
 from avatar.bench.report import Bar, summary
 from avatar.bench.served import Watch, conditions, others_cores, serving
 from avatar.bench.talk import Options, seated, warnings
@@ -133,15 +133,15 @@ async def _interrupt(client: Client, clip: Clip, rng: random.Random) -> Interrup
 
 
 async def _noise(client: Client, kind: str, seed: int, rng: random.Random) -> Noise:
-    client.microphone.room(noises.room(1.0, seed))
-    reply, sound = await _reply(client, rng), noises.make(kind, seed)
+    client.microphone.room(room(1.0, seed))
+    reply, sound = await _reply(client, rng), make(kind, seed)
     began = time.perf_counter()
     client.microphone.play(sound)
     return await _watched(client, kind, reply, began, began + len(sound) / RATE + 1.0)
 
 
 async def _echo(client: Client, rng: random.Random) -> Noise:
-    client.microphone.room(noises.room(1.0))
+    client.microphone.room(room(1.0))
     client.microphone.echo = _loudspeaker(client)
     began = time.perf_counter()
     reply = await _reply(client, rng)

@@ -38,7 +38,6 @@ class Answer:
     turn: int
     began_at: float
     words: str  # the last final words before it: what the server answers
-    asked: int = 0  # which of the bench's own questions it came after
     first_at: float | None = None  # any sound
     loud_at: float | None = None  # the first frame with a sample above -45 dBFS
     received: int = 0  # samples
@@ -98,9 +97,8 @@ class Client:
         self.errors: list[tuple[float, str]] = []
         self.late_s = 0.0  # the worst lateness of a microphone frame: above 20 ms the bench itself was starved
         self.closed = False
-        self.questions = 0
         self._words = ""
-        self._opened_at = 0.0
+        self._opened_at = time.perf_counter()
         self._changed = asyncio.Event()
 
     # -- what a campaign does ---------------------------------------------------------------------------------------
@@ -139,7 +137,6 @@ class Client:
     # -- the three things that go on all the time -------------------------------------------------------------------
     async def speak(self) -> None:
         """Send the microphone, frame by frame, on an absolute schedule: a late frame does not delay the next."""
-        self._opened_at = time.perf_counter()
         frames = 0
         while True:
             frames += 1
@@ -180,7 +177,7 @@ class Client:
                 self._words = message["final"] or self._words
             case "turn":
                 turn = message["turn"]
-                self.answers[turn] = Answer(turn, now, self._words, self.questions)
+                self.answers[turn] = Answer(turn, now, self._words)
                 self._words = ""
             case "duck":
                 self.ducks.append((now, message["on"]))
@@ -209,12 +206,12 @@ class Client:
 async def joined(url: str, token: str, **hello: Any) -> AsyncIterator[Client]:
     """A seat at the socket `url`, talking and listening until the block ends. Raises Refused."""
     async with connect(url, max_size=None, open_timeout=OPEN_S, compression=None) as socket:
-        client = Client(socket)
-        await client.send("hello", token=token, **hello)
+        await socket.send(json.dumps({"t": "hello", "token": token, **hello}))
         async with asyncio.timeout(OPEN_S):
             first = json.loads(await socket.recv())
         if first["t"] != "ready":
             raise Refused(first.get("text", ""), code=first.get("code", "REFUSED"))
+        client = Client(socket)
         running = [asyncio.create_task(work) for work in (client.speak(), client.listen(), client.report())]
         for task in running:
             task.add_done_callback(lambda _: _ended(client))
