@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from starlette.middleware import Middleware
 
@@ -17,13 +18,15 @@ from avatar.audio import Decoder, Limits
 from avatar.engines.pool import EnginePool
 from avatar.errors import AvatarError, WeightsError
 from avatar.gpu import Gpu
+from avatar.guard import Guard
 from avatar.metrics import Metrics
 from avatar.pipeline import Pipeline
-from avatar.server import Guard, mount, owners
+from avatar.server import mount, owners
 from avatar.sessions import Seats, Tokens
 from avatar.settings import Settings
 from avatar.store import Store
 from avatar.turntaking.smartturn import SmartTurn
+from avatar.turntaking.voice import Silero
 from avatar.weights.__main__ import progress_line
 
 ROOT = Path(__file__).parent
@@ -63,6 +66,7 @@ def serve(settings: Settings) -> None:
     store.sweep()
     gpu = Gpu()
     decoder = Decoder(Limits(max_bytes=settings.upload_mib << 20, max_s=settings.max_utterance_s))
+    silero, smart_turn = load_turn_models(settings, say)
     assistant = Assistant(
         settings=settings,
         pool=pool,
@@ -72,7 +76,8 @@ def serve(settings: Settings) -> None:
         tokens=Tokens(),
         metrics=Metrics(),
         decoder=decoder,
-        smart_turn=load_smart_turn(settings, say),
+        silero=silero,
+        smart_turn=smart_turn,
     )
     say("Engines are warming; building the page.")
 
@@ -121,12 +126,17 @@ def fetch_weights(settings: Settings, say: Callable[[str], None]) -> None:
             say(error.sentence)
 
 
-def load_smart_turn(settings: Settings, say: Callable[[str], None]) -> SmartTurn | None:
-    try:
-        return SmartTurn.load(weights.path("smart-turn-v3.2", settings.weights))
-    except WeightsError as error:
-        say(f"{error.sentence} Until then every reply waits for the whole patience.")
-        return None
+def load_turn_models(settings: Settings, say: Callable[[str], None]) -> tuple[Silero | None, SmartTurn | None]:
+    """The two models of turn-taking, each None with a sentence when its weights are not here."""
+    loaders: dict[str, Callable[[Path], Any]] = {"silero-vad": Silero.load, "smart-turn-v3.2": SmartTurn.load}
+    models: list[Any] = []
+    for name, load in loaders.items():
+        try:
+            models.append(load(weights.path(name, settings.weights)))
+        except WeightsError as error:
+            say(error.sentence)
+            models.append(None)
+    return models[0], models[1]
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
-// The live stage: states, captions, latency card, keyboard, replay. This is the body of gr.HTML(js_on_load=...): element,
-// props, trigger, server and watch are given. ring.js and transport.js follow in the same body; transport.js moves it:
+// The live stage: states, captions, latency card, keyboard, replay. This is the body of gr.HTML(js_on_load=...):
+// element, props, trigger, server and watch are given. ring.js, transport.js and sound.js follow in the same body and
+// move it:
 // ui.set(state, data), ui.level(0..1), ui.caption(said, partial, coming), ui.latency(turn), ui.seats(n, of); and gives
 // it ui.onstart, onend, oninterrupt, onmute and onhold.
 
@@ -24,8 +25,8 @@ const joined = pieces => pieces.filter(Boolean).reduce((text, piece) => text + g
 
 const ICONS = {
   mic: '<rect x="9" y="3" width="6" height="11" rx="3"/><path d="M5 11a7 7 0 0 0 14 0M12 18v3"/>',
-  micoff: '<path d="M4 4l16 16M9 5.4A3 3 0 0 1 15 6v5.2M9 9.4V11a3 3 0 0 0 4.5 2.6M5 11a7 7 0 0 0 10.9 5.8M19 11a7 7 0 0 1-.9 '
-    + '3.4M12 18v3"/>',
+  micoff: '<path d="M4 4l16 16M9 5.4A3 3 0 0 1 15 6v5.2M9 9.4V11a3 3 0 0 0 4.5 2.6M5 11a7 7 0 0 0 10.9 5.8'
+    + 'M19 11a7 7 0 0 1-.9 3.4M12 18v3"/>',
   wave: '<path d="M4 10v4M8 7v10M12 4v16M16 7v10M20 10v4"/>',
   dots: '<g fill="currentColor" stroke="none"><circle cx="5" cy="12" r="2.3"/><circle cx="12" cy="12" r="2.3"/>'
     + '<circle cx="19" cy="12" r="2.3"/></g>',
@@ -36,15 +37,15 @@ const ICONS = {
   end: '<path d="M6 6l12 12M18 6L6 18"/>',
   ear: '<path d="M7 9a5 5 0 0 1 10 0c0 4-4 4-4 8a3 3 0 0 1-6 0M9.5 9a2.5 2.5 0 0 1 5 0"/>',
 };
-const svg = name => '<svg viewBox="0 0 24 24" fill="none" stroke="currentColor" stroke-width="1.8" stroke-linecap="round" '
-  + `stroke-linejoin="round" aria-hidden="true">${ICONS[name]}</svg>`;
+const svg = name => '<svg viewBox="0 0 24 24" fill="none" stroke="currentColor" stroke-width="1.8" '
+  + `stroke-linecap="round" stroke-linejoin="round" aria-hidden="true">${ICONS[name]}</svg>`;
 
 // ---- states ---------------------------------------------------------------------------------------------------------
 
 const GLYPH = {
-  idle: 'mic', connecting: 'dots', listening: 'mic', pausing: 'mic', thinking: 'dots', speaking: 'wave', muted: 'micoff',
-  full: 'seat', refused: 'micoff', missing: 'micoff', inuse: 'micoff', insecure: 'lock', lost: 'link', offline: 'link',
-  tongue: 'ear',
+  idle: 'mic', connecting: 'dots', listening: 'mic', pausing: 'mic', thinking: 'dots', speaking: 'wave',
+  muted: 'micoff', full: 'seat', refused: 'micoff', missing: 'micoff', inuse: 'micoff',
+  insecure: 'lock', lost: 'link', offline: 'link', tongue: 'ear',
 };
 const LIVE = ['listening', 'pausing', 'thinking', 'speaking', 'muted'];
 const BUSY = ['thinking', 'speaking'];
@@ -53,6 +54,7 @@ let state = 'idle';
 let data = {};
 let pausedAt = 0;
 let muted = false;
+let told = { sentence: '', until: 0 };               // a hint that must not be overwritten at once
 
 function button(query, icon, label, pressed) {
   const node = $(query);
@@ -96,7 +98,8 @@ const ui = window.avatarUI = {
     $('.av-glyph').innerHTML = svg(GLYPH[next]);
     const word = t(`st_${next}`, detail);
     if ($('.av-state').textContent !== word) $('.av-state').textContent = word;   // said once, not at every message
-    $('.av-hint').textContent = fault ? '' : t(`hi_${next}`, detail);
+    const keep = ['idle', 'listening', 'muted'].includes(next) && performance.now() < told.until;
+    $('.av-hint').textContent = fault ? '' : keep ? told.sentence : t(`hi_${next}`, detail);
     $('.av-hint').hidden = fault;
     $('.av-notice').hidden = !fault;
     if (fault) {
@@ -110,6 +113,7 @@ const ui = window.avatarUI = {
   },
 
   hint(sentence) {
+    told = { sentence, until: performance.now() + HINT_MS };
     $('.av-hint').textContent = sentence;
     $('.av-hint').hidden = false;
   },
@@ -135,9 +139,10 @@ const ui = window.avatarUI = {
     const kinds = [['stt', 'hear'], ['llm', 'think'], ['tts', 'speak']];
     const rows = [kinds.map(([stage, colour]) => {
       const engine = now.engines[stage];
-      const warming = engine && !engine.ready ? ` (${engine.pct === null ? t('not_ready') : t('warming', engine)})` : '';
-      const name = engine ? escaped(engine.name + warming) : escaped(t('not_ready'));
-      return `<span class="av-eng" style="--k:var(--av-${colour})">${t(`lat_${stage}`)}${chinese ? '：' : ': '}<b>${name}</b></span>`;
+      const wait = engine && engine.pct !== null ? t('warming', engine) : t('not_ready');
+      const words = engine?.ready ? engine.name : engine ? `${engine.name} (${wait})` : wait;
+      const verb = t(`lat_${stage}`) + (chinese ? '：' : ': ');
+      return `<span class="av-eng" style="--k:var(--av-${colour})">${verb}<b>${escaped(words)}</b></span>`;
     }).join('')];
     if (now.engines.stt?.english_only) rows.push(markup('english_only', now.engines.stt));
     if (now.coming) rows.push(markup('coming', now.coming));
@@ -179,7 +184,8 @@ const ui = window.avatarUI = {
     const dots = Array.from({ length: of }, (_, i) => `<i class="${i < n ? 'on' : ''}"></i>`).join('');
     for (const node of document.querySelectorAll('.av-seats')) {
       node.classList.toggle('full', n >= of);
-      const drawn = `<span class="av-dots" aria-hidden="true">${of <= 10 ? dots : ''}</span><span>${t('seats', { n, of })}</span>`;
+      const drawn = `<span class="av-dots" aria-hidden="true">${of <= 10 ? dots : ''}</span>`
+        + `<span>${t('seats', { n, of })}</span>`;
       if (node.innerHTML !== drawn) node.innerHTML = drawn;
     }
   },
@@ -203,6 +209,7 @@ const ui = window.avatarUI = {
   },
   unmuted() { muted = false; },
 };
+const HINT_MS = 4000;
 const PARTS = [['eot', 'rest'], ['stt', 'hear'], ['llm', 'think'], ['tts', 'speak']];
 const GOAL_MS = 500;
 const FULL_MS = 1500;
@@ -218,10 +225,15 @@ function press() {
   else if (LIVE.includes(state)) ui.end();
   else if (state !== 'connecting') ui.start();
 }
-$('.av-main').onclick = press;
+// A mouse leaves the focus on what it clicked, and the next Space would click it again instead of talking.
+const clicked = action => event => {
+  if (event.detail) event.currentTarget.blur();
+  action();
+};
+$('.av-main').onclick = clicked(press);
+$('.av-mute').onclick = clicked(ui.mute);
+$('.av-end').onclick = clicked(ui.end);
 $('.av-orb').onclick = () => { if (BUSY.includes(state) || !LIVE.includes(state)) press(); };
-$('.av-mute').onclick = ui.mute;
-$('.av-end').onclick = ui.end;
 
 const CONTROL = 'input, textarea, select, button, a, audio, summary, [contenteditable=true], [role=tab], [role=slider]';
 const onControl = event => event.target.closest?.(CONTROL);
@@ -270,7 +282,7 @@ document.addEventListener('click', event => {
 // Words of read-only fragments and names that Gradio leaves out, wherever it puts them and whenever.
 function translate(root) {
   for (const node of root.querySelectorAll('[data-t]')) if (!node.textContent) node.textContent = t(node.dataset.t);
-  for (const node of root.querySelectorAll('.submit-button:not([aria-label])')) node.setAttribute('aria-label', t('send'));
+  for (const node of root.querySelectorAll('.submit-button:not([aria-label])')) node.ariaLabel = t('send');
 }
 new MutationObserver(() => translate(document)).observe(document.body, { childList: true, subtree: true });
 translate(document);
@@ -290,7 +302,8 @@ function drawPill() {
   if (pill.hidden) return;
   const busy = BUSY.includes(state);
   pill.style.setProperty('--c', getComputedStyle(stage).getPropertyValue('--c'));
-  pill.innerHTML = `<i></i><span>${t(`st_${state}`)}</span><button class="av-btn">${t(busy ? 'interrupt' : 'back')}</button>`;
+  const action = t(busy ? 'interrupt' : 'back');
+  pill.innerHTML = `<i></i><span>${t(`st_${state}`)}</span><button class="av-btn">${action}</button>`;
   pill.querySelector('button').onclick = () => {
     if (busy) return ui.interrupt();
     document.querySelector('button[role=tab]')?.click();

@@ -1,6 +1,7 @@
 // The ring of the live stage, on one canvas. Same scope as live.js.
 //
-// Listening: bars grow inward (sound goes in). Speaking: bars grow outward (sound comes out). So it reads without colour.
+// Listening: bars grow inward (sound goes in). Speaking: bars grow outward (sound comes out). So it reads without
+// colour.
 
 const canvas = $('canvas');
 const draw = canvas.getContext('2d');
@@ -38,7 +39,8 @@ function paint(now) {
 
 function disc({ R, s, still, C, line }, background) {
   const breath = still ? 0 : 0.006 * Math.sin(s * 1.05);
-  const radius = R * (state === 'speaking' ? 0.56 + 0.04 * shown : state === 'listening' ? 0.47 + 0.02 * shown : 0.5 + breath);
+  const size = { speaking: 0.56 + 0.04 * shown, listening: 0.47 + 0.02 * shown }[state] ?? 0.5 + breath;
+  const radius = R * size;
   draw.globalAlpha = 1;
   draw.beginPath();
   draw.arc(0, 0, radius, 0, TURN);
@@ -81,7 +83,8 @@ function bar(i, from, to, alpha, colour) {
 function ringBar(i, { R, s, still, C, line }) {
   const mirrored = Math.abs(i / BARS * 2 - 1);
   const drift = still ? 0 : s;
-  const texture = 0.38 + 0.62 * Math.abs(Math.sin(mirrored * 9.3 + drift * 2.1) * Math.cos(mirrored * 4.1 - drift * 1.3));
+  const waves = Math.sin(mirrored * 9.3 + drift * 2.1) * Math.cos(mirrored * 4.1 - drift * 1.3);
+  const texture = 0.38 + 0.62 * Math.abs(waves);
   if (state === 'listening' || state === 'pausing') {
     const alpha = state === 'pausing' ? 0.35 : 0.55 + 0.45 * Math.min(1, shown * 1.6);
     bar(i, R * 0.96 - 3 - R * 0.42 * shown * texture, R * 0.96, alpha, C);

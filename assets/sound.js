@@ -1,7 +1,7 @@
 // The microphone and the player of replies, on the worklets of worklets.js. Same scope as transport.js.
 
 const PLAYED_MS = 250;                               // how often the server hears what was heard
-const BACKLOG = 32000;                               // bytes of microphone not sent yet: one second; more would be stale
+const BACKLOG = 32000;                               // bytes of microphone not sent yet: one second; more is stale
 const reply = { clauses: [], received: 0, playing: false, reported: 0 };
 const sound = { context: null, mic: null, player: null, stream: null, replaying: false };
 

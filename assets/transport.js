@@ -19,7 +19,8 @@ const sentence = ({ code, text }) => (has(`err_${code}`) ? t(`err_${code}`) : te
 const toast = (kind, text) => trigger('notice', { kind, text });
 
 // crypto.randomUUID exists on https and localhost only; typing works elsewhere too.
-const uuid = () => Array.from(crypto.getRandomValues(new Uint8Array(16)), b => b.toString(16).padStart(2, '0')).join('');
+const hex = byte => byte.toString(16).padStart(2, '0');
+const uuid = () => Array.from(crypto.getRandomValues(new Uint8Array(16)), hex).join('');
 let lastTyped = { key: '', id: '' };
 ui.turnId = (content, accepted) => {
   const key = JSON.stringify(content?.path ?? content);
@@ -75,7 +76,8 @@ function unreachable() {
   stop();
   ui.set('offline');
   const header = document.querySelector('#record button');
-  if (header && !document.querySelector('#record [data-testid=waveform-container], #record .audio-container')) header.click();
+  if (header && !header.classList.contains('open')) header.click();
+  setTimeout(() => document.getElementById('record')?.scrollIntoView({ block: 'nearest' }), 300);   // it unfolds first
 }
 
 function closed(code) {
@@ -89,6 +91,7 @@ function closed(code) {
 
 function lost() {
   const n = ++link.tries;
+  link.attempt++;                                    // what is still under way counts no more
   disconnect();
   ui.set('lost', { n });
   link.timer = setTimeout(connect, RETRY_MS[Math.min(n, RETRY_MS.length) - 1]);
@@ -107,6 +110,7 @@ function disconnect() {
   link.socket = null;
   socket?.close();
   link.live = '';
+  link.state = null;
   sound.player?.port.postMessage({ t: 'reset' });
   reply.playing = false;
   publish();
@@ -131,6 +135,7 @@ ui.onend = () => {
   send({ t: 'bye' });
   stop();
   ui.set('idle');
+  setTimeout(look, 500);                             // the seat is free by then: show it
 };
 
 // ---- seats and engines ----------------------------------------------------------------------------------------------
@@ -157,12 +162,12 @@ async function full() {
     if (ui.state !== 'full') return;
     const { seats } = (await look()) ?? {};
     if (ui.state !== 'full') return;
-    if (!seats || seats.n >= seats.of) return setTimeout(poll, 5000);
+    if (!seats || seats.n >= seats.of) return void (link.timer = setTimeout(poll, 5000));
     ui.set('idle');
     ui.hint(t('seat_free'));
     toast('info', t('seat_free'));
   };
-  setTimeout(poll, 5000);
+  link.timer = setTimeout(poll, 5000);
 }
 
 async function keepLooking() {                       // often while something warms up, rarely after that
@@ -184,7 +189,8 @@ function receive(message) {
 const on = {
   async ready({ live, conversation, n, of }) {
     const another = live !== link.live;
-    Object.assign(link, { live, conversation, tries: 0 });
+    if (another) link.turn = 0;
+    Object.assign(link, { live, conversation, tries: 0, before: link.turn });
     publish();
     ui.seats(n, of);
     ui.mark('ready', live);
@@ -232,7 +238,7 @@ const on = {
   },
   saved({ turn, conversation }) {
     ui.mark('saved', turn);
-    if (conversation) link.conversation = conversation;   // a new one gets its id with its first turn
+    if (turn > link.before) link.conversation = conversation;   // a new one gets its id with its first turn
     publish();
     trigger('turn', { live: link.live, turn });      // shows the play links
   },
@@ -273,6 +279,12 @@ ui.prefer = wanted => {
   } else if (ui.state === 'tongue') ui.set('idle');
 };
 
+ui.fresh = () => {                                   // also when the one that is left has no id yet
+  link.conversation = '';
+  publish();
+  send({ t: 'new' });
+};
+
 watch('value', () => {                               // Python opened another conversation, or began a new one
   const { conversation, live } = props.value;
   const another = conversation !== link.conversation;
@@ -280,5 +292,5 @@ watch('value', () => {                               // Python opened another co
   if (live !== link.live) publish();
   if (!another || !link.live) return;
   if (conversation) connect();
-  else send({ t: 'new' });
+  else ui.fresh();
 });

@@ -71,7 +71,7 @@ class Microphone extends AudioWorkletProcessor {
     this.frame = new Int16Array(FRAME);
     this.filled = 0;
     this.energy = 0;
-    this.gate = false;                               // half duplex: silence goes out, so that the server's clock runs on
+    this.gate = false;                               // half duplex: silence goes out, the server's clock goes on
     this.port.onmessage = event => { this.gate = event.data.gate; };
   }
 

@@ -20,7 +20,7 @@ from avatar.chat import Chat, ChatLine, Exchange
 from avatar.conversation import Conversation, Reply
 from avatar.engines.base import STT_RATE
 from avatar.engines.pool import EnginePool
-from avatar.errors import AvatarError, NotFound
+from avatar.errors import AvatarError, NotFound, StorageError, WeightsError
 from avatar.events import AudioChunk, Failure, Notice, Samples, Serving, Token, Transcript, TurnDone
 from avatar.hearing import Hearing
 from avatar.metrics import Metrics
@@ -29,7 +29,7 @@ from avatar.sessions import Seats, Tokens
 from avatar.settings import Settings
 from avatar.store import Store, Turn, TurnRow, TurnState
 from avatar.turntaking.smartturn import SmartTurn
-from avatar.turntaking.voice import VoiceActivity, load_silero
+from avatar.turntaking.voice import Silero, VoiceActivity
 from avatar.wire import REPLY_RATE, Hello, Preferences
 
 log = logging.getLogger(__name__)
@@ -60,12 +60,15 @@ class Assistant:
         tokens: Tokens,
         metrics: Metrics,
         decoder: Decoder,
+        silero: Silero | None,
         smart_turn: SmartTurn | None,
     ) -> None:
         self.settings, self.pool, self.store, self.seats = settings, pool, store, seats
         self.metrics = metrics
-        self._pipeline, self._tokens, self._decoder, self._smart_turn = pipeline, tokens, decoder, smart_turn
+        self._pipeline, self._tokens, self._decoder = pipeline, tokens, decoder
+        self._silero, self._smart_turn = silero, smart_turn
         self.live: dict[str, Conversation] = {}
+        self._closing: dict[str, asyncio.Task[None]] = {}  # by live id: what was heard is being stored
         self._watcher: asyncio.Task[None] | None = None
 
     # -- live sessions ----------------------------------------------------------------------------------------------
@@ -77,12 +80,14 @@ class Assistant:
         return self._tokens.redeem(token)
 
     async def join(self, owner: str, hello: Hello) -> Conversation:
-        """Take a seat and open (or reopen) a conversation in it. Raises ServerFull and StorageError."""
+        """Take a seat and open (or reopen) a conversation in it. Raises ServerFull, StorageError, WeightsError."""
         if self._watcher is None:
             self._watcher = asyncio.create_task(self._watch_seats())
         live_id = secrets.token_urlsafe(16)
         seat = self.seats.admit(owner, live_id)
         try:
+            left = [key for key, c in self.live.items() if (c.owner, c.conversation_id) == (owner, hello.conversation)]
+            await asyncio.gather(*(self._closing[key] for key in left if key in self._closing), return_exceptions=True)
             conversation_id, chat = await asyncio.to_thread(self._reopen, owner, hello.conversation)
             conversation = Conversation(
                 owner=owner,
@@ -115,11 +120,18 @@ class Assistant:
 
     async def leave(self, conversation: Conversation) -> None:
         """The socket is gone: the seat is free at once, what was heard of a running reply is stored."""
-        self.seats.release(conversation.live_id)
-        await conversation.close()
-        self.live.pop(conversation.live_id, None)
+        live_id = conversation.live_id
+        self.seats.release(live_id)
+        self._closing[live_id] = asyncio.create_task(conversation.close())
+        try:
+            await self._closing[live_id]
+        finally:
+            del self.live[live_id], self._closing[live_id]
 
-    def _reopen(self, owner: str, conversation_id: str) -> tuple[str, Chat]:
+    def _reopen(self, owner: str, conversation_id: str, client_turn_id: str = "") -> tuple[str, Chat]:
+        """A page that lost the answer to its first turn does not know the conversation: the turn it resends tells."""
+        if not conversation_id and client_turn_id:
+            conversation_id = self.store.conversation_of(owner, client_turn_id)
         if not conversation_id:
             return "", Chat()
         try:
@@ -128,9 +140,14 @@ class Assistant:
             return "", Chat()
 
     def _hearing(self, conversation: Conversation) -> Hearing:
+        if self._silero is None:
+            raise WeightsError(
+                "Live talk needs the Silero VAD weights. Get them with: python -m avatar.weights fetch silero-vad. "
+                "Typing and recordings work without them."
+            )
         return Hearing(
             self._pipeline,
-            VoiceActivity(load_silero(), max_utterance_s=self.settings.max_utterance_s),
+            VoiceActivity(self._silero.detector(), max_utterance_s=self.settings.max_utterance_s),
             self._smart_turn,
             conversation,
             patience_ms=self.settings.patience_ms,
@@ -183,20 +200,24 @@ class Assistant:
         self, owner: str, conversation_id: str, path: Path, client_turn_id: str, language: str
     ) -> AsyncGenerator[Update, None]:
         """Answer a recording. Raises AvatarError; AudioError says what is wrong with the file."""
-        samples = await self._decoder.decode(path)
-        async with aclosing(self._single(owner, conversation_id, samples, client_turn_id, language)) as updates:
+        async with aclosing(self._single(owner, conversation_id, path, client_turn_id, language)) as updates:
             async for update in updates:
                 yield update
 
     async def _single(
-        self, owner: str, conversation_id: str, heard: Samples | str, client_turn_id: str, language: str
+        self, owner: str, conversation_id: str, asked: Path | str, client_turn_id: str, language: str
     ) -> AsyncGenerator[Update, None]:
-        conversation_id, chat = await asyncio.to_thread(self._reopen, owner, conversation_id)
+        conversation_id, chat = await asyncio.to_thread(self._reopen, owner, conversation_id, client_turn_id)
+        if chat.has(client_turn_id):
+            yield Update(conversation_id, chat.lines())
+            return
         key = secrets.token_urlsafe(16)
         seat = self.seats.admit(owner, key)
         single = _Single(chat)
         state: TurnState = "interrupted"
+        unsaved: StorageError | None = None
         try:
+            heard = asked if isinstance(asked, str) else await self._decoder.decode(asked)
             spoken = None if language == "auto" else language
             turn = self._pipeline.turn(heard, chat.messages(), seat=seat.index, language=spoken)
             async with aclosing(turn) as events:
@@ -209,19 +230,23 @@ class Assistant:
         finally:
             self.seats.release(key)
             if (exchange := single.exchange) is not None:
-                user = heard if not isinstance(heard, str) else None
+                sound = None if isinstance(heard, str) else heard
                 storing = self._store(
-                    owner, conversation_id, exchange, state, client_turn_id, user, single.audio(), single
+                    owner, conversation_id, exchange, state, client_turn_id, sound, single.audio(), single
                 )
                 saved = asyncio.ensure_future(storing)
-                conversation_id = await asyncio.shield(saved)
+                try:
+                    conversation_id = await asyncio.shield(saved)
+                except StorageError as error:  # said below; the answer is given all the same
+                    unsaved = error
         if single.failure is not None:
             raise AvatarError(single.failure.sentence, code=single.failure.code)
         if single.exchange is None:
             yield Update(conversation_id, chat.lines(), notice="I heard no words. Is the right microphone chosen?")
             return
-        audio = (REPLY_RATE, np.frombuffer(pcm16(single.audio()), np.int16))
-        yield Update(conversation_id, chat.lines(), audio=audio)
+        spoken_reply = np.frombuffer(pcm16(single.audio()), np.int16)
+        audio = (REPLY_RATE, spoken_reply) if len(spoken_reply) else None
+        yield Update(conversation_id, chat.lines(), audio=audio, notice=unsaved.sentence if unsaved else None)
 
     # -- storing ----------------------------------------------------------------------------------------------------
     async def _save_reply(
@@ -266,7 +291,7 @@ class Assistant:
                     user_text=exchange.user,
                     reply_text=exchange.reply,
                     state=state,
-                    client_turn_id=client_turn_id or None,
+                    client_turn_id=None if state == "failed" else client_turn_id or None,  # it may be tried again
                     user_audio=user_audio,
                     reply_audio=reply_audio,
                     language=served.language,
@@ -277,7 +302,7 @@ class Assistant:
             return into, row
 
         into, row = await asyncio.to_thread(write)
-        exchange.turn_id, exchange.number = row.id, row.number
+        exchange.turn_id, exchange.number, exchange.client_turn_id = row.id, row.number, row.client_turn_id
         exchange.user_sound, exchange.reply_sound = row.user_audio is not None, row.reply_audio is not None
         return into
 

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from avatar.engines.base import Message
+from avatar.engines.base import INTERRUPTED, Message
 from avatar.store import TurnRow
 
 FOLLOW_S = 0.1  # the page is sent the growing chat at most this often
@@ -38,6 +38,7 @@ class Exchange:
     user_sound: bool = False  # stored, so it can be replayed
     reply_sound: bool = False
     over: bool = False  # nothing about it will change any more
+    client_turn_id: str | None = None  # once it is stored
 
     @classmethod
     def stored(cls, row: TurnRow) -> "Exchange":
@@ -52,6 +53,7 @@ class Exchange:
             row.user_audio is not None,
             row.reply_audio is not None,
             over=True,
+            client_turn_id=row.client_turn_id,
         )
 
     def lines(self) -> Iterable[ChatLine]:
@@ -62,13 +64,13 @@ class Exchange:
             yield ChatLine("assistant", self.reply, sound, self.number, self.interrupted_s, timings)
 
     def messages(self) -> Iterable[Message]:
-        """What the model remembers: of an interrupted reply the words that were heard, and that it was interrupted."""
+        """What the model remembers: of an interrupted reply the words that were heard, and where it was cut."""
         if self.failed:
             return
         yield Message("user", self.user)
         heard = self.reply
         if self.interrupted_s is not None:
-            heard = f"{heard}... (interrupted by the user)" if heard else "(interrupted by the user)"
+            heard = f"{heard}{INTERRUPTED}"
         if heard:
             yield Message("assistant", heard)
 
@@ -89,6 +91,10 @@ class Chat:
     def drop(self, exchange: Exchange) -> None:
         self.exchanges.remove(exchange)
         self.touch()
+
+    def has(self, client_turn_id: str) -> bool:
+        """Whether this turn of the page is stored already: then it was sent again."""
+        return bool(client_turn_id) and any(e.client_turn_id == client_turn_id for e in self.exchanges)
 
     def touch(self) -> None:
         self._changed.set()

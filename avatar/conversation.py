@@ -18,10 +18,10 @@ from avatar.engines.pool import EnginePool
 from avatar.errors import AvatarError
 from avatar.events import AudioChunk, Clause, Event, Failure, Notice, Samples, Serving, Token
 from avatar.hearing import Hearing, Utterance
-from avatar.pipeline import Pipeline
+from avatar.pipeline import NOT_UNDERSTOOD, Pipeline
 from avatar.playback import Playback
 from avatar.store import TurnState
-from avatar.text import joined
+from avatar.text import count_words, joined
 from avatar.wire import REPLY_RATE, Preferences, audio_frame
 
 log = logging.getLogger(__name__)
@@ -85,7 +85,7 @@ class Conversation:
         self._carry: list[Utterance] = []  # speech whose reply was withdrawn because the user went on
         self._replies: dict[int, Reply] = {}  # by turn, until stored
         self._tasks: set[asyncio.Task[None]] = set()
-        self._muted = False
+        self._muted = self._understood = False
         self._state = ""
         self._hearing = make_hearing(self)
 
@@ -110,9 +110,8 @@ class Conversation:
 
     def say(self, text: str, client_turn_id: str = "") -> None:
         """Answer typed text; what is being said meanwhile is interrupted."""
-        if not text.strip() or (
-            client_turn_id and any(r.client_turn_id == client_turn_id for r in self._replies.values())
-        ):
+        running = client_turn_id and any(r.client_turn_id == client_turn_id for r in self._replies.values())
+        if not text.strip() or running or self.chat.has(client_turn_id):
             return
         self._on_activity()
         self.interrupt()
@@ -211,7 +210,8 @@ class Conversation:
         if reply is not None:
             if continuing:
                 self._carry = reply.pieces
-            self._stop(reply, merged=continuing)
+                self.post("merged", turn=reply.turn)
+            self._stop(reply, withdrawn=continuing)
         return continuing
 
     def on_utterance(self, utterance: Utterance) -> None:
@@ -262,6 +262,24 @@ class Conversation:
         self.post("turn", turn=turn)
         self._show("thinking")
         reply.task = self._spawn(self._run(reply, history))
+        if pieces and not self._understood:
+            reply.playback.allowed.clear()
+            self._spawn(self._check_language(reply))
+
+    async def _check_language(self, reply: Reply) -> None:
+        """Until someone has said three words that are surely understood, no sound goes out for what may be another
+        language. Not for every utterance: it costs two more transcriptions, and is wrong about 1 of 57."""
+        piece = reply.pieces[-1]
+        try:
+            plausible = await self._pipeline.plausible(piece.samples, piece.words)
+        except AvatarError:
+            plausible = True  # the engine failed; that is not the user's language
+        if plausible:
+            self._understood = count_words(piece.words) >= 3
+            reply.playback.allowed.set()
+        elif reply is self.reply:
+            self._stop(reply, withdrawn=True)
+            self.post("error", code="LANGUAGE", text=NOT_UNDERSTOOD)
 
     async def _run(self, reply: Reply, history: list[Any]) -> None:
         sending = asyncio.create_task(reply.playback.run())
@@ -314,17 +332,16 @@ class Conversation:
         self.post("latency", turn=reply.turn, sure=sure, engines=engines, **{"eot": 0, "stt": 0, **timings})
         self._show("speaking")
 
-    def _stop(self, reply: Reply, merged: bool = False) -> None:
-        """Silence the page and cancel the work. A merged reply leaves no trace; another is stored as far as heard."""
+    def _stop(self, reply: Reply, withdrawn: bool = False) -> None:
+        """Silence the page, cancel the work. A withdrawn reply leaves no trace, any other is stored as far as heard."""
         self._release(reply)
         if reply.task is not None:
             reply.task.cancel()
         reply.playback.stop()
         self.post("flush", turn=reply.turn)
-        if merged:
+        if withdrawn:
             self.chat.drop(reply.exchange)
             self._replies.pop(reply.turn, None)
-            self.post("merged", turn=reply.turn)
         else:
             self._cut(reply)  # at once, for the next turn's memory; again when the page has reported
             self._spawn(self._settle(reply, "interrupted"))

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from avatar.aio import in_thread
-from avatar.engines.base import LLM, STT, TTS, Message, Stage, Voice
+from avatar.engines.base import LLM, STT, SYSTEM_PROMPT, TTS, Message, Stage, Voice
 from avatar.engines.pool import EnginePool, Rung
 from avatar.errors import AvatarError, EngineError, EngineLoadError, EngineTimeout
 from avatar.events import AudioChunk, Clause, Event, Failure, Notice, Samples, Serving, Token, Transcript, TurnDone
@@ -22,14 +22,11 @@ from avatar.text import ClauseSplitter, speakable
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
-# Under 60 tokens of SmolLM2's tokenizer, so that the prompt of a first turn is computed in about 40 ms.
-SYSTEM_PROMPT = (
-    "You are AVATAR, a friendly voice assistant. Answer in one or two short sentences of plain spoken words, "
-    "in the language of the user."
-)
-
-
 OWN_VOICE = Voice()
+NOT_UNDERSTOOD = (
+    "That did not sound like English, the only language that the speech recognition in use understands. "
+    "Say it in English, or type it."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +57,10 @@ class Pipeline:
             async for transcript in transcripts:
                 yield transcript
         yield next(event for event in reversed(told) if isinstance(event, Serving))
+
+    async def plausible(self, samples: Samples, text: str) -> bool:
+        """Whether `text` can be what was said, and not a language that the ears do not know. Raises AvatarError."""
+        return await _Turn(self._pool, self._timeouts, self._clock, lambda _: None).plausible(samples, text)
 
     async def turn(
         self,
@@ -129,8 +130,12 @@ class _Turn:
         words = ""
         async with aclosing(self.stt(heard, language)) as transcripts:
             async for transcript in transcripts:
-                self._emit(transcript)
+                if not transcript.final:
+                    self._emit(transcript)
                 words, language = transcript.text.strip(), transcript.language or language
+        if words and not await self.plausible(heard, words):
+            raise AvatarError(NOT_UNDERSTOOD, code="LANGUAGE")
+        self._emit(Transcript(words, final=True, language=language))  # not before: it is what chat and history keep
         return words, language
 
     async def _answer(
@@ -191,6 +196,13 @@ class _Turn:
             return stt.transcribe(samples, language)
 
         return self._run("stt", transcribe, self._timeouts.stt)
+
+    async def plausible(self, samples: Samples, text: str) -> bool:
+        def judge(stt: STT) -> Generator[bool, None, None]:
+            yield stt.plausible(samples, text)
+
+        async with aclosing(self._run("stt", judge, self._timeouts.stt)) as verdicts:
+            return all([verdict async for verdict in verdicts])
 
     async def _run(
         self, stage: Stage, call: Callable[[Any], Generator[T, None, None]], timeout_s: float

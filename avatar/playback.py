@@ -43,6 +43,8 @@ class Playback:
         self.first_sent_at: float | None = None
         self.finished = False  # no more will be made
         self.on_first: Callable[[], None] = lambda: None  # called as the first sound goes out
+        self.allowed = asyncio.Event()  # no sound leaves before this is set
+        self.allowed.set()
 
     # -- filled by the turn -----------------------------------------------------------------------------------------
     def clause(self, text: str) -> None:
@@ -78,6 +80,7 @@ class Playback:
             if isinstance(item, str):
                 await self._say(item, self.sent)
                 continue
+            await self.allowed.wait()
             await asyncio.sleep((self.sent - self.heard()) / REPLY_RATE - AHEAD_S)
             if self.first_sent_at is None:
                 self.first_sent_at = self._reported_at = self._clock()

@@ -1,29 +1,24 @@
-"""The door: who may connect from where, the WebSocket of a live session, and the recordings of turns.
-
-Gradio's own routes carry the page; these are AVATAR's: GET /avatar/audio/{turn}/{side} and the socket /avatar/ws.
-"""
+"""The routes beside Gradio's own: the socket of a live session, /avatar/ws, and GET /avatar/audio/{turn}/{side}."""
 
 import asyncio
 import json
 import logging
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
-from urllib.parse import urlsplit
 
 from fastapi import FastAPI
-from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route, WebSocketRoute
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from avatar.assistant import Assistant
 from avatar.conversation import Conversation
 from avatar.errors import AvatarError, NotFound, ServerFull
 from avatar.sessions import LOCAL
-from avatar.settings import LOOPBACK, Settings
+from avatar.settings import Settings
 from avatar.wire import (
     MAX_MIC_BYTES,
     MIC_RATE,
@@ -45,75 +40,11 @@ log = logging.getLogger(__name__)
 
 HELLO_S = 10.0  # a socket that does not introduce itself is closed
 BURST_S = 10.0  # microphone audio may run so far ahead of real time: a page that was suspended catches up
-JSON_BYTES = 1 << 20  # the largest request that is not an upload
+SEND_S = 10.0  # a page that has read nothing for so long is gone; its seat is not
+LAST_WORDS_S = 2.0  # for the sentence that says why the socket closes
 CLOSE_CODES = {"BAD_MESSAGE": 4400, "BAD_TOKEN": 4401, "SERVER_FULL": 4429}
 
 OwnerOf = Callable[[Any], str]  # of a gr.Request or a Starlette connection; raises NotFound for who is not logged in
-
-
-class Guard:
-    """ASGI middleware: foreign hosts and origins, Gradio's URL relay and oversized bodies end here.
-
-    Host: on loopback only loopback names, or a page elsewhere could rebind its name to this machine. Origin: a browser
-    names the page that asks; it must be this one. Programs that send no Origin are not a browser's victims.
-    """
-
-    def __init__(self, app: ASGIApp, settings: Settings) -> None:
-        self._app = app
-        self._hosts = LOOPBACK if settings.loopback else None
-        self._upload_bytes = (settings.upload_mib + 1) << 20
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] not in ("http", "websocket"):
-            await self._app(scope, receive, send)
-            return
-        headers = Headers(scope=scope)
-        refusal = self._refuse(scope, headers)
-        if refusal is not None and scope["type"] == "websocket":
-            await send({"type": "websocket.close", "code": 4403})
-        elif refusal is not None:
-            await JSONResponse({"error": refusal[1]}, refusal[0])(scope, receive, send)
-        else:
-            await self._app(scope, _limited(receive, self._limit(scope)), send)
-
-    def _refuse(self, scope: Scope, headers: Headers) -> tuple[int, str] | None:
-        host = headers.get("host", "")
-        if self._hosts is not None and _name(host) not in self._hosts:
-            return 403, "This page is served to this machine only."
-        origin = headers.get("origin")
-        if origin is not None and urlsplit(origin).netloc != host:
-            return 403, "Requests from other pages are refused."
-        if "file=http" in scope["path"]:  # Gradio would fetch that address and pass it on
-            return 403, "Addresses are not relayed."
-        if int(headers.get("content-length", "0") or 0) > self._limit(scope):
-            return 413, "That is too large."
-        return None
-
-    def _limit(self, scope: Scope) -> int:
-        return self._upload_bytes if scope["path"].endswith("/upload") else JSON_BYTES
-
-
-def _name(host: str) -> str:
-    try:
-        return urlsplit(f"//{host}").hostname or ""
-    except ValueError:
-        return ""
-
-
-def _limited(receive: Receive, limit: int) -> Receive:
-    """A body without a declared length is cut off where a declared one would have been refused."""
-    taken = 0
-
-    async def limited() -> Message:
-        nonlocal taken
-        message = await receive()
-        if message["type"] == "http.request":
-            taken += len(message.get("body", b""))
-            if taken > limit:
-                return {"type": "http.disconnect"}
-        return message
-
-    return limited
 
 
 def owners(settings: Settings) -> OwnerOf:
@@ -129,7 +60,7 @@ def owners(settings: Settings) -> OwnerOf:
             tokens = (cookies.get(f"access-token-{kind}{app.cookie_id}") for kind in ("", "unsecure-"))
             name = next((app.tokens[token] for token in tokens if token in app.tokens), None)
         if name is None:
-            raise NotFound("Log in first.")
+            raise NotFound("Log in first.", code="LOGIN")
         return name
 
     return logged_in if settings.auth else lambda _: LOCAL
@@ -144,13 +75,13 @@ def mount(app: FastAPI, assistant: Assistant, owner_of: OwnerOf) -> None:
             if side not in ("user", "reply"):
                 raise NotFound("There is no such recording.")
             path = await asyncio.to_thread(assistant.store.audio_path, owner_of(request), turn, side)
-        except NotFound as error:
-            return JSONResponse({"error": error.sentence}, 404)
+        except AvatarError as error:
+            return JSONResponse({"error": error.sentence}, 404 if isinstance(error, NotFound) else 503)
         headers = {"Cache-Control": "private, max-age=3600", "X-Content-Type-Options": "nosniff"}
         return FileResponse(path, media_type="audio/ogg", headers=headers)
 
     async def socket(websocket: WebSocket) -> None:
-        await serve(websocket, assistant)
+        await serve(websocket, assistant, owner_of)
 
     app.router.routes[:0] = [
         Route("/avatar/audio/{turn}/{side}", audio),
@@ -158,30 +89,55 @@ def mount(app: FastAPI, assistant: Assistant, owner_of: OwnerOf) -> None:
     ]
 
 
-async def serve(websocket: WebSocket, assistant: Assistant) -> None:
+async def serve(websocket: WebSocket, assistant: Assistant, owner_of: OwnerOf) -> None:
     """One live session from hello to close."""
     await websocket.accept()  # first: closing before accepting gives the browser only a bare 1006
-    try:
-        async with asyncio.timeout(HELLO_S):
-            hello = parse(await websocket.receive_text())
-        if not isinstance(hello, Hello):
-            raise WireError("The page did not introduce itself. Reload it.")
-        conversation = await assistant.join(assistant.redeem_token(hello.token), hello)
-    except AvatarError as error:
-        await _refuse(websocket, assistant, error)
-        return
-    except (WebSocketDisconnect, KeyError, TimeoutError):  # KeyError: a binary first frame has no text
-        await websocket.close(4400)
-        return
+    with suppress(WebSocketDisconnect):  # gone before it had a seat
+        try:
+            conversation = await _admit(websocket, assistant, owner_of)
+        except AvatarError as error:
+            await _refuse(websocket, assistant, error)
+        except (KeyError, TimeoutError):  # KeyError: a binary first frame has no text
+            await websocket.close(4400)
+        else:
+            await _converse(websocket, assistant, conversation)
+
+
+async def _admit(websocket: WebSocket, assistant: Assistant, owner_of: OwnerOf) -> Conversation:
+    async with asyncio.timeout(HELLO_S):
+        hello = parse(await websocket.receive_text())
+    if not isinstance(hello, Hello):
+        raise WireError("The page did not introduce itself. Reload it.")
+    owner = assistant.redeem_token(hello.token)
+    if owner_of(websocket) != owner:  # a token is good for the one it was made for only, and only while logged in
+        raise NotFound("This page is out of date. Reload it.", code="BAD_TOKEN")
+    return await assistant.join(owner, hello)
+
+
+async def _converse(websocket: WebSocket, assistant: Assistant, conversation: Conversation) -> None:
     receiving = asyncio.create_task(_receive(websocket, assistant, conversation))
     sending = asyncio.create_task(_send(websocket, conversation))
     try:
         await asyncio.wait((receiving, sending), return_when=asyncio.FIRST_COMPLETED)
+        if (error := _error(receiving)) is not None:
+            conversation.hang_up(error.code, error.sentence)
+            await asyncio.wait((sending,), timeout=LAST_WORDS_S)
+        _error(sending)
     finally:
         for task in (receiving, sending):
             task.cancel()
         await asyncio.shield(assistant.leave(conversation))
         await asyncio.gather(receiving, sending, return_exceptions=True)
+
+
+def _error(task: asyncio.Task[None]) -> AvatarError | None:
+    """What ended one half of a session, if it did not end well. A bug is logged, and costs this session only."""
+    if not task.done() or (error := task.exception()) is None:
+        return None
+    if isinstance(error, AvatarError):
+        return error
+    log.error("a live session ended in a bug", exc_info=error)
+    return AvatarError("Something went wrong inside AVATAR. The log has the details.", code="BUG")
 
 
 async def _refuse(websocket: WebSocket, assistant: Assistant, error: AvatarError) -> None:
@@ -194,31 +150,30 @@ async def _refuse(websocket: WebSocket, assistant: Assistant, error: AvatarError
 
 
 async def _send(websocket: WebSocket, conversation: Conversation) -> None:
-    while (message := await conversation.outbox.get()) is not None:
-        if isinstance(message, bytes):
-            await websocket.send_bytes(message)
-        else:
-            await websocket.send_text(json.dumps(message, ensure_ascii=False))
-    await websocket.close(1000)
+    with suppress(WebSocketDisconnect, TimeoutError):
+        while (message := await conversation.outbox.get()) is not None:
+            async with asyncio.timeout(SEND_S):
+                if isinstance(message, bytes):
+                    await websocket.send_bytes(message)
+                else:
+                    await websocket.send_text(json.dumps(message, ensure_ascii=False))
+        async with asyncio.timeout(SEND_S):
+            await websocket.close(1000)
 
 
 async def _receive(websocket: WebSocket, assistant: Assistant, conversation: Conversation) -> None:
-    started, received = time.monotonic(), 0
+    """Returns when the page has gone. Raises WireError for a page that does not keep to the protocol."""
+    ahead_s, at = 0.0, time.monotonic()
     while (message := await websocket.receive())["type"] != "websocket.disconnect":
-        pcm16, text = message.get("bytes"), message.get("text")
+        pcm16 = message.get("bytes")
         if pcm16 is not None:
-            received += len(pcm16)
-            ahead_s = received / (2 * MIC_RATE) - (time.monotonic() - started)
+            now = time.monotonic()
+            ahead_s, at = max(0.0, ahead_s - (now - at)) + len(pcm16) / (2 * MIC_RATE), now
             if len(pcm16) > MAX_MIC_BYTES or len(pcm16) % 2 or ahead_s > BURST_S:
-                conversation.hang_up("BAD_MESSAGE", "The page sent sound faster than it can be spoken. Reload it.")
-                return
+                raise WireError("The page sent sound faster than it can be spoken. Reload it.")
             conversation.mic(pcm16)
             continue
-        try:
-            parsed = parse(text or "")
-        except WireError as error:
-            conversation.hang_up(error.code, error.sentence)
-            return
+        parsed = parse(message["text"])
         if isinstance(parsed, Bye):
             return
         _act(conversation, parsed)

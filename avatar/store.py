@@ -161,6 +161,13 @@ class Store:
                 c.update(title=words).where(c.id == conversation_id).execute()
         return TurnRow(**row)
 
+    def conversation_of(self, owner: str, client_turn_id: str) -> str:
+        """Where this turn of the page is stored; "" if it is not."""
+        c, t = self._conversations, self._turns
+        query = t.select(t.conversation).join(c, on=(c.id == t.conversation))
+        with self._db.read():
+            return query.where(c.owner == owner, t.client_turn_id == client_turn_id).scalar() or ""
+
     def turns(self, owner: str, conversation_id: str) -> list[TurnRow]:
         """All turns of a conversation, oldest first."""
         self.conversation(owner, conversation_id)

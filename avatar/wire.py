@@ -40,6 +40,7 @@ from avatar.errors import AvatarError
 
 MIC_RATE, REPLY_RATE = 16_000, 24_000  # Hz
 MAX_TEXT = 4_000  # characters of typed text; ten minutes of speech would be about 9,000
+MAX_MESSAGE = 1 << 16  # characters of a text frame; MAX_TEXT characters escaped as \uXXXX pairs take 48,000
 MAX_MIC_BYTES = 2 * MIC_RATE  # one second: a page that was suspended may send a burst, never more
 
 
@@ -116,6 +117,8 @@ _LENGTHS = {"token": 128, "conversation": 64, "text": MAX_TEXT, "client_turn_id"
 
 def parse(raw: str) -> ClientMessage:
     """Read one text frame of the page. Raises WireError on anything that is not exactly one of the messages above."""
+    if len(raw) > MAX_MESSAGE:
+        raise WireError("The page sent a message that is too long. Reload it.")
     try:
         data = json.loads(raw)
     except (ValueError, RecursionError) as exc:

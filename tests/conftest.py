@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 from fakes import rung
 
+from avatar import weights
 from avatar.engines.pool import EnginePool, Rung
 from avatar.settings import Settings
+from avatar.turntaking.voice import Silero
 
 
 @pytest.fixture
@@ -29,3 +31,8 @@ def make_pool(settings: Settings) -> Callable[..., EnginePool]:
         return EnginePool(settings, catalog, load, **more)  # type: ignore[arg-type]
 
     return make
+
+
+@pytest.fixture(scope="session")
+def silero() -> Silero:
+    return Silero.load(weights.path("silero-vad", Settings.from_env().weights))

@@ -33,13 +33,16 @@ class Trouble:
 
 class FakeSTT:
     def __init__(self, words: str = "hello there", trouble: Trouble | None = None) -> None:
-        self.words, self.trouble = words, trouble or Trouble()
+        self.words, self.trouble, self.foreign = words, trouble or Trouble(), False
 
     def transcribe(self, samples: Samples, language: str | None) -> Generator[Transcript, None, None]:
         self.trouble.start()
         self.trouble.item(0)
         yield Transcript(self.words.split(" ")[0], final=False, language="en")
         yield Transcript(self.words, final=True, language="en")
+
+    def plausible(self, samples: Samples, text: str) -> bool:
+        return not self.foreign
 
     def close(self) -> None:
         self.trouble.closed += 1

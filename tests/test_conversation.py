@@ -10,6 +10,7 @@ from fakes import FakeLLM, FakeSTT, FakeTTS, Trouble
 from avatar.audio import pcm16
 from avatar.chat import Chat
 from avatar.conversation import Conversation
+from avatar.engines.base import INTERRUPTED
 from avatar.errors import StorageError
 from avatar.hearing import Hearing
 from avatar.pipeline import Pipeline, Timeouts
@@ -210,10 +211,10 @@ async def test_an_interruption_ducks_then_silences_and_stores_what_was_heard(liv
         assert saved["state"] == "interrupted"
         heard = s.saved[0][1]
         assert heard and long_reply.startswith(heard) and heard != long_reply
-        assert [m.content for m in s.it.chat.messages()][1].endswith("(interrupted by the user)")
+        assert [m.content for m in s.it.chat.messages()][1] == f"{heard}{INTERRUPTED}"
         await s.until("saved", 2)
         assert s.saved[1][0] == "no stop that please"
-        assert "(interrupted by the user)" in s.llm.prompts[-1][2].content
+        assert s.llm.prompts[-1][2].content.endswith(INTERRUPTED)
 
 
 async def test_listening_noises_and_clicks_do_not_interrupt(live):
@@ -314,6 +315,21 @@ async def test_chinese_without_ears_for_it_is_told_and_not_listened_to(live):
         await s.hear(1.0)
         await s.silence(1.5)
         assert s.kinds("turn") == []
+
+
+async def test_another_language_gets_no_reply_but_a_sentence(live):
+    async with live() as s:
+        s.stt.foreign = True
+        await s.hear(1.0)
+        assert (await s.until("error"))["code"] == "LANGUAGE"
+        await s.silence(2.0)
+        assert s.audio == {} and s.saved == [] and s.it.chat.lines() == []
+        s.stt.foreign = False
+        await s.hear(1.0)
+        await s.until("saved")
+        s.stt.foreign = True  # once understood, not asked again
+        await s.hear(1.0)
+        await s.until("saved", 2)
 
 
 @pytest.mark.parametrize("engine", ["stt", "llm", "tts"])

@@ -68,6 +68,12 @@ async def test_silence_gets_no_reply(pipeline, engines):
     assert engines["llm"].prompts == [] and engines["tts"].said == []
 
 
+async def test_a_recording_in_another_language_gets_no_reply(pipeline, engines):
+    engines["stt"].foreign = True
+    events = await collect(pipeline.turn(SOUND))
+    assert events[-1].code == "LANGUAGE" and engines["llm"].prompts == []
+
+
 @pytest.mark.parametrize("stage", ["stt", "llm", "tts"])
 async def test_a_failing_engine_is_named_and_nothing_leaks(pipeline, engines, stage):
     engines[stage].trouble.fail_on = (1,)

@@ -16,6 +16,15 @@ Progress = Callable[[float], None]
 STT_RATE = 16_000  # Hz, what every STT and the VAD expect
 
 
+# What every conversation begins with: one constant, so that engines can compute its part of a prompt while they load.
+# The last sentence explains INTERRUPTED. A note in words ("interrupted by the user") was read aloud by SmolLM2.
+SYSTEM_PROMPT = (
+    "You are AVATAR, a friendly voice assistant. Answer in one or two short spoken sentences, in the user's language. "
+    "Where your words end in a dash, the user interrupted you."
+)
+INTERRUPTED = " —"
+
+
 @dataclass(frozen=True, slots=True)
 class Message:
     role: Literal["system", "user", "assistant"]
@@ -35,6 +44,11 @@ class Voice:
 class STT(Protocol):
     def transcribe(self, samples: Samples, language: str | None) -> Generator[Transcript, None, None]:
         """samples: float32 (n,) at STT_RATE. Yields cumulative transcripts, the last one final; silence gives ''."""
+        ...
+
+    def plausible(self, samples: Samples, text: str) -> bool:
+        """Blocks. Whether `text` can be what was said in `samples`: an engine of one language turns others into
+        fluent nonsense, and must tell. May cost several transcriptions."""
         ...
 
     def close(self) -> None: ...

@@ -15,7 +15,7 @@ from queue import Empty, Queue
 from typing import Any, Protocol
 
 from avatar import weights
-from avatar.engines.base import Message, Progress
+from avatar.engines.base import SYSTEM_PROMPT, Message, Progress
 from avatar.errors import EngineError, EngineTimeout
 from avatar.settings import Settings
 
@@ -29,8 +29,6 @@ CLOSE_S = 2.0  # a token takes 10 ms
 STALL_S = 30.0  # no token for this long: the server hangs
 QUEUE_ITEMS = 16  # the reader is at most so many tokens behind before the model waits for it
 NEWLINES = re.compile(r"\s*\n\s*")
-
-SYSTEM_PROMPT = "You are AVATAR, a friendly voice assistant. Answer in one or two short spoken sentences."
 
 # 135 M parameters do not follow an instruction, but an example: without these, several of 14 test prompts went into
 # lists, loops, or French for hearing "Paris". No names in them: they would be taken for the user's.

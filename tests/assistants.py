@@ -1,0 +1,142 @@
+"""An Assistant over fake engines, and a server in front of it with the socket's other end: what a page would do."""
+
+import asyncio
+import json
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+import uvicorn
+from fakes import FakeLLM, FakeSTT, FakeTTS
+from fastapi import FastAPI
+from starlette.middleware import Middleware
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
+
+from avatar.assistant import Assistant
+from avatar.audio import Decoder, Limits
+from avatar.events import Samples
+from avatar.guard import Guard
+from avatar.metrics import Metrics
+from avatar.pipeline import Pipeline
+from avatar.server import mount, owners
+from avatar.sessions import Seats, Tokens
+from avatar.settings import Settings
+from avatar.store import Store
+
+
+class Deaf:
+    """In place of Silero: hears no voice. What is heard in real speech is tested in test_app_real.py."""
+
+    def detector(self) -> Callable[[Samples], float]:
+        return lambda _: 0.0
+
+
+def make_assistant(settings: Settings, make_pool: Any, **engines: object) -> Assistant:
+    """engines: stt, llm, tts; each a fake that works unless given."""
+    fakes = {"stt": FakeSTT(), "llm": FakeLLM(), "tts": FakeTTS(), **engines}
+    pool = make_pool({stage: (stage, engine) for stage, engine in fakes.items()})
+    return Assistant(
+        settings=settings,
+        pool=pool,
+        pipeline=Pipeline(pool),
+        store=Store(settings.data),
+        seats=Seats(settings.max_sessions, settings.idle_warn_s, settings.idle_s),
+        tokens=Tokens(),
+        metrics=Metrics(),
+        decoder=Decoder(Limits(max_bytes=settings.upload_mib << 20)),
+        silero=Deaf(),
+        smart_turn=None,
+    )
+
+
+def put_away(assistant: Assistant) -> None:
+    assistant._decoder.close()
+    assistant.pool.close()
+    assistant.store.close()
+
+
+@dataclass
+class Page:
+    """One socket. `sound` collects the reply's int16 samples by turn number."""
+
+    ws: ClientConnection
+    sound: dict[int, bytes] = field(default_factory=dict)
+    seen: list[dict[str, Any]] = field(default_factory=list)
+
+    async def send(self, kind: str, **fields: object) -> None:
+        await self.ws.send(json.dumps({"t": kind, **fields}))
+
+    async def until(self, kind: str, within_s: float = 5, **wanted: object) -> dict[str, Any]:
+        """The next message of this kind with these fields."""
+        async with asyncio.timeout(within_s):
+            while True:
+                raw = await self.ws.recv()
+                if isinstance(raw, bytes):
+                    turn = int.from_bytes(raw[:4], "little")
+                    self.sound[turn] = self.sound.get(turn, b"") + raw[4:]
+                    if kind == "audio":
+                        return {"turn": turn}
+                    continue
+                message = json.loads(raw)
+                self.seen.append(message)
+                if message["t"] == kind and wanted.items() <= message.items():
+                    return message
+
+    async def closed(self, within_s: float = 5) -> int:
+        """The code with which the server closes; what it says before is in `seen`."""
+        async with asyncio.timeout(within_s):
+            with suppress(ConnectionClosed):
+                while True:
+                    if isinstance(raw := await self.ws.recv(), str):
+                        self.seen.append(json.loads(raw))
+        return self.ws.close_code or 0
+
+
+@dataclass
+class Door:
+    """A running server. `app` has what Gradio's App has of the login: cookie_id and tokens (cookie -> user)."""
+
+    assistant: Assistant
+    app: FastAPI
+    host: str  # 127.0.0.1:port
+
+    @asynccontextmanager
+    async def socket(self, **headers: str) -> AsyncIterator[Page]:
+        async with connect(f"ws://{self.host}/avatar/ws", additional_headers=headers, proxy=None) as ws:
+            yield Page(ws)
+
+    @asynccontextmanager
+    async def page(self, owner: str = "local", headers: dict[str, str] | None = None, **hello: object):
+        """A socket that has its seat."""
+        async with self.socket(**headers or {}) as page:
+            await page.send("hello", token=self.assistant.issue_token(owner), **hello)
+            page.seen.append(await page.until("ready"))
+            yield page
+
+    async def wait(self, true: Any, within_s: float = 5) -> None:
+        async with asyncio.timeout(within_s):
+            while not true():  # noqa: ASYNC110 - what is waited for has no event
+                await asyncio.sleep(0.005)
+
+
+@asynccontextmanager
+async def door(assistant: Assistant) -> AsyncIterator[Door]:
+    settings = assistant.settings
+    app = FastAPI(middleware=[Middleware(Guard, settings=settings)])
+    app.cookie_id, app.tokens = "id", {}
+    mount(app, assistant, owners(settings))
+    listener = socket.create_server(("127.0.0.1", 0))
+    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", ws_ping_interval=None))
+    serving = asyncio.create_task(server.serve(sockets=[listener]))
+    try:
+        while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
+            await asyncio.sleep(0.005)
+        yield Door(assistant, app, f"127.0.0.1:{listener.getsockname()[1]}")
+    finally:
+        server.should_exit = True
+        await serving
+        if assistant._watcher is not None:
+            assistant._watcher.cancel()

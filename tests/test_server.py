@@ -1,0 +1,392 @@
+import asyncio
+import json
+import logging
+import socket as sockets
+import time
+from dataclasses import replace
+
+import httpx
+import numpy as np
+import pytest
+from assistants import door, make_assistant, put_away
+from fakes import FakeLLM, FakeTTS, Trouble
+from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidStatus
+
+import app as application
+from avatar import server
+from avatar.conversation import OUTBOX
+from avatar.wire import MAX_MIC_BYTES, REPLY_RATE
+
+LONG = " ".join(["This is a sentence of a long reply."] * 40)  # FakeTTS takes 14 s to say it
+AUTH = "ann:secret"
+
+
+# -- the socket --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+async def open_door(settings, make_pool):
+    """`await open_door(setting=value, llm=engine)`: a server over fakes, closed after the test."""
+    opened = []
+
+    async def start(**changes: object):
+        engines = {name: changes.pop(name) for name in ("stt", "llm", "tts") if name in changes}
+        assistant = make_assistant(replace(settings, **changes), make_pool, **engines)
+        opened.append((running := door(assistant), assistant))
+        return await running.__aenter__()
+
+    yield start
+    for running, assistant in opened:
+        await running.__aexit__(None, None, None)
+        put_away(assistant)
+
+
+@pytest.mark.parametrize(
+    ("headers", "refused"),
+    [
+        ({"Origin": "http://evil.example"}, True),
+        ({"Origin": "null"}, True),
+        ({"Host": "evil.example"}, True),
+        ({}, False),
+    ],
+)
+async def test_a_foreign_page_gets_no_socket(open_door, headers, refused):
+    here = await open_door()
+    uri, origin = f"ws://{here.host}/avatar/ws", headers.pop("Origin", None)
+    if "Host" in headers:  # the address says who is connected to, the URI what is asked for
+        address, port = here.host.split(":")
+        uri, opening = f"ws://{headers['Host']}/avatar/ws", {"host": address, "port": int(port)}
+    else:
+        opening = {}
+    if refused:
+        with pytest.raises(InvalidStatus) as error:
+            async with connect(uri, origin=origin, proxy=None, **opening):
+                pass
+        assert error.value.response.status_code == 403
+    else:
+        async with connect(uri, origin=f"http://{here.host}", proxy=None):
+            pass
+
+
+async def test_a_socket_that_says_nothing_is_closed(open_door, monkeypatch):
+    monkeypatch.setattr(server, "HELLO_S", 0.05)
+    here = await open_door()
+    async with here.socket() as page:
+        assert await page.closed() == 4400
+    assert here.assistant.seats.count() == 0
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        b"\0\0",
+        "{",
+        "[]",
+        '{"t": "say", "text": "hi"}',
+        '{"t": "hello"}',
+        '{"t": "hello", "token": "x", "owner": "ann"}',
+    ],
+)
+async def test_a_wrong_first_message_is_refused(open_door, first):
+    here = await open_door()
+    async with here.socket() as page:
+        await page.ws.send(first)
+        assert await page.closed() == 4400
+    if isinstance(first, str):
+        assert page.seen[0]["code"] == "BAD_MESSAGE" and "Reload it." in page.seen[0]["text"]
+    assert here.assistant.seats.count() == 0
+
+
+async def test_a_page_that_leaves_before_hello_is_no_error(open_door, caplog):
+    here = await open_door()
+    for _ in range(5):
+        async with here.socket():
+            pass
+    async with here.socket() as page:
+        page.ws.transport.abort()
+    async with here.page():
+        assert here.assistant.seats.count() == 1
+    assert [r for r in caplog.records if r.levelno >= logging.ERROR] == []
+
+
+async def test_a_token_opens_one_socket(open_door):
+    here = await open_door()
+    token = here.assistant.issue_token("local")
+    async with here.socket() as page:
+        await page.send("hello", token=token)
+        await page.until("ready")
+    for wrong in (token, "x" * 43, ""):
+        async with here.socket() as page:
+            await page.send("hello", token=wrong)
+            assert await page.closed() == 4401
+        assert page.seen[0]["code"] == "BAD_TOKEN"
+
+
+async def test_with_a_password_token_and_login_must_be_of_one_person(open_door):
+    here = await open_door(host="0.0.0.0", auth=AUTH)
+    here.app.tokens |= {"a-cookie": "ann", "b-cookie": "bob"}
+    for cookie in ("access-token-unsecure-id=a-cookie", "access-token-id=a-cookie"):
+        async with here.page("ann", {"Cookie": cookie}) as page:
+            assert page.seen[0]["n"] == 1
+    async with here.socket(Cookie="access-token-unsecure-id=b-cookie") as page:
+        await page.send("hello", token=here.assistant.issue_token("ann"))
+        assert await page.closed() == 4401
+    async with here.socket() as page:
+        await page.send("hello", token=here.assistant.issue_token("ann"))
+        assert await page.closed() == 4500
+    assert page.seen[0]["text"] == "Log in first."
+    assert here.assistant.seats.count() == 0
+
+
+async def test_the_sixth_is_refused_at_once_in_words(open_door):
+    here = await open_door()
+    pages = [here.page() for _ in range(5)]
+    for page in pages:
+        await page.__aenter__()
+    waits: list[float] = []
+
+    async def ask(times: int) -> None:
+        for _ in range(times):
+            async with here.socket() as sixth:
+                token = here.assistant.issue_token("local")
+                started = time.perf_counter()
+                await sixth.send("hello", token=token)
+                refusal = await sixth.until("error")
+                waits.append(time.perf_counter() - started)
+                assert await sixth.closed() == 4429
+            assert refusal["code"] == "SERVER_FULL" and refusal["n"] == refusal["of"] == 5
+            assert refusal["text"] == "All 5 seats are taken. A seat frees up when someone ends or closes the page."
+
+    await asyncio.gather(*(ask(25) for _ in range(8)))
+    print(f"SERVER_FULL: p50 {np.percentile(waits, 50) * 1000:.1f} ms, p99 {np.percentile(waits, 99) * 1000:.1f} ms")
+    assert len(waits) == 200 and np.percentile(waits, 99) <= 0.25
+    assert here.assistant.seats.count() == 5
+    for page in pages:
+        await page.__aexit__(None, None, None)
+    await here.wait(lambda: here.assistant.seats.count() == 0)
+
+
+async def test_a_tab_that_dies_frees_its_seat_and_stores_what_was_heard(open_door):
+    here = await open_door(llm=FakeLLM(LONG))
+    async with here.page() as page:
+        await page.send("say", text="tell me everything", client_turn_id="t1")
+        turn = (await page.until("audio"))["turn"]
+        await asyncio.sleep(0.5)
+        await page.send("played", turn=turn, samples=REPLY_RATE // 2)
+        await asyncio.sleep(0.1)
+        page.ws.transport.abort()
+        gone = time.perf_counter()
+        await here.wait(lambda: here.assistant.seats.count() == 0)
+        assert time.perf_counter() - gone < 1
+    await here.wait(lambda: not here.assistant.live)
+    (row,) = here.assistant.store.conversations("local")
+    (stored,) = here.assistant.store.turns("local", row.id)
+    assert (stored.state, stored.user_text, stored.client_turn_id) == ("interrupted", "tell me everything", "t1")
+    assert stored.reply_text and LONG.startswith(stored.reply_text) and len(stored.reply_text) < 120
+    assert 0.4 < stored.timings_ms["heard"] / 1000 < 1.5
+    assert stored.reply_audio
+
+
+async def one_turn(page, text: str, client_turn_id: str) -> dict[str, object]:
+    await page.send("say", text=text, client_turn_id=client_turn_id)
+    turn = await page.until("turn")
+    end = await page.until("end")
+    await page.send("played", turn=turn["turn"], samples=end["samples"])
+    return await page.until("saved")
+
+
+async def test_reconnect_reopens_the_conversation_and_a_resend_is_one_turn(open_door):
+    llm = FakeLLM("Yes.")
+    here = await open_door(llm=llm)
+    async with here.page() as page:
+        saved = await one_turn(page, "first words", "t1")
+    assert len(page.sound[1]) // 2 == REPLY_RATE // 100 * len("Yes.")
+    async with here.page(conversation=saved["conversation"]) as page:
+        assert page.seen[0]["conversation"] == saved["conversation"]
+        await page.send("say", text="first words", client_turn_id="t1")  # it does not know that this arrived
+        again = await one_turn(page, "second words", "t2")
+        await page.send("say", text="second words", client_turn_id="t2")
+    assert again["conversation"] == saved["conversation"]
+    stored = here.assistant.store.turns("local", saved["conversation"])
+    assert [turn.user_text for turn in stored] == ["first words", "second words"]
+    assert len(llm.prompts) == 2
+    assert [m.content for m in llm.prompts[1][1:]] == ["first words", "Yes.", "second words"]
+
+
+async def test_a_page_that_comes_back_at_once_finds_the_turn_it_left(open_door):
+    llm = FakeLLM(LONG)
+    here = await open_door(llm=llm)
+    conversation = here.assistant.store.create_conversation("local")
+    async with here.page(conversation=conversation) as page:
+        await page.send("say", text="a long story", client_turn_id="t1")
+        await page.until("audio")
+        page.ws.transport.abort()
+    await here.wait(lambda: here.assistant.seats.count() == 0)
+    async with here.page(conversation=conversation):
+        (live,) = here.assistant.live.values()
+        (exchange,) = live.chat.exchanges
+        assert exchange.user == "a long story" and exchange.interrupted_s is not None
+
+
+async def test_another_owners_conversation_does_not_open(open_door):
+    here = await open_door()
+    theirs = here.assistant.store.create_conversation("bob")
+    async with here.page(conversation=theirs) as page:
+        assert page.seen[0]["conversation"] == ""
+
+
+@pytest.mark.parametrize(
+    "frames",
+    [
+        [b"\0" * (MAX_MIC_BYTES + 2)],
+        [b"\0\0\0"],
+        [b"\0" * MAX_MIC_BYTES] * 12,  # 12 s of sound at once
+        ["x" * 70_000],
+        ['{"t": "shout"}'],
+    ],
+    ids=["oversize", "odd", "flood", "long", "unknown"],
+)
+async def test_a_page_that_breaks_the_protocol_is_told_and_closed(open_door, frames):
+    here = await open_door()
+    async with here.page() as page:
+        for frame in frames:
+            await page.ws.send(frame)
+        assert await page.closed() == 1000
+    assert page.seen[-1]["t"] == "error" and page.seen[-1]["code"] == "BAD_MESSAGE"
+    await here.wait(lambda: here.assistant.seats.count() == 0)
+
+
+async def test_time_without_sound_does_not_add_up_to_a_flood(open_door, monkeypatch):
+    monkeypatch.setattr(server, "BURST_S", 0.5)
+    here = await open_door()
+    async with here.page() as page:
+        await asyncio.sleep(0.7)  # muted, say
+        for _ in range(4):
+            await page.ws.send(b"\0" * (MAX_MIC_BYTES // 5))
+        assert await page.closed() == 1000
+
+
+async def test_a_page_that_reads_nothing_is_closed_and_costs_no_memory(open_door, monkeypatch):
+    monkeypatch.setattr(server, "SEND_S", 0.3)
+    here = await open_door()
+    address, port = here.host.split(":")
+    slow = sockets.socket()
+    slow.setsockopt(sockets.SOL_SOCKET, sockets.SO_RCVBUF, 4096)
+    slow.connect((address, int(port)))
+    async with connect(f"ws://{here.host}/avatar/ws", sock=slow, proxy=None, compression=None) as ws:
+        await ws.send(json.dumps({"t": "hello", "token": here.assistant.issue_token("local")}))
+        await here.wait(lambda: here.assistant.live)
+        (conversation,) = here.assistant.live.values()
+        ws.transport.pause_reading()
+        for _ in range(2 * OUTBOX):
+            conversation.notice("FULL", "x" * 10_000)
+        assert conversation.outbox.qsize() <= OUTBOX + 1
+        await here.wait(lambda: here.assistant.seats.count() == 0)
+        assert here.assistant.live == {}
+        ws.transport.abort()
+
+
+async def test_an_idle_seat_is_warned_then_freed(open_door):
+    here = await open_door(idle_warn_s=1.0, idle_s=2.0)
+    async with here.page() as page:
+        warning = await page.until("idle")
+        assert warning["left_s"] in (0, 1)
+        assert await page.closed() == 1000
+    assert page.seen[-1]["code"] == "IDLE"
+    await here.wait(lambda: here.assistant.seats.count() == 0)
+
+
+async def test_pages_are_told_how_many_seats_are_taken(open_door):
+    here = await open_door()
+    async with here.page() as first:
+        async with here.page():
+            assert (await first.until("seats", n=2))["of"] == 5
+        await first.until("seats", n=1)
+
+
+async def test_a_bug_ends_one_session_in_words_and_no_other(open_door, caplog, monkeypatch):
+    here = await open_door()
+    async with here.page() as broken, here.page() as other:
+        victim = next(iter(here.assistant.live.values()))
+        monkeypatch.setattr(type(victim), "mute", lambda self, on: [][1])
+        await broken.send("mute", on=True)
+        assert await broken.closed() == 1000
+        assert broken.seen[-1]["code"] == "BUG" and "IndexError" not in json.dumps(broken.seen)
+        saved = await one_turn(other, "are you there", "t1")
+        assert saved["state"] == "done"
+    assert any("bug" in r.message and r.exc_info for r in caplog.records)
+
+
+async def test_an_engine_that_fails_is_said_and_the_session_goes_on(open_door):
+    trouble = Trouble(fail_on=(1,))
+    here = await open_door(tts=FakeTTS(trouble))
+    async with here.page() as page:
+        await page.send("say", text="hello", client_turn_id="t1")
+        error = await page.until("error")
+        assert error["code"] == "ENGINE_FAILED" and "secret" not in error["text"]
+        assert (await page.until("saved"))["state"] == "failed"
+        assert here.assistant.seats.count() == 1
+
+
+# -- recordings of turns -----------------------------------------------------------------------------------------------
+
+
+async def stored_turn(here) -> str:
+    updates = here.assistant.typed("local" if not here.assistant.settings.auth else "ann", "", "hello", "t1", "auto")
+    async for update in updates:
+        lines = update.lines
+    return lines[-1].turn_id
+
+
+async def test_a_recording_is_for_its_owner(open_door):
+    here = await open_door()
+    turn = await stored_turn(here)
+    bobs = here.assistant.store.create_conversation("bob")
+    async for update in here.assistant.typed("bob", bobs, "mine", "t2", "auto"):
+        theirs = update.lines[-1].turn_id
+    async with httpx.AsyncClient(base_url=f"http://{here.host}/avatar/audio", trust_env=False) as client:
+        sound = await client.get(f"/{turn}/reply")
+        assert sound.status_code == 200 and sound.content[:4] == b"OggS"
+        assert sound.headers["content-type"] == "audio/ogg" and "private" in sound.headers["cache-control"]
+        assert (await client.get(f"/{turn}/reply", headers={"Range": "bytes=0-3"})).content == b"OggS"
+        for path in (
+            f"/{theirs}/reply",  # exists, and is not ours
+            f"/{turn}/user",  # typed: there is no sound
+            f"/{turn}/both",
+            f"/{turn}/",
+            f"/{turn}",
+            "/0/reply",
+            f"/{turn}%00/reply",
+            "/%2e%2e/reply",
+            f"/..%2f..%2f{turn}/reply",
+            f"/{turn}/reply%2f..%2f..%2favatar.db",
+            "/' OR 1=1 --/reply",
+            "/%/reply",
+        ):
+            answer = await client.get(path)
+            assert answer.status_code == 404, path
+            assert "OggS" not in answer.text and str(here.assistant.settings.data) not in answer.text
+        assert (await client.post(f"/{turn}/reply")).status_code == 405
+
+
+async def test_with_a_password_recordings_need_the_login(open_door):
+    here = await open_door(host="0.0.0.0", auth=AUTH)
+    here.app.tokens |= {"a-cookie": "ann", "b-cookie": "bob"}
+    url = f"http://{here.host}/avatar/audio/{await stored_turn(here)}/reply"
+    expected = {"a-cookie": 200, "b-cookie": 404, "made-up": 404, None: 404}
+    for cookie, code in expected.items():
+        cookies = {"access-token-unsecure-id": cookie} if cookie else {}
+        async with httpx.AsyncClient(cookies=cookies, trust_env=False) as client:
+            assert (await client.get(url)).status_code == code, cookie
+
+
+# -- the start ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("options", [["--share"], ["--host", "0.0.0.0"], ["--host", "192.168.1.5"]])
+def test_what_others_can_reach_does_not_start_without_a_password(options, capsys, monkeypatch):
+    monkeypatch.delenv("AVATAR_AUTH", raising=False)
+    assert application.main(options) == 1
+    said = capsys.readouterr().err
+    assert "needs a password: set AVATAR_AUTH=user:secret" in said and "Traceback" not in said
