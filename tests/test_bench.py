@@ -6,19 +6,16 @@ import math
 import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from websockets.asyncio.server import ServerConnection, serve
 
-from avatar.bench import __main__ as command
 from avatar.bench import report
 from avatar.bench.client import Answer, Refused, joined, refusal_s
 from avatar.bench.clips import FOLDER, RATE, Clip, ClipsError, Pause, Row, load, measure, tone, voiced_span, with_pauses
 from avatar.bench.microphone import FRAME, Microphone
-from avatar.bench.served import ServedError, Watch, conditions
 from avatar.bench.turns import ask, heard_at_character, interject
 from avatar.bench.words import contains, normalised, word_error_rate
 

@@ -390,3 +390,19 @@ async def test_a_page_that_reads_nothing_is_hung_up_on(live, monkeypatch):
         while (message := s.it.outbox.get_nowait()) is not None:
             assert message["t"] == "seats"
         s.page = asyncio.create_task(asyncio.sleep(0))
+
+
+async def test_a_bug_in_a_turn_is_told_and_the_conversation_goes_on(live, monkeypatch):
+    async with live() as s:
+
+        def broken(*_: object) -> float:
+            raise ZeroDivisionError
+
+        monkeypatch.setattr("avatar.reply.Reply.timings_ms", broken)
+        await s.hear(0.8)
+        assert (await s.until("error"))["code"] == "BUG"
+        monkeypatch.undo()
+        await s.silence(1.0)
+        s.stt.words = "and what now, my friend?"
+        await s.hear(0.8)
+        await s.until("saved", state="done")
