@@ -70,7 +70,7 @@ class Exchange:
         yield Message("user", self.user)
         heard = self.reply
         if self.interrupted_s is not None:
-            heard = f"{heard}{INTERRUPTED}"
+            heard = f"{heard}{INTERRUPTED}" if heard else ""
         if heard:
             yield Message("assistant", heard)
 
