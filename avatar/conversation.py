@@ -16,10 +16,11 @@ import numpy as np
 from avatar.chat import Chat, Exchange
 from avatar.engines.pool import EnginePool
 from avatar.errors import AvatarError
-from avatar.events import AudioChunk, Clause, Event, Failure, Notice, Samples, Serving, Token
+from avatar.events import AudioChunk, Clause, Event, Failure, Notice, Serving, Token
 from avatar.hearing import Hearing, Utterance
 from avatar.pipeline import NOT_UNDERSTOOD, Pipeline
 from avatar.playback import Playback
+from avatar.recorder import Ended
 from avatar.store import TurnState
 from avatar.text import count_words, joined
 from avatar.wire import REPLY_RATE, Preferences, audio_frame
@@ -30,7 +31,7 @@ CONTINUE_S = 1.2  # a user who goes on within this time of a reply's first sound
 SETTLE_S = 0.3  # after a flush: how long the page has to report what it played
 OUTBOX = 2_000  # messages; the reply is sent at most 1 s ahead, so a page this far behind is gone
 
-Save = Callable[["Conversation", "Reply", TurnState, Samples | None], Coroutine[Any, Any, None]]
+Save = Callable[[str, Chat, Ended], Coroutine[Any, Any, None]]
 
 
 @dataclass(slots=True, eq=False)
@@ -38,10 +39,11 @@ class Reply:
     """One answer on its way: to `pieces` of speech, or to typed words (no pieces)."""
 
     turn: int
+    chat: Chat  # the one it belongs to, should another be begun meanwhile
     exchange: Exchange
     playback: Playback
     pieces: list[Utterance] = field(default_factory=list)
-    client_turn_id: str | None = None
+    client_turn_id: str = ""
     asked_at: float = 0.0
     clause_at: float | None = None
     engines: dict[str, str] = field(default_factory=dict)
@@ -65,7 +67,6 @@ class Conversation:
         *,
         owner: str,
         live_id: str,
-        conversation_id: str,
         chat: Chat,
         seat: int,
         pool: EnginePool,
@@ -75,7 +76,7 @@ class Conversation:
         on_activity: Callable[[], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.owner, self.live_id, self.conversation_id, self.chat = owner, live_id, conversation_id, chat
+        self.owner, self.live_id, self.chat = owner, live_id, chat
         self.outbox: asyncio.Queue[dict[str, Any] | bytes | None] = asyncio.Queue()
         self.reply: Reply | None = None
         self._seat, self._pool, self._pipeline, self._save = seat, pool, pipeline, save
@@ -115,7 +116,7 @@ class Conversation:
             return
         self._on_activity()
         self.interrupt()
-        self._answer(text.strip(), [], client_turn_id or None)
+        self._answer(text.strip(), [], client_turn_id)
 
     def interrupt(self) -> None:
         if self.reply is not None:
@@ -140,7 +141,7 @@ class Conversation:
         self.interrupt()
         self._hearing.reset()
         self._carry.clear()
-        self.conversation_id, self.chat = "", Chat()
+        self.chat = Chat()
 
     async def close(self) -> None:
         """The page has gone: stop everything, store what was heard. Returns when it is stored."""
@@ -219,12 +220,12 @@ class Conversation:
         pieces, self._carry = [*self._carry, utterance], []
         words = joined([piece.words for piece in pieces])
         self.post("heard", final=words, partial="")
-        self._answer(words, pieces, None)
+        self._answer(words, pieces)
 
     def on_nothing_heard(self) -> None:
         if self._carry:  # a reply was withdrawn for a voice that said nothing: give it after all
             pieces, self._carry = self._carry, []
-            self._answer(joined([piece.words for piece in pieces]), pieces, None)
+            self._answer(joined([piece.words for piece in pieces]), pieces)
             return
         self._show(self._rest())
         self.post("heard", final="", partial="")
@@ -239,7 +240,7 @@ class Conversation:
         self.notice("TOO_LONG", "That was a minute without a pause, so I answer now. Go on afterwards.")
 
     # -- answering --------------------------------------------------------------------------------------------------
-    def _answer(self, words: str, pieces: list[Utterance], client_turn_id: str | None) -> None:
+    def _answer(self, words: str, pieces: list[Utterance], client_turn_id: str = "") -> None:
         self._turn += 1
         turn, history = self._turn, self.chat.messages()
 
@@ -252,7 +253,8 @@ class Conversation:
         async def end(samples: int) -> None:
             self.post("end", turn=turn, samples=samples)
 
-        reply = Reply(turn, self.chat.add(words), Playback(send, clause, end, self._clock), pieces, client_turn_id)
+        playback = Playback(send, clause, end, self._clock)
+        reply = Reply(turn, self.chat, self.chat.add(words), playback, pieces, client_turn_id)
         reply.asked_at = self._clock()
         if pieces:
             reply.engines["stt"] = pieces[-1].engine
@@ -304,7 +306,7 @@ class Conversation:
         match event:
             case Token(text):
                 reply.exchange.reply += text
-                self.chat.touch()
+                reply.chat.touch()
             case Clause(text):
                 reply.clause_at = reply.clause_at or self._clock()
                 reply.playback.clause(text)
@@ -340,7 +342,7 @@ class Conversation:
         reply.playback.stop()
         self.post("flush", turn=reply.turn)
         if withdrawn:
-            self.chat.drop(reply.exchange)
+            reply.chat.drop(reply.exchange)
             self._replies.pop(reply.turn, None)
         else:
             self._cut(reply)  # at once, for the next turn's memory; again when the page has reported
@@ -367,14 +369,23 @@ class Conversation:
             self._cut(reply)
         user = np.concatenate([piece.samples for piece in reply.pieces]) if reply.pieces else None
         try:
-            await self._save(self, reply, state, user)
-            self.post("saved", turn=reply.turn, id=exchange.turn_id, state=state, conversation=self.conversation_id)
+            ended = Ended(
+                exchange,
+                state,
+                user,
+                reply.playback.heard_samples(),
+                reply.client_turn_id,
+                reply.language,
+                reply.engines,
+            )
+            await self._save(self.owner, reply.chat, ended)
+            self.post("saved", turn=reply.turn, id=exchange.turn_id, state=state, conversation=reply.chat.id)
         except AvatarError as error:
             self.post("error", code=error.code, text=error.sentence)
         finally:
             exchange.over = True
             self._replies.pop(reply.turn, None)
-            self.chat.touch()
+            reply.chat.touch()
 
     def _deaf(self) -> bool:
         language = self._preferences.language

@@ -81,6 +81,14 @@ class _Heard:
         return joined([text for text in (self.kept, self.tail) if text])
 
 
+@dataclass(slots=True)
+class _Piece:
+    """What earlier looks at a voice over the reply found: likeness to the reply, and the words of the first look."""
+
+    echo: float | None = None
+    began: str = ""
+
+
 class Hearing:
     def __init__(
         self,
@@ -100,6 +108,7 @@ class Hearing:
         self._over_reply = False  # the voice that is heard began over a reply and is not judged yet
         self._held = False
         self._heard = _Heard()
+        self._piece = _Piece()
         self._work: asyncio.Task[None] | None = None  # the one look on its way: partial, decision or judgement
         self._decision: Decision | None = None
         self._hear_ms = 0.0
@@ -145,7 +154,7 @@ class Hearing:
     # -- voice events -----------------------------------------------------------------------------------------------
     def _on_onset(self) -> None:
         self._cancel()
-        self._heard, self._decision = _Heard(), None
+        self._heard, self._piece, self._decision = _Heard(), _Piece(), None
         self._onset_at = self._clock() - self._activity.since_onset_ms / 1000
         self._next_partial_ms, self._next_judge_ms = PARTIAL_MS, LOOKS_MS[0]
         if self._in_air is None:
@@ -251,16 +260,20 @@ class Hearing:
 
     async def _judge(self, over: bool) -> None:
         """A voice over the reply: is it someone who wants to speak? `over`: it has fallen silent."""
-        activity = self._activity
+        activity, piece = self._activity, self._piece
         in_air = self._in_air() if self._in_air is not None else np.zeros(0, np.float32)
         echo = likeness(activity.utterance(0), in_air, REPLY_RATE)  # before the await: of this moment
+        before, piece.echo = piece.echo, echo
         await self._transcribe()
-        verdict = judge(self._heard.words, voiced_ms=activity.voiced_ms, over=over, echo=echo)
+        words = self._heard.words
+        piece.began = piece.began or words
+        echo = echo if before is None else (before + echo) / 2
+        verdict = judge(words, voiced_ms=activity.voiced_ms, over=over, echo=echo, began=piece.began)
         if verdict == "interrupt":
             self._over_reply = False
             if not self._listener.on_interrupting(self._onset_at):
                 self._merged_pause_ms = 0.0
-            self._listener.on_words("", self._heard.words)
+            self._listener.on_words("", words)
             if over:
                 self._look(self._decide(activity.silence_ms, again=False))
         elif verdict == "ignore" or over:

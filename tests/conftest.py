@@ -8,8 +8,10 @@ import pytest
 from fakes import rung
 from running import Running
 
+from avatar import weights
 from avatar.engines.pool import EnginePool, Rung
 from avatar.settings import Settings
+from avatar.turntaking.voice import Silero
 
 
 @pytest.fixture
@@ -46,3 +48,8 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         yield running
     finally:
         running.stop()
+
+
+@pytest.fixture(scope="session")
+def silero() -> Silero:
+    return Silero.load(weights.path("silero-vad", Settings.from_env().weights))

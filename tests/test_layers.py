@@ -9,7 +9,7 @@ LEVELS = [
     {"settings", "aio", "text", "audio", "audio_worker", "weights", "database", "gpu", "metrics", "provenance", "wire"},
     {"engines.base", "guard", "planner", "sessions", "store", "turntaking", "turntaking.*"},
     {"engines.pool", "engines.*", "chat", "playback", "voices", "speaker", "backup"},
-    {"pipeline", "cluster"},
+    {"pipeline", "recorder", "cluster"},
     {"hearing"},
     {"conversation"},
     {"assistant"},

@@ -21,7 +21,7 @@ def likeness(heard: Samples, reply: Samples, reply_rate: int) -> float:
     """How much the last 0.5 s of `heard` sound like some part of `reply`, -1..1; 0 when either is too short.
 
     heard: float32 (n,) at 16 kHz. reply: float32 (m,) at `reply_rate`, what may have left the loudspeaker meanwhile
-    (about 1.2 s of it: a longer stretch costs time and finds more chance likeness). The correlation of band energies in
+    (2 s of it take 3 ms; a longer stretch finds more chance likeness). The correlation of band energies in
     dB at the best delay, each band's own mean removed, so that loudness and the colour of the room do not matter.
     """
     piece = _bands(heard[-int(HEARD_S * HEARD_RATE) :], HEARD_RATE)

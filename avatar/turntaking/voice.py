@@ -21,8 +21,8 @@ CHUNK = 512  # samples: the only size Silero VAD takes at 16 kHz; 32 ms
 
 # Silero's own default (0.5) to start and its documented 0.15 below to go on: quiet syllable ends stay inside speech.
 START, STAY = 0.5, 0.35
-# One chunk this clear begins an utterance: half of our 16 clips are noticed 32 ms sooner than by two chunks of 0.5, and
-# no more of 108 noises are (24). To end a pause it takes two: Silero also fires at the edge where a sound is cut off.
+# One chunk this clear begins an utterance: the median of our 16 clips is noticed 24 ms sooner than by two of 0.5, and
+# no more of 108 noises are (24). To end a pause it takes two: Silero also fires where a sound is cut off.
 CLEAR = 0.7
 NEEDED, AMONG = 2, 3
 PRE_ROLL = MIC_RATE * 150 // 1000  # before the first voiced chunk; Silero finds soft consonants late

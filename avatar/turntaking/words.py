@@ -83,11 +83,13 @@ def has_verb(words: list[str]) -> bool:
 
 
 # Of these, the ones that also end sentences.
-WEAK_ZH = ("的", "得", "我", "给", "要", "想", "在", "是", "对", "都", "了")
+WEAK_ZH = ("的", "得", "我", "给", "要", "想", "在", "是", "对", "都")
+CLOSED_ZH = ("是的", "好的", "对的", "真的", "谢谢")  # whole answers that end in one of these
 
 
 # Listening noises: they ask the speaker to go on. Single letters are how Moonshine begins a hum ("M Mm-hmm").
 BACKCHANNELS = _set(
+    "a ha haha hahaha heh hehe "
     "m u h mhm mm hm hmm hmmm mmm mmhm mmhmm uh huh um umm ah aha oh ooh okay ok yeah yep yup yes right sure good "
     "great nice cool wow really true exactly indeed fine alright i see got it of course very you know all 嗯 恩 "
     "呣 唔 哦 噢 喔 啊 哎 诶 欸 呃 对 好 是 行 没 错 的 呀 吧 啦 了 嘛 呵 哈 真 吗 这 样 原 来 如 此"

@@ -144,7 +144,6 @@ ENGLISH: Final[Table] = {
     "no_turns": "after the first turn",
     "memory_cpu": "Memory, no GPU found",
     "memory_gpu": "GPU memory",
-    "memory_ram": "Memory",
     "of_gib": "of {gib} GiB",
     "percent": "{pct} percent",
     "stage_stt": "speech to text",
@@ -170,7 +169,6 @@ ENGLISH: Final[Table] = {
     "err_NOT_FOUND": "This is not there any more. It may have been deleted in another window.",
     "err_BAD_MESSAGE": "The page and the server do not understand each other. Reload the page.",
     "err_IDLE": "The seat was freed because nobody spoke for a while. Press Start to go on where you stopped.",
-    "err_UNREACHABLE": "The server does not answer. Is AVATAR still running? Nothing you typed is lost.",
 }
 
 CHINESE: Final[Table] = {
@@ -297,7 +295,6 @@ CHINESE: Final[Table] = {
     "no_turns": "第一輪之後顯示",
     "memory_cpu": "記憶體，未找到 GPU",
     "memory_gpu": "GPU 記憶體",
-    "memory_ram": "記憶體",
     "of_gib": "／{gib} GiB",
     "percent": "百分之 {pct}",
     "stage_stt": "語音轉文字",
@@ -323,7 +320,6 @@ CHINESE: Final[Table] = {
     "err_NOT_FOUND": "這個已經不在了，可能已在另一個視窗刪除。",
     "err_BAD_MESSAGE": "本頁和伺服器無法溝通，請重新載入本頁。",
     "err_IDLE": "有一段時間沒有人說話，座位已讓出。按「開始說話」就能從中斷處繼續。",
-    "err_UNREACHABLE": "伺服器沒有回應。AVATAR 還在執行嗎？您打的字都還在。",
     "err_AUDIO_UNREADABLE": "這個檔案裡沒有我讀得出的聲音。請試試 wav、mp3、m4a、ogg 或影片。",
     "err_STORAGE_FULL": "磁碟已滿，這一輪沒有留存。請清出空間，再繼續說。",
     "err_AUDIO_TOO_LONG": "這段錄音太長了，請分成幾段。",
@@ -332,6 +328,7 @@ CHINESE: Final[Table] = {
     "err_ENGINE_FAILED": "引擎中途停了，正由另一個接手。您說的話都還在。",
     "err_ENGINE_TIMEOUT": "引擎太久沒有回應，正由另一個接手。請再說一次。",
     "err_NO_ENGINE": "目前沒有可用的引擎，「狀態」頁說明原因。",
+    "err_NOTHING_HEARD": "沒有聽到話語。麥克風選對了嗎？",
     "err_ENGINE_NOT_LOADED": "引擎無法載入，「狀態」頁說明原因。",
     "err_STEPPED_DOWN": "一個引擎停了，已由另一個接手。「狀態」頁說明原因。",
     "err_WEIGHTS": "缺少模型檔案。請在主機執行：python -m avatar.weights fetch bundled。打字和錄音不受影響。",

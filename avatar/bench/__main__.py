@@ -1,0 +1,42 @@
+"""python -m avatar.bench talk | barge: start the app, measure it, say which bars it meets."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from avatar.bench import barge, report, talk
+from avatar.bench.clips import FOLDER
+from avatar.errors import AvatarError
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m avatar.bench", description=__doc__)
+    parser.add_argument("campaign", choices=("talk", "barge"), help="turns and pauses, or interruptions")
+    parser.add_argument(
+        "--sessions", type=int, default=1, choices=range(1, 6), metavar="N", help="how many talk, 1 to 5"
+    )
+    parser.add_argument("--together", action="store_true", help="all of them stop speaking in the same instant")
+    parser.add_argument(
+        "--clips", type=Path, default=FOLDER, help="folder with the clips (its clips.json may name others)"
+    )
+    parser.add_argument("--json", type=Path, help="write the result there")
+    parser.add_argument("--quick", action="store_true", help="a minute instead of six: fewer clips and pauses")
+    parser.add_argument("--strict", action="store_true", help="exit with 1 when a bar is missed")
+    options = parser.parse_args(argv)
+    if options.together and options.sessions == 1:
+        parser.error("--together needs --sessions of 2 or more")
+    asked = talk.Options(options.sessions, options.together, options.clips, options.quick)
+    try:
+        result = talk.run(asked) if options.campaign == "talk" else barge.run(asked)
+    except AvatarError as error:
+        print(f"The bench stopped: {error.sentence}", file=sys.stderr)
+        return 2
+    judged = report.bars(result) if options.campaign == "talk" else barge.bars(result)
+    print("\n" + report.table(result, judged))
+    if options.json:
+        report.write(result, judged, options.json)
+    return int(options.strict and any(bar.met is False for bar in judged))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,225 @@
+"""The real app.py as a process of its own, the way a user starts it, and what it and the others take of the machine."""
+
+import http.client
+import json
+import os
+import platform
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from avatar.errors import AvatarError
+
+ROOT = Path(__file__).parents[2]
+START_S = 180.0  # pages after 3 to 7 s and engines soon after; on a fresh machine the weights are fetched first
+STOP_S = 20.0
+LOOK_S = 0.5
+BUSY = 0.1  # of a core, taken by other processes: worth a warning
+OURS = ("AVATAR_DATA", "AVATAR_HOST", "AVATAR_PORT", "AVATAR_SHARE", "AVATAR_AUTH")  # never the user's, here
+
+
+class ServedError(AvatarError):
+    code = "BENCH_APP"
+
+
+class App:
+    """A running server. `url` is its socket's."""
+
+    def __init__(self, process: "subprocess.Popen[bytes]", port: int, log: Path) -> None:
+        self.process, self.port, self._log = process, port, log
+        self.url = f"ws://127.0.0.1:{port}/avatar/ws"
+        self._stage = 0  # the id of the page's component that has the server functions
+
+    def token(self) -> str:
+        """Blocks. What a page asks for before it opens its socket."""
+        return str(self._ask("token")["token"])
+
+    def engines(self) -> dict[str, Any]:
+        """Blocks. What the page shows before Start: stage -> {"name", "ready", ...}, or None without any rung."""
+        return dict(self._ask("look")["engines"])
+
+    def _ask(self, function: str) -> dict[str, Any]:
+        body = {"data": {}, "component_id": self._stage, "fn_name": function, "session_hash": "bench"}
+        return self._http("POST", "/gradio_api/component_server", json.dumps(body))
+
+    def _http(self, method: str, path: str, body: str | None = None) -> dict[str, Any]:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        try:
+            connection.request(method, path, body, {"Content-Type": "application/json"})
+            answer: dict[str, Any] = json.loads(connection.getresponse().read())
+        finally:
+            connection.close()
+        return answer
+
+    def wait(self) -> float:
+        """Blocks until the page is there and every stage's engine is ready; returns the seconds it took."""
+        started = time.monotonic()
+        while time.monotonic() - started < START_S:
+            if self.process.poll() is not None:
+                raise ServedError(f"app.py ended with code {self.process.returncode}:\n{self._tail()}")
+            try:
+                if self._ready():
+                    return time.monotonic() - started
+            except (OSError, ValueError):  # not listening yet, or no JSON because the page is not built
+                pass
+            time.sleep(0.1)
+        raise ServedError(f"app.py was not ready in {START_S:.0f} s:\n{self._tail()}")
+
+    def _ready(self) -> bool:
+        if not self._stage:
+            components = self._http("GET", "/config")["components"]
+            self._stage = next(c["id"] for c in components if c["props"].get("elem_id") == "live")
+        return all(engine and engine["ready"] for engine in self.engines().values())
+
+    def _tail(self) -> str:
+        return "\n".join(self._log.read_text(errors="replace").splitlines()[-15:])
+
+
+@contextmanager
+def serving() -> Iterator[App]:
+    """app.py on a free loopback port with an empty data folder; the weights and other AVATAR_* are the user's."""
+    with tempfile.TemporaryDirectory(prefix="avatar-bench-", ignore_cleanup_errors=True) as folder:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        environment = {name: value for name, value in os.environ.items() if name not in OURS}
+        environment |= {"AVATAR_DATA": f"{folder}/data", "PYTHONUNBUFFERED": "1"}
+        log = Path(folder) / "app.log"
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                [sys.executable, str(ROOT / "app.py"), "--port", str(port)],
+                cwd=ROOT,
+                env=environment,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+        app = App(process, port, log)
+        try:
+            yield app
+        finally:
+            process.terminate()
+            try:
+                process.wait(STOP_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+class Watch:
+    """Samples memory and CPU from start to stop: of the app with its children, of the bench, of everyone else."""
+
+    def __init__(self, pid: int) -> None:
+        self._app, self._me = psutil.Process(pid), psutil.Process()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._cpu: dict[int, float] = {}  # seconds by process of the app, the ended ones too
+        self._rss, self._peak = 0, 0
+        self._loads: list[float] = []
+
+    def __enter__(self) -> "Watch":
+        self._look()
+        self._began, self._cpu_began = time.monotonic(), (_busy_s(), sum(self._cpu.values()), _own_s(self._me))
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+        self._look()
+        self._ended, self._cpu_ended = time.monotonic(), (_busy_s(), sum(self._cpu.values()), _own_s(self._me))
+
+    def _run(self) -> None:
+        while not self._stop.wait(LOOK_S):
+            self._look()
+
+    def _look(self) -> None:
+        rss = 0
+        for process in self._tree():
+            try:
+                rss += process.memory_info().rss
+                self._cpu[process.pid] = _own_s(process)
+            except psutil.NoSuchProcess:  # ended since it was listed
+                continue
+        self._rss, self._peak = rss, max(self._peak, rss)
+        self._loads.append(os.getloadavg()[0])
+
+    def _tree(self) -> list[psutil.Process]:
+        try:
+            return [self._app, *self._app.children(recursive=True)]
+        except psutil.NoSuchProcess:
+            return []
+
+    @property
+    def rss_mib(self) -> int:
+        return self._rss >> 20
+
+    @property
+    def peak_mib(self) -> int:
+        return self._peak >> 20
+
+    def shares(self) -> dict[str, float]:
+        """Cores taken on average by the app, by the bench and by all others, and the load average."""
+        wall = self._ended - self._began
+        busy, app, bench = (b - a for a, b in zip(self._cpu_began, self._cpu_ended, strict=True))
+        return {
+            "app_cores": round(app / wall, 2),
+            "bench_cores": round(bench / wall, 2),
+            "others_cores": round(max(0.0, busy - app - bench) / wall, 2),
+            "load_average": round(sum(self._loads) / len(self._loads), 2),
+        }
+
+
+def others_cores(seconds: float = 2.0) -> float:
+    """Blocks. The cores that are busy now, before anything of ours runs."""
+    before = _busy_s()
+    time.sleep(seconds)
+    return round((_busy_s() - before) / seconds, 2)
+
+
+def _busy_s() -> float:
+    times = psutil.cpu_times()
+    return float(times.user + times.system + getattr(times, "nice", 0.0))
+
+
+def _own_s(process: psutil.Process) -> float:
+    times = process.cpu_times()
+    return float(times.user + times.system)
+
+
+def conditions() -> dict[str, Any]:
+    """The machine, the program and the settings a result holds for."""
+    return {
+        "cpu": _cpu(),
+        "cores": psutil.cpu_count(),
+        "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "commit": _commit(),
+        "date": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "settings": {k: v for k, v in sorted(os.environ.items()) if k.startswith("AVATAR_") and k not in OURS},
+    }
+
+
+def _cpu() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
+
+
+def _commit() -> str:
+    try:
+        run = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--exclude=*"]
+        return subprocess.run(run, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"

@@ -1,0 +1,92 @@
+import numpy as np
+import pytest
+from clips import clip
+
+from avatar.bench import noises
+from avatar.bench.bargein import beginning, echoed, replay
+from avatar.engines import moonshine
+from avatar.engines.moonshine import MoonshineSTT
+from avatar.settings import Settings
+from avatar.turntaking.bargein import has_words, judge
+from avatar.turntaking.voice import Silero
+
+
+@pytest.mark.parametrize(
+    "text", ["Mhm.", "Uh-huh", "Mm-hmm,", "yeah, right", "Okay.", "嗯", "對對對", "好的", "M Mm-hmm,", "Haha."]
+)
+def test_listening_noises_do_not_interrupt(text: str) -> None:
+    assert judge(text, voiced_ms=500) == "wait"
+    assert judge(text, voiced_ms=500, over=True) == "ignore"
+
+
+@pytest.mark.parametrize(
+    "text", ["Stop.", "Wait", "no, no", "okay, stop", "yeah hold on", "停", "等一下", "嗯，等等", "不是這樣"]
+)
+def test_stop_words_interrupt_at_once(text: str) -> None:
+    assert judge(text, voiced_ms=290) == "interrupt"
+
+
+@pytest.mark.parametrize(
+    "text", ["What about", "And so?", "I do not think", "yeah but what about cats", "我想問", "对了我想"]
+)
+def test_real_words_interrupt_at_the_first_look(text: str) -> None:
+    assert judge(text, voiced_ms=290) == "interrupt"
+
+
+def test_one_word_is_heard_twice_before_it_counts() -> None:
+    assert judge("Actually,", voiced_ms=290) == "wait"
+    assert judge("Actually,", voiced_ms=400) == "interrupt"
+    assert judge("Actually,", voiced_ms=290, over=True) == "interrupt"
+
+
+def test_a_hum_that_is_heard_again_as_one_word_is_still_a_hum() -> None:
+    assert judge("Ever.", voiced_ms=480, began="Mm-Hmm") == "wait"
+    assert judge("Ever.", voiced_ms=480, over=True, began="Okay.") == "ignore"
+    assert judge("Yesterday.", voiced_ms=480, began="Yes.") == "interrupt"
+    assert judge("Ever since then", voiced_ms=600, began="Mm-Hmm") == "interrupt"
+
+
+def test_coughs_and_clicks_are_too_short_or_wordless() -> None:
+    assert judge("Shut up.", voiced_ms=64, over=True) == "ignore"  # what Moonshine once made of a cough
+    assert judge("You", voiced_ms=400, over=True) == "ignore"
+    assert judge("", voiced_ms=400, over=True) == "ignore"
+
+
+def test_its_own_echo_does_not_interrupt_whatever_the_words() -> None:
+    assert judge("Shut up, you said that.", voiced_ms=900, echo=0.8) == "wait"
+    assert judge("Shut up, you said that.", voiced_ms=900, echo=0.3) == "interrupt"
+
+
+@pytest.mark.parametrize("text", ["", "?", "...", "You", "the", "Mm-hmm.", "Uh, uh.", "嗯。"])
+def test_inventions_are_no_words(text: str) -> None:
+    assert not has_words(text)
+
+
+@pytest.mark.parametrize("text", ["Yes.", "Thank you.", "You are right", "好", "Uh, tomorrow."])
+def test_answers_are_words(text: str) -> None:
+    assert has_words(text)
+
+
+@pytest.fixture(scope="module")
+def stt() -> MoonshineSTT:
+    return moonshine.load(Settings.from_env(), lambda fraction: None)
+
+
+@pytest.mark.slow
+def test_twenty_noises_do_not_interrupt(stt: MoonshineSTT, silero: Silero) -> None:
+    kinds = ["click", "typing", "knock", "cough", "throat", "mhm", "breath"] * 3
+    heard = [replay(noises.make(kind, seed), silero.detector(), stt) for seed, kind in enumerate(kinds[:20])]
+    assert [outcome.words for outcome in heard if outcome.interrupt_ms is not None] == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["lk_hello.wav", "lk_weather.wav"])
+def test_its_own_voice_at_minus_20_db_does_not_interrupt_but_a_user_does(
+    stt: MoonshineSTT, name: str, silero: Silero
+) -> None:
+    voice = clip(name) * np.float32(0.3 / np.abs(clip(name)).max())
+    own = replay(echoed(voice, -20), silero.detector(), stt, clip(name, 24_000))
+    assert own.interrupt_ms is None
+    user = replay(beginning(voice), silero.detector(), stt, noises.room(3.0))
+    assert user.duck_ms is not None and user.duck_ms <= 150
+    assert user.interrupt_ms is not None and user.interrupt_ms <= 700

@@ -1,0 +1,87 @@
+import pytest
+
+from avatar.turntaking.endpointing import Ending, classify, decide
+
+
+def first(probability: float, text: str, **more: int) -> bool:
+    return decide(probability, text, **{"voiced_ms": 1500, "silence_ms": 160, **more}).sure
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "And so my fellow Americans.",
+        "What is the",
+        "I want to go to",
+        "I think that because",
+        "Welcome to Moonshine,",
+        "Tell me about my",
+        "I would like to ask",
+        "Well, so, um",
+        "我想去北京和",
+        "因為我覺得這個",
+        "如果明天下雨，但是",
+    ],
+)
+def test_a_sentence_that_cannot_end_there_waits(text: str) -> None:
+    assert not first(0.99, text)
+    assert not first(0.99, text, silence_ms=480)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "What is the weather in Paris?",
+        "Who would win in a fight, a bear or a shark?",
+        "It was the winter of despair.",
+        "And you?",
+        "Yes.",
+        "Where are you from?",
+        "今天天氣怎麼樣",
+        "希望你以后能够做的比我还好呦。",
+        "是的",
+    ],
+)
+def test_a_whole_sentence_is_answered_at_once(text: str) -> None:
+    assert first(0.95, text)
+
+
+@pytest.mark.parametrize("text", ["Welcome.", "So", "Well,", "對", "嗯"])
+def test_one_word_that_may_only_begin_waits(text: str) -> None:
+    assert not first(0.95, text, voiced_ms=600)
+
+
+def test_greetings_need_little_of_the_sound() -> None:
+    assert first(0.06, "Hello world.") and first(0.06, "你好")
+    assert not first(0.06, "The red one.")
+
+
+def test_a_question_needs_less_than_a_statement() -> None:
+    assert first(0.35, "Do you hear me?") and not first(0.35, "I hear you.")
+
+
+def test_two_words_of_too_little_voice_wait() -> None:
+    assert not first(0.9, "The way.", voiced_ms=380)
+    assert first(0.9, "The way.", voiced_ms=700)
+    assert first(0.9, "Yes.", voiced_ms=300)
+
+
+def test_without_words_the_sound_must_be_clear() -> None:
+    assert classify("?!")[0] is Ending.NO_WORDS
+    assert first(0.8, "") and not first(0.6, "")
+
+
+def test_who_paused_long_before_gets_more_certainty() -> None:
+    assert first(0.6, "I like it very much.")
+    assert not first(0.6, "I like it very much.", longest_pause_ms=1000)
+
+
+def test_unsure_waits_for_the_patience_and_no_less_than_it_has_waited() -> None:
+    unsure = decide(0.1, "I like it.", voiced_ms=1500, silence_ms=160, patience_ms=700)
+    assert (unsure.wait_ms, unsure.sure) == (700, False)
+    assert decide(0.1, "I like it.", voiced_ms=1500, silence_ms=480, patience_ms=300).wait_ms == 480
+
+
+def test_the_reason_tells_no_words() -> None:
+    why = decide(0.9, "My secret is the", voiced_ms=1500, silence_ms=160).why
+    assert "secret" not in why and why == "open word, smart turn 0.90 < 1.00"
