@@ -53,18 +53,27 @@ class Seats:
         with self._lock:
             if key in self._held:
                 raise ValueError("this session holds a seat already")
-            if len(self._held) >= self.max_sessions:
-                raise ServerFull(self._full_sentence())
-            if owner != LOCAL and sum(seat.owner == owner for seat in self._held.values()) >= SEATS_PER_OWNER:
-                raise ServerFull(f"You hold {SEATS_PER_OWNER} seats already. Close another of your AVATAR pages.")
-            if not vram_ok:
-                raise ServerFull("The graphics memory is nearly full. Try again when someone has ended.")
+            self._refuse(owner, vram_ok)
             taken = {seat.index for seat in self._held.values()}
             now = self._clock()
             index = next(i for i in range(self.max_sessions) if i not in taken)
             seat = self._held[key] = Seat(index, key, owner, since=now, last_active=now)
         self._tell()
         return seat
+
+    def check(self, owner: str) -> None:
+        """Raises ServerFull if `admit` would now."""
+        vram_ok = self._free_vram_ok()
+        with self._lock:
+            self._refuse(owner, vram_ok)
+
+    def _refuse(self, owner: str, vram_ok: bool) -> None:
+        if len(self._held) >= self.max_sessions:
+            raise ServerFull(self._full_sentence())
+        if owner != LOCAL and sum(seat.owner == owner for seat in self._held.values()) >= SEATS_PER_OWNER:
+            raise ServerFull(f"You hold {SEATS_PER_OWNER} seats already. Close another of your AVATAR pages.")
+        if not vram_ok:
+            raise ServerFull("The graphics memory is nearly full. Try again when someone has ended.")
 
     def touch(self, key: str) -> None:
         """The session did something. Harmless when its seat is gone."""

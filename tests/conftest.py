@@ -1,10 +1,12 @@
 """Fixtures that never touch the user's own files."""
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from fakes import rung
+from running import Running
 
 from avatar import weights
 from avatar.engines.pool import EnginePool, Rung
@@ -31,6 +33,21 @@ def make_pool(settings: Settings) -> Callable[..., EnginePool]:
         return EnginePool(settings, catalog, load, **more)  # type: ignore[arg-type]
 
     return make
+
+
+@pytest.fixture(scope="session")
+def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """app.py as a process, one for all slow tests. A stand-in for torch leaves a mark when something imports it."""
+    folder = tmp_path_factory.mktemp("app")
+    trap = folder / "trap" / "torch"
+    trap.mkdir(parents=True)
+    (trap / "__init__.py").write_text(f"open({str(folder / 'torch-was-imported')!r}, 'w').close()\n")
+    running = Running(folder / "data", {"PYTHONPATH": str(trap.parent)}).start()
+    try:
+        print(f"ready after {running.wait():.1f} s, load average {os.getloadavg()[0]:.1f}")
+        yield running
+    finally:
+        running.stop()
 
 
 @pytest.fixture(scope="session")

@@ -113,6 +113,10 @@ class Seats:
     def count(self) -> int:
         return self.taken
 
+    def check(self, owner: str) -> None:
+        if self.taken >= 5:
+            raise ServerFull("All 5 seats are taken. A seat frees up when someone ends or closes the page.")
+
 
 @dataclass
 class Metrics:

@@ -32,6 +32,7 @@ TURN: Final[dict[str, Any]] = {
     "api_visibility": "private",
     "show_progress": "hidden",
 }
+FOLLOW: Final[dict[str, Any]] = {**TURN, "concurrency_limit": None, "concurrency_id": "follow"}  # shows, works not
 QUICK: Final[dict[str, Any]] = {
     "concurrency_limit": None,
     "api_visibility": "private",
@@ -131,6 +132,16 @@ class TalkEvents:
 
     def __init__(self, assistant: "Assistant", owner_of: OwnerOf) -> None:
         self.assistant, self.owner_of = assistant, owner_of
+
+    def admit(self, stage: object, request: gr.Request) -> None:
+        """Before a turn is queued: who cannot have a seat is told at once, and not after five others have ended."""
+        if session_of(stage)[1]:  # spoken over the open socket, which has a seat; if it has ended, the turn will say so
+            return
+        try:
+            self.assistant.seats.check(self.owner_of(request))
+        except AvatarError as exc:
+            sentence = html.escape(failure(exc, language_for(request)))
+            raise gr.Error(sentence, title="", print_exception=False) from exc
 
     async def follow(self, event: gr.EventData, request: gr.Request) -> AsyncIterator[Any]:
         """Show the live conversation until the running turn ends; once, when none runs."""
@@ -273,14 +284,15 @@ def talk_tab(assistant: "Assistant", owner_of: OwnerOf, language: gr.Dropdown) -
             turn_id = gr.Textbox(visible=False)
 
     on = TalkEvents(assistant, owner_of)
-    stage.turn(on.follow, None, chat, **TURN)
+    stage.turn(on.follow, None, chat, **FOLLOW)
     stage.notice(on.notice, None, None, **QUICK)
     # A resend of what was not accepted keeps its id, so that it cannot become two turns.
     named = "(x, stage, accepted, language) => [x, stage, window.avatarUI.turnId(x, accepted), language]"
     outputs = [chat, stage, reply]
-    text.submit(on.typed, [text, stage, turn_id, language], [text, turn_id, *outputs], js=named, **TURN)
-    gr.on(
-        [recording.stop_recording, recording.upload],
+    text.submit(on.admit, stage, None, **QUICK).success(
+        on.typed, [text, stage, turn_id, language], [text, turn_id, *outputs], js=named, **TURN
+    )
+    gr.on([recording.stop_recording, recording.upload], on.admit, stage, None, **QUICK).success(
         on.recorded,
         [recording, stage, turn_id, language],
         [recording, turn_id, *outputs],
