@@ -21,7 +21,7 @@ from avatar.gpu import Gpu
 from avatar.guard import Guard
 from avatar.metrics import Metrics
 from avatar.pipeline import Pipeline
-from avatar.server import mount, owners
+from avatar.server import owners, routes
 from avatar.sessions import Seats, Tokens
 from avatar.settings import Settings
 from avatar.store import Store
@@ -88,7 +88,7 @@ def serve(settings: Settings) -> None:
     from avatar.ui.page import build, launch_options  # imports gradio: 2 to 3 s, while the engines load
 
     demo = build(assistant, owner_of := owners(settings), gpu_gib)
-    app, url, share_url = demo.queue(max_size=32, api_open=False).launch(
+    _, url, share_url = demo.queue(max_size=32, api_open=False).launch(
         server_name=settings.host,
         server_port=settings.port,
         share=settings.share,
@@ -97,12 +97,11 @@ def serve(settings: Settings) -> None:
         allowed_paths=[],
         blocked_paths=[str(settings.data), str(settings.weights), str(ROOT / "profiles"), str(ROOT / ".env")],
         state_session_capacity=50,
-        app_kwargs={"middleware": [Middleware(Guard, settings=settings)]},
+        app_kwargs={"middleware": [Middleware(Guard, settings=settings)], "routes": routes(assistant, owner_of)},
         prevent_thread_lock=True,
         quiet=True,
         **launch_options(),
     )
-    mount(app, assistant, owner_of)
     say(f"Open {url} and press Start." + (f" Shared at {share_url}" if share_url else ""))
     stop = threading.Event()
     for name in (signal.SIGINT, signal.SIGTERM):

@@ -15,27 +15,24 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from avatar.audio import Decoder, pcm16, resample, write_opus
+from avatar.audio import Decoder, pcm16, resample
 from avatar.chat import Chat, ChatLine, Exchange
-from avatar.conversation import Conversation, Reply
-from avatar.engines.base import STT_RATE
+from avatar.conversation import Conversation
 from avatar.engines.pool import EnginePool
-from avatar.errors import AvatarError, NotFound, StorageError, WeightsError
+from avatar.errors import AudioError, AvatarError, NotFound, StorageError, WeightsError
 from avatar.events import AudioChunk, Failure, Notice, Samples, Serving, Token, Transcript, TurnDone
 from avatar.hearing import Hearing
 from avatar.metrics import Metrics
 from avatar.pipeline import Pipeline
+from avatar.recorder import Ended, Recorder
 from avatar.sessions import Seats, Tokens
 from avatar.settings import Settings
-from avatar.store import Store, Turn, TurnRow, TurnState
+from avatar.store import Store, TurnState
 from avatar.turntaking.smartturn import SmartTurn
 from avatar.turntaking.voice import Silero, VoiceActivity
 from avatar.wire import REPLY_RATE, Hello, Preferences
 
 log = logging.getLogger(__name__)
-PARTS = ("eot", "stt", "llm", "tts")  # of the time to the first sound; their sum is the total
-
-turn_log = logging.getLogger("avatar.turns")  # one line per turn: times and codes, never words
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +63,7 @@ class Assistant:
         self.settings, self.pool, self.store, self.seats = settings, pool, store, seats
         self.metrics = metrics
         self._pipeline, self._tokens, self._decoder = pipeline, tokens, decoder
+        self._recorder = Recorder(store, metrics)
         self._silero, self._smart_turn = silero, smart_turn
         self.live: dict[str, Conversation] = {}
         self._closing: dict[str, asyncio.Task[None]] = {}  # by live id: what was heard is being stored
@@ -86,19 +84,18 @@ class Assistant:
         live_id = secrets.token_urlsafe(16)
         seat = self.seats.admit(owner, live_id)
         try:
-            left = [key for key, c in self.live.items() if (c.owner, c.conversation_id) == (owner, hello.conversation)]
+            left = [key for key, c in self.live.items() if (c.owner, c.chat.id) == (owner, hello.conversation)]
             await asyncio.gather(*(self._closing[key] for key in left if key in self._closing), return_exceptions=True)
-            conversation_id, chat = await asyncio.to_thread(self._reopen, owner, hello.conversation)
+            chat = await asyncio.to_thread(self._reopen, owner, hello.conversation)
             conversation = Conversation(
                 owner=owner,
                 live_id=live_id,
-                conversation_id=conversation_id,
                 chat=chat,
                 seat=seat.index,
                 pool=self.pool,
                 pipeline=self._pipeline,
                 make_hearing=self._hearing,
-                save=self._save_reply,
+                save=self._recorder.save,
                 on_activity=lambda: self.seats.touch(live_id),
             )
         except BaseException:
@@ -113,7 +110,7 @@ class Assistant:
         conversation.post(
             "ready",
             live=conversation.live_id,
-            conversation=conversation.conversation_id,
+            conversation=conversation.chat.id,
             n=self.seats.count(),
             of=self.settings.max_sessions,
         )
@@ -128,16 +125,16 @@ class Assistant:
         finally:
             del self.live[live_id], self._closing[live_id]
 
-    def _reopen(self, owner: str, conversation_id: str, client_turn_id: str = "") -> tuple[str, Chat]:
+    def _reopen(self, owner: str, conversation_id: str, client_turn_id: str = "") -> Chat:
         """A page that lost the answer to its first turn does not know the conversation: the turn it resends tells."""
         if not conversation_id and client_turn_id:
             conversation_id = self.store.conversation_of(owner, client_turn_id)
         if not conversation_id:
-            return "", Chat()
+            return Chat()
         try:
-            return conversation_id, Chat(self.store.turns(owner, conversation_id))
+            return Chat(conversation_id, self.store.turns(owner, conversation_id))
         except NotFound:  # deleted meanwhile
-            return "", Chat()
+            return Chat()
 
     def _hearing(self, conversation: Conversation) -> Hearing:
         if self._silero is None:
@@ -207,9 +204,9 @@ class Assistant:
     async def _single(
         self, owner: str, conversation_id: str, asked: Path | str, client_turn_id: str, language: str
     ) -> AsyncGenerator[Update, None]:
-        conversation_id, chat = await asyncio.to_thread(self._reopen, owner, conversation_id, client_turn_id)
+        chat = await asyncio.to_thread(self._reopen, owner, conversation_id, client_turn_id)
         if chat.has(client_turn_id):
-            yield Update(conversation_id, chat.lines())
+            yield Update(chat.id, chat.lines())
             return
         key = secrets.token_urlsafe(16)
         seat = self.seats.admit(owner, key)
@@ -223,98 +220,30 @@ class Assistant:
             async with aclosing(turn) as events:
                 async for event in events:
                     if (notice := single.take(event)) is not None:
-                        yield Update(conversation_id, chat.lines(), notice=notice)
+                        yield Update(chat.id, chat.lines(), notice=notice)
                     elif single.exchange is not None and isinstance(event, Token | TurnDone):
-                        yield Update(conversation_id, chat.lines())
+                        yield Update(chat.id, chat.lines())
             state = "failed" if single.failure else "done"
         finally:
             self.seats.release(key)
             if (exchange := single.exchange) is not None:
                 sound = None if isinstance(heard, str) else heard
-                storing = self._store(
-                    owner, conversation_id, exchange, state, client_turn_id, sound, single.audio(), single
-                )
-                saved = asyncio.ensure_future(storing)
-                try:
-                    conversation_id = await asyncio.shield(saved)
+                ended = Ended(exchange, state, sound, single.audio(), client_turn_id, single.language, single.engines)
+                try:  # shielded: who leaves in the middle of a turn finds it in the history
+                    await asyncio.shield(asyncio.ensure_future(self._recorder.save(owner, chat, ended)))
                 except StorageError as error:  # said below; the answer is given all the same
                     unsaved = error
         if single.failure is not None:
             raise AvatarError(single.failure.sentence, code=single.failure.code)
         if single.exchange is None:
-            yield Update(conversation_id, chat.lines(), notice="I heard no words. Is the right microphone chosen?")
-            return
+            raise AudioError("I heard no words. Is the right microphone chosen?", code="NOTHING_HEARD")
         spoken_reply = np.frombuffer(pcm16(single.audio()), np.int16)
         audio = (REPLY_RATE, spoken_reply) if len(spoken_reply) else None
-        yield Update(conversation_id, chat.lines(), audio=audio, notice=unsaved.sentence if unsaved else None)
-
-    # -- storing ----------------------------------------------------------------------------------------------------
-    async def _save_reply(
-        self, conversation: Conversation, reply: Reply, state: TurnState, user: Samples | None
-    ) -> None:
-        """Store a turn of a live session. Raises StorageError."""
-        conversation.conversation_id = await self._store(
-            conversation.owner,
-            conversation.conversation_id,
-            reply.exchange,
-            state,
-            reply.client_turn_id or "",
-            user,
-            reply.playback.heard_samples(),
-            reply,
-        )
-
-    async def _store(
-        self,
-        owner: str,
-        conversation_id: str,
-        exchange: Exchange,
-        state: TurnState,
-        client_turn_id: str,
-        user: Samples | None,
-        spoken: Samples,
-        served: "Reply | _Single",
-    ) -> str:
-        """Audio first, then the row, which is what counts. Returns the conversation's id."""
-        parts = {part: ms for part, ms in exchange.timings_ms.items() if part in PARTS}
-        self.metrics.turn({**parts, "total": sum(parts.values())} if parts else {}, served.engines, state)
-        turn_log.info("turn %s %s %s", state, served.engines, dict(exchange.timings_ms))
-
-        def write() -> tuple[str, TurnRow]:
-            into = conversation_id or self.store.create_conversation(owner)
-            user_audio = self._save_audio(user, STT_RATE)
-            reply_audio = self._save_audio(spoken, REPLY_RATE)
-            row = self.store.add_turn(
-                owner,
-                into,
-                Turn(
-                    user_text=exchange.user,
-                    reply_text=exchange.reply,
-                    state=state,
-                    client_turn_id=None if state == "failed" else client_turn_id or None,  # it may be tried again
-                    user_audio=user_audio,
-                    reply_audio=reply_audio,
-                    language=served.language,
-                    engines=served.engines,
-                    timings_ms=exchange.timings_ms,
-                ),
-            )
-            return into, row
-
-        into, row = await asyncio.to_thread(write)
-        exchange.turn_id, exchange.number, exchange.client_turn_id = row.id, row.number, row.client_turn_id
-        exchange.user_sound, exchange.reply_sound = row.user_audio is not None, row.reply_audio is not None
-        return into
-
-    def _save_audio(self, samples: Samples | None, rate: int) -> str | None:
-        if samples is None or not len(samples):
-            return None
-        sound = samples
-        return self.store.save_audio(lambda path: write_opus(path, sound, rate, {}))
+        yield Update(chat.id, chat.lines(), audio=audio, notice=unsaved.sentence if unsaved else None)
 
     def lines(self, owner: str, conversation_id: str) -> list[ChatLine]:
         """Blocks. The stored conversation. Raises NotFound."""
-        return Chat(self.store.turns(owner, conversation_id)).lines()
+        return Chat(conversation_id, self.store.turns(owner, conversation_id)).lines()
 
 
 class _Single:

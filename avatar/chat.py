@@ -78,7 +78,9 @@ class Exchange:
 class Chat:
     """The exchanges of one conversation; `follow` wakes when they change. For one event loop."""
 
-    def __init__(self, rows: Iterable[TurnRow] = ()) -> None:
+    def __init__(self, conversation_id: str = "", rows: Iterable[TurnRow] = ()) -> None:
+        self.id = conversation_id  # "" until its first turn is stored
+        self.saving = asyncio.Lock()
         self.exchanges = [Exchange.stored(row) for row in rows]
         self._changed = asyncio.Event()
 

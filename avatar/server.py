@@ -8,10 +8,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
-from starlette.routing import Route, WebSocketRoute
+from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from avatar.assistant import Assistant
@@ -66,8 +65,8 @@ def owners(settings: Settings) -> OwnerOf:
     return logged_in if settings.auth else lambda _: LOCAL
 
 
-def mount(app: FastAPI, assistant: Assistant, owner_of: OwnerOf) -> None:
-    """Put AVATAR's routes before Gradio's catch-all."""
+def routes(assistant: Assistant, owner_of: OwnerOf) -> list[BaseRoute]:
+    """For Gradio's app to be made with: before its catch-all, and there as soon as the page is."""
 
     async def audio(request: Request) -> Response:
         turn, side = request.path_params["turn"], request.path_params["side"]
@@ -83,7 +82,7 @@ def mount(app: FastAPI, assistant: Assistant, owner_of: OwnerOf) -> None:
     async def socket(websocket: WebSocket) -> None:
         await serve(websocket, assistant, owner_of)
 
-    app.router.routes[:0] = [
+    return [
         Route("/avatar/audio/{turn}/{side}", audio),
         WebSocketRoute("/avatar/ws", socket),
     ]

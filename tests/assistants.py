@@ -21,7 +21,7 @@ from avatar.events import Samples
 from avatar.guard import Guard
 from avatar.metrics import Metrics
 from avatar.pipeline import Pipeline
-from avatar.server import mount, owners
+from avatar.server import owners, routes
 from avatar.sessions import Seats, Tokens
 from avatar.settings import Settings
 from avatar.store import Store
@@ -125,9 +125,9 @@ class Door:
 @asynccontextmanager
 async def door(assistant: Assistant) -> AsyncIterator[Door]:
     settings = assistant.settings
-    app = FastAPI(middleware=[Middleware(Guard, settings=settings)])
+    own = routes(assistant, owners(settings))
+    app = FastAPI(middleware=[Middleware(Guard, settings=settings)], routes=own)
     app.cookie_id, app.tokens = "id", {}
-    mount(app, assistant, owners(settings))
     listener = socket.create_server(("127.0.0.1", 0))
     server = uvicorn.Server(uvicorn.Config(app, log_level="warning", ws_ping_interval=None))
     serving = asyncio.create_task(server.serve(sockets=[listener]))

@@ -201,9 +201,9 @@ async def test_a_page_that_goes_away_in_the_middle_leaves_an_interrupted_turn(ma
 async def test_an_empty_recording_is_no_turn(make, recording):
     llm = FakeLLM()
     assistant = make(stt=FakeSTT(""), llm=llm)
-    updates = [u async for u in assistant.recorded(LOCAL, "", recording(amplitude=0), "t1", "auto")]
-    assert [u.notice for u in updates] == ["I heard no words. Is the right microphone chosen?"]
-    assert updates[0].lines == [] and llm.prompts == [] and assistant.store.conversations(LOCAL) == []
+    with pytest.raises(AudioError, match="I heard no words"):
+        [u async for u in assistant.recorded(LOCAL, "", recording(amplitude=0), "t1", "auto")]
+    assert llm.prompts == [] and assistant.store.conversations(LOCAL) == [] and assistant.seats.count() == 0
 
 
 async def test_a_file_that_is_no_recording_is_refused_in_words(make, tmp_path):

@@ -46,6 +46,7 @@ class Live:
         self.pool = pool_of({"ears": ("stt", self.stt), "mind": ("llm", self.llm), "voice": ("tts", self.tts)})
         self.smart_turn = SmartTurnSays()
         self.saved: list[tuple[str, str, str, int]] = []
+        self.chats: list[Chat] = []
         self.save_error: Exception | None = None
         self.messages: list[dict] = []
         self.audio: dict[int, int] = {}
@@ -54,7 +55,6 @@ class Live:
         self.it = Conversation(
             owner="local",
             live_id="live",
-            conversation_id="",
             chat=Chat(),
             seat=0,
             pool=self.pool,
@@ -76,13 +76,13 @@ class Live:
     def touch(self) -> None:
         self.touched += 1
 
-    async def save(self, conversation, reply, state, user) -> None:
+    async def save(self, owner, chat, ended) -> None:
         if self.save_error:
             raise self.save_error
-        exchange = reply.exchange
-        self.saved.append((exchange.user, exchange.reply, state, 0 if user is None else len(user)))
-        exchange.turn_id = f"turn-{len(self.saved)}"
-        conversation.conversation_id = "c1"
+        exchange, user = ended.exchange, ended.user
+        self.saved.append((exchange.user, exchange.reply, ended.state, 0 if user is None else len(user)))
+        self.chats.append(chat)
+        exchange.turn_id, chat.id = f"turn-{len(self.saved)}", "c1"
 
     async def read(self) -> None:
         playing: dict[int, asyncio.Task] = {}
@@ -369,6 +369,17 @@ async def test_closing_in_the_middle_of_a_reply_stores_what_was_heard(live):
         s.page = asyncio.create_task(asyncio.sleep(0))
 
 
+async def test_a_new_conversation_leaves_the_running_turn_in_the_old_one(live):
+    async with live() as s:
+        s.llm.text = " ".join(f"word{n}" for n in range(60)) + "."
+        await s.hear(1.0)
+        await s.until("latency")
+        old = s.it.chat
+        s.it.begin_again()
+        await s.until("saved", state="interrupted")
+        assert s.chats == [old] and s.it.chat is not old and s.it.chat.lines() == []
+
+
 async def test_a_page_that_reads_nothing_is_hung_up_on(live, monkeypatch):
     monkeypatch.setattr("avatar.conversation.OUTBOX", 10)
     async with live() as s:
@@ -379,3 +390,19 @@ async def test_a_page_that_reads_nothing_is_hung_up_on(live, monkeypatch):
         while (message := s.it.outbox.get_nowait()) is not None:
             assert message["t"] == "seats"
         s.page = asyncio.create_task(asyncio.sleep(0))
+
+
+async def test_a_bug_in_a_turn_is_told_and_the_conversation_goes_on(live, monkeypatch):
+    async with live() as s:
+
+        def broken(*_: object) -> float:
+            raise ZeroDivisionError
+
+        monkeypatch.setattr("avatar.reply.Reply.timings_ms", broken)
+        await s.hear(0.8)
+        assert (await s.until("error"))["code"] == "BUG"
+        monkeypatch.undo()
+        await s.silence(1.0)
+        s.stt.words = "and what now, my friend?"
+        await s.hear(0.8)
+        await s.until("saved", state="done")

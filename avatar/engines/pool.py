@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 STAGES: tuple[Stage, ...] = ("stt", "llm", "tts")
 RETRY_S = 60.0  # a failed rung is tried again after this long; doubled with every further failure
 RETRY_MAX_S = 1800.0
+LOAD_END_S = 10.0  # at the end, wait so long for a model that is being loaded
 INSTALLED_S = 5.0  # how long "installed" is believed: the answer needs the disk, and is asked for at every frame
 State = Literal["absent", "cold", "warming", "ready", "failed"]
 
@@ -349,6 +350,8 @@ class EnginePool:
     def close(self) -> None:
         """Stop warming and free every engine. Turns still running fail."""
         self._stop.set()
+        if self._warmer is not None:
+            self._warmer.join(LOAD_END_S)  # the interpreter must not end under a library that still loads a model
         for slot in self._slots.values():
             instance, slot.instance = slot.instance, None
             if instance is not None:

@@ -328,6 +328,7 @@ CHINESE: Final[Table] = {
     "err_ENGINE_FAILED": "引擎中途停了，正由另一個接手。您說的話都還在。",
     "err_ENGINE_TIMEOUT": "引擎太久沒有回應，正由另一個接手。請再說一次。",
     "err_NO_ENGINE": "目前沒有可用的引擎，「狀態」頁說明原因。",
+    "err_NOTHING_HEARD": "沒有聽到話語。麥克風選對了嗎？",
     "err_ENGINE_NOT_LOADED": "引擎無法載入，「狀態」頁說明原因。",
     "err_STEPPED_DOWN": "一個引擎停了，已由另一個接手。「狀態」頁說明原因。",
     "err_WEIGHTS": "缺少模型檔案。請在主機執行：python -m avatar.weights fetch bundled。打字和錄音不受影響。",

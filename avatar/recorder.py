@@ -1,0 +1,73 @@
+"""Stores a turn that ended, audio first, then the row, and counts it for Status. Knows no socket and no page."""
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from avatar.audio import write_opus
+from avatar.chat import Chat, Exchange
+from avatar.engines.base import STT_RATE
+from avatar.events import Samples
+from avatar.metrics import Metrics
+from avatar.store import Store, Turn, TurnRow, TurnState
+from avatar.wire import REPLY_RATE
+
+log = logging.getLogger("avatar.turns")  # one line per turn: times and codes, never words
+
+PARTS = ("eot", "stt", "llm", "tts")  # of the time to the first sound; their sum is the total
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A turn that will not change any more. `user` is float32 (n,) at STT_RATE, None when typed; `reply`, what was
+    heard of it, at REPLY_RATE."""
+
+    exchange: Exchange
+    state: TurnState
+    user: Samples | None
+    reply: Samples
+    client_turn_id: str = ""
+    language: str | None = None
+    engines: Mapping[str, str] = field(default_factory=dict)
+
+
+class Recorder:
+    def __init__(self, store: Store, metrics: Metrics) -> None:
+        self._store, self._metrics = store, metrics
+
+    async def save(self, owner: str, chat: Chat, ended: Ended) -> None:
+        """Once this returns the turn survives a crash; its exchange then has its id. Raises StorageError, NotFound."""
+        timings = ended.exchange.timings_ms
+        parts = {part: ms for part, ms in timings.items() if part in PARTS}
+        self._metrics.turn({**parts, "total": sum(parts.values())} if parts else {}, ended.engines, ended.state)
+        log.info("turn %s %s %s", ended.state, dict(ended.engines), dict(timings))
+        async with chat.saving:  # one after the other: turns keep their order, and a new chat becomes one conversation
+            if not chat.id:
+                chat.id = await asyncio.to_thread(self._store.create_conversation, owner)
+            row = await asyncio.to_thread(self._write, owner, chat.id, ended)
+        exchange = ended.exchange
+        exchange.turn_id, exchange.number, exchange.client_turn_id = row.id, row.number, row.client_turn_id
+        exchange.user_sound, exchange.reply_sound = row.user_audio is not None, row.reply_audio is not None
+
+    def _write(self, owner: str, conversation_id: str, ended: Ended) -> TurnRow:
+        again = ended.state == "failed"  # it may be tried again under the same id
+        turn = Turn(
+            user_text=ended.exchange.user,
+            reply_text=ended.exchange.reply,
+            state=ended.state,
+            client_turn_id=None if again else ended.client_turn_id or None,
+            user_audio=self._sound(ended.user, STT_RATE),
+            reply_audio=self._sound(ended.reply, REPLY_RATE),
+            language=ended.language,
+            engines=ended.engines,
+            timings_ms=ended.exchange.timings_ms,
+        )
+        return self._store.add_turn(owner, conversation_id, turn)
+
+    def _sound(self, samples: Samples | None, rate: int) -> str | None:
+        """The name of the new recording; None when there is nothing to record."""
+        if samples is None or not len(samples):
+            return None
+        sound = samples
+        return self._store.save_audio(lambda path: write_opus(path, sound, rate, {}))
