@@ -290,7 +290,6 @@ async def test_an_early_reply_counts_and_must_become_one_turn(
         trial = await interject(client, PAUSED, PAUSED.pauses, 0.4)
     assert (trial.early, trial.merged, trial.heard, trial.error) == (1, merged, words, "")
     assert 0 < trial.after_pause_ms[0] < 300
-    assert {"t": "interrupt"} in script.got
 
 
 async def test_a_patient_server_is_not_early() -> None:
