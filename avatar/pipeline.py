@@ -187,6 +187,10 @@ class _Turn:
         async with asyncio.TaskGroup() as group:
             group.create_task(think())
             group.create_task(speak())
+        if "llm" not in self._times:  # silence would look like a hang, and be remembered as an answer
+            rung = self._rungs["llm"]
+            sentence = f"{rung.label} had nothing to say to that. Please say it in other words."
+            raise EngineError(sentence, stage="llm", engine=rung.name, code="EMPTY_REPLY")
         return "".join(reply).strip()
 
     async def _say(self, text: str, voice: Voice, language: str | None) -> AsyncGenerator[AudioChunk, None]:

@@ -8,7 +8,7 @@ import pytest
 from fakes import FakeLLM, FakeSTT, FakeTTS, Trouble
 
 from avatar.audio import pcm16
-from avatar.chat import Chat
+from avatar.chat import Chat, Exchange
 from avatar.conversation import Conversation
 from avatar.engines.base import INTERRUPTED
 from avatar.errors import StorageError
@@ -215,6 +215,11 @@ async def test_an_interruption_ducks_then_silences_and_stores_what_was_heard(liv
         await s.until("saved", 2)
         assert s.saved[1][0] == "no stop that please"
         assert s.llm.prompts[-1][2].content.endswith(INTERRUPTED)
+
+
+def test_a_reply_that_nobody_heard_is_not_remembered_as_a_dash():
+    exchange = Exchange("tell me about tea", reply="", interrupted_s=0.0)
+    assert [(m.role, m.content) for m in exchange.messages()] == [("user", "tell me about tea")]
 
 
 async def test_listening_noises_and_clicks_do_not_interrupt(live):

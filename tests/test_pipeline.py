@@ -75,6 +75,15 @@ async def test_a_recording_in_another_language_gets_no_reply(pipeline, engines):
     assert events[-1].code == "LANGUAGE" and engines["llm"].prompts == []
 
 
+@pytest.mark.parametrize("reply", ["", "—", "** **"])
+async def test_an_answer_without_words_is_a_failure_not_silence(pipeline, engines, reply):
+    engines["llm"].text = reply
+    events = await collect(pipeline.turn("hello"))
+    assert isinstance(events[-1], Failure)
+    assert (events[-1].stage, events[-1].code) == ("llm", "EMPTY_REPLY")
+    assert engines["tts"].said == []
+
+
 @pytest.mark.parametrize("stage", ["stt", "llm", "tts"])
 async def test_a_failing_engine_is_named_and_nothing_leaks(pipeline, engines, stage):
     engines[stage].trouble.fail_on = (1,)

@@ -19,7 +19,7 @@ import numpy as np
 from playwright.sync_api import Page, sync_playwright
 
 from avatar.audio import pcm16, resample
-from avatar.bench import clips
+from avatar.bench.clips import load
 from avatar.bench.served import conditions, serving
 from avatar.errors import AvatarError
 from avatar.events import Samples
@@ -116,7 +116,7 @@ def times(marks: list[list[Any]], frames: list[list[float]]) -> dict[str, float]
 
 def measure(runs: int, look: Callable[[Page], None] = lambda page: None) -> dict[str, Any]:
     """Start the app and visit it `runs` times."""
-    by_name = {clip.row.file: clip.samples for clip in clips.load()}
+    by_name = {clip.row.file: clip.samples for clip in load()}
     with tempfile.TemporaryDirectory() as folder, serving() as app:
         app.wait()
         sound = Path(folder) / "microphone.wav"
