@@ -151,12 +151,16 @@ class _Turn:
         reply: list[str] = []
         start = self._clock()
 
-        def queue(written: list[str]) -> None:
-            for clause in written:
-                if text := speakable(clause):
-                    clauses.put_nowait(text)
+        async def ask(remembered: Sequence[Message]) -> bool:
+            """Whether the answer has anything that can be spoken."""
+            spoken = 0
 
-        async def ask(remembered: Sequence[Message]) -> None:
+            def queue(written: list[str]) -> None:
+                nonlocal spoken
+                for text in filter(None, map(speakable, written)):
+                    clauses.put_nowait(text)
+                    spoken += 1
+
             prompt = prompted(remembered, words)
             splitter = ClauseSplitter()
             async with aclosing(self._run("llm", lambda llm: llm.reply(prompt, seat), self._timeouts.llm)) as deltas:
@@ -166,12 +170,11 @@ class _Turn:
                     self._emit(Token(delta))
                     queue(splitter.push(delta))
             queue(splitter.flush())
+            return spoken > 0
 
         async def think() -> None:
-            await ask(history)
-            if not "".join(reply).strip() and history:
-                await ask(())  # a small model can be silenced by what it remembers: ask without
-            if not "".join(reply).strip():
+            # a small model can be silenced by what it remembers; silence would look like a hang
+            if not await ask(history) and not (history and await ask(())):
                 raise EngineError(NO_ANSWER, stage="llm", engine=self._rungs["llm"].name, code="EMPTY_REPLY")
             clauses.put_nowait(None)
 
@@ -187,10 +190,6 @@ class _Turn:
         async with asyncio.TaskGroup() as group:
             group.create_task(think())
             group.create_task(speak())
-        if "llm" not in self._times:  # silence would look like a hang, and be remembered as an answer
-            rung = self._rungs["llm"]
-            sentence = f"{rung.label} had nothing to say to that. Please say it in other words."
-            raise EngineError(sentence, stage="llm", engine=rung.name, code="EMPTY_REPLY")
         return "".join(reply).strip()
 
     async def _say(self, text: str, voice: Voice, language: str | None) -> AsyncGenerator[AudioChunk, None]:
