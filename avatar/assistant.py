@@ -21,7 +21,7 @@ from avatar.conversation import Conversation
 from avatar.engines.pool import EnginePool
 from avatar.errors import AudioError, AvatarError, NotFound, StorageError, WeightsError
 from avatar.events import AudioChunk, Failure, Notice, Samples, Serving, Token, Transcript, TurnDone
-from avatar.hearing import Hearing
+from avatar.hearing import PAUSES_MS, Hearing
 from avatar.metrics import Metrics
 from avatar.pipeline import Pipeline
 from avatar.recorder import Ended, Recorder
@@ -103,6 +103,7 @@ class Assistant:
             raise
         self.live[live_id] = conversation
         self.greet(conversation)
+        conversation.prepare()
         conversation.prefer(Preferences(hello.patience_ms, hello.language, hello.half_duplex))
         return conversation
 
@@ -144,7 +145,7 @@ class Assistant:
             )
         return Hearing(
             self._pipeline,
-            VoiceActivity(self._silero.detector(), max_utterance_s=self.settings.max_utterance_s),
+            VoiceActivity(self._silero.detector(), pauses_ms=PAUSES_MS, max_utterance_s=self.settings.max_utterance_s),
             self._smart_turn,
             conversation,
             patience_ms=self.settings.patience_ms,

@@ -59,7 +59,7 @@ class Conversation:
         self._carry: list[Utterance] = []  # speech whose reply was withdrawn because the user went on
         self._replies: dict[int, Reply] = {}  # by turn, until stored
         self._tasks: set[asyncio.Task[None]] = set()
-        self._muted = self._understood = False
+        self._muted = self._understood = self._prefilling = False
         self._state = ""
         self._hearing = make_hearing(self)
 
@@ -109,12 +109,17 @@ class Conversation:
         if (reply := self._replies.get(turn)) is not None:
             reply.playback.played(samples)
 
+    def prepare(self) -> None:
+        """Let the model read what it knows of this conversation: the seat's cache may hold another."""
+        self._spawn(self._prefill("", anyway=True))
+
     def begin_again(self) -> None:
         """A new conversation in the same seat; the old one stays in the history."""
         self.interrupt()
         self._hearing.reset()
         self._carry.clear()
         self.chat = Chat()
+        self.prepare()
 
     async def close(self) -> None:
         """The page has gone: stop everything, store what was heard. Returns when it is stored."""
@@ -158,6 +163,17 @@ class Conversation:
         self._on_activity()
         before = [piece.words for piece in self._carry]
         self.post("heard", final=joined([*before, final] if final else before), partial=partial)
+        if self.reply is None and not self._prefilling:
+            self._spawn(self._prefill(joined([text for text in (*before, final, partial) if text])))
+
+    async def _prefill(self, words: str, anyway: bool = False) -> None:
+        self._prefilling = True
+        try:
+            await self._pipeline.prefill(words, self.chat.messages(), self._seat, anyway)
+        except (AvatarError, TimeoutError):
+            log.info("prefill failed")  # if the engine is broken, the turn itself will say so
+        finally:
+            self._prefilling = False
 
     def on_pausing(self, wait_ms: int) -> None:
         self._show("pausing", patience_ms=wait_ms)

@@ -28,6 +28,10 @@ from avatar.wire import REPLY_RATE
 log = logging.getLogger(__name__)
 
 LOOK_AGAIN_MS = 200  # after the last of LOOKS_MS, while a voice over the reply goes on
+# A pause is reported at each of these: at the first the transcript begins, at the second it is decided on, at the third
+# Smart Turn looks again. Two chunks of silence are frequent inside speech, and the transcript is then a partial one.
+PAUSES_MS = (64, 160, 480)
+LOOK_MS = PAUSES_MS[1]
 PARTIAL_MS = 600  # between partial transcripts of a running utterance
 PARTIAL_SHARE = 5  # and at least this many times what the last one took: a fifth of one core at most per speaker
 COMMIT_MS = 5_000  # words before a pause are final once so much speech precedes it: hearing 20 s again takes 0.6 s
@@ -110,6 +114,7 @@ class Hearing:
         self._heard = _Heard()
         self._piece = _Piece()
         self._work: asyncio.Task[None] | None = None  # the one look on its way: partial, decision or judgement
+        self._ahead: asyncio.Task[None] | None = None  # a transcript begun before the pause was long enough to decide
         self._decision: Decision | None = None
         self._hear_ms = 0.0
         self._next_partial_ms = self._next_judge_ms = 0.0
@@ -168,12 +173,18 @@ class Hearing:
         self._ended_at = self._clock() - silence_ms / 1000
         if self._held:
             return
-        if self._over_reply:
+        if silence_ms < LOOK_MS:
+            if not self._over_reply:
+                self._cancel()
+                self._ahead = asyncio.create_task(self._listen_ahead())
+                self._ahead.add_done_callback(lambda task: task.cancelled() or task.exception())  # told by _decide
+        elif self._over_reply:
             self._look(self._judge(over=True))
         else:
             self._look(self._decide(silence_ms, again=self._decision is not None))
 
     def _on_resume(self) -> None:
+        self._ahead = None  # it goes on, and is then a partial transcript
         if not self._over_reply:
             self._cancel()
         if self._decision is not None and self._heard.tail and self._activity.since_onset_ms > COMMIT_MS:
@@ -230,14 +241,24 @@ class Hearing:
         if has_words(self._heard.words):
             self._listener.on_words(self._heard.kept, self._heard.tail)
 
+    async def _listen_ahead(self) -> None:
+        """At the first breath of silence: the words are then known when the pause is long enough to decide."""
+        heard = self._heard
+        await self._transcribe()
+        if heard is self._heard and self._activity.speaking:
+            self._next_partial_ms = self._activity.since_onset_ms + PARTIAL_MS
+            if has_words(heard.words):
+                self._listener.on_words(heard.kept, heard.tail)
+
     async def _decide(self, silence_ms: int, again: bool) -> None:
         """At a soft pause: has the user finished? `again`: the words are known, only Smart Turn looks once more."""
         started = self._clock()
         smart = asyncio.to_thread(self._finished_probability)
+        ahead, self._ahead = self._ahead, None
         if again:
             probability = await smart
         else:
-            probability, _ = await asyncio.gather(smart, self._transcribe())
+            probability, _ = await asyncio.gather(smart, ahead or self._transcribe())
         self._hear_ms = (self._clock() - started) * 1000
         self._decision = decision = decide(
             probability,
@@ -324,5 +345,6 @@ class Hearing:
 
     def _forget(self) -> None:
         self._cancel()
+        self._ahead = None
         self._activity.end()
         self._heard, self._decision, self._over_reply = _Heard(), None, False

@@ -10,10 +10,10 @@ import traceback
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from avatar.aio import in_thread
-from avatar.engines.base import STT, SYSTEM_PROMPT, TTS, Message, Stage, Voice
+from avatar.engines.base import LLM, STT, SYSTEM_PROMPT, TTS, Message, Stage, Voice
 from avatar.engines.pool import EnginePool, Rung
 from avatar.errors import AvatarError, EngineError, EngineLoadError, EngineTimeout
 from avatar.events import AudioChunk, Clause, Event, Failure, Notice, Samples, Serving, Token, Transcript, TurnDone
@@ -62,6 +62,20 @@ class Pipeline:
     async def plausible(self, samples: Samples, text: str) -> bool:
         """Whether `text` can be what was said, and not a language that the ears do not know. Raises AvatarError."""
         return await _Turn(self._pool, self._timeouts, self._clock, lambda _: None).plausible(samples, text)
+
+    async def prefill(self, words: str, history: Sequence[Message], seat: int, anyway: bool = False) -> None:
+        """Let the language model read what was said so far, so that its answer begins sooner. Does nothing while it
+        answers someone, unless `anyway`: the work may be in vain, an answer is not. Raises AvatarError."""
+        rung, prompt = self._pool.choose("llm"), prompted(history, words)
+
+        def read() -> Generator[None, None, None]:
+            with self._pool.lease(rung) as llm:
+                cast(LLM, llm).prefill(prompt, seat)
+            yield
+
+        if self._pool.ready(rung) and (anyway or not self._pool.busy(rung)):
+            async with aclosing(in_thread(read(), self._timeouts.llm)) as reading:
+                await anext(reading)
 
     async def turn(
         self,

@@ -53,6 +53,7 @@ class FakeLLM:
         self, reply: str = "I am well today. How are you feeling now?", trouble: Trouble | None = None
     ) -> None:
         self.text, self.trouble, self.prompts = reply, trouble or Trouble(), list[Sequence[Message]]()
+        self.read = list[Sequence[Message]]()
 
     def reply(self, messages: Sequence[Message], seat: int) -> Generator[str, None, None]:
         self.prompts.append(messages)
@@ -60,6 +61,9 @@ class FakeLLM:
         for number, word in enumerate(self.text.split(" ")):
             self.trouble.item(number)
             yield word if number == 0 else f" {word}"
+
+    def prefill(self, messages: Sequence[Message], seat: int) -> None:
+        self.read.append(messages)
 
     def close(self) -> None:
         self.trouble.closed += 1

@@ -12,7 +12,7 @@ from avatar.chat import Chat, Exchange
 from avatar.conversation import Conversation
 from avatar.engines.base import INTERRUPTED
 from avatar.errors import StorageError
-from avatar.hearing import Hearing
+from avatar.hearing import PAUSES_MS, Hearing
 from avatar.pipeline import Pipeline, Timeouts
 from avatar.turntaking.voice import VoiceActivity
 from avatar.wire import MIC_RATE, Preferences
@@ -61,7 +61,9 @@ class Live:
             pipeline=pipeline,
             make_hearing=lambda conversation: Hearing(
                 pipeline,
-                VoiceActivity(lambda chunk: 1.0 if np.abs(chunk).max() > 0.05 else 0.0, max_utterance_s=5),
+                VoiceActivity(
+                    lambda chunk: 1.0 if np.abs(chunk).max() > 0.05 else 0.0, pauses_ms=PAUSES_MS, max_utterance_s=5
+                ),
                 self.smart_turn,
                 conversation,
             ),
@@ -186,6 +188,14 @@ async def test_partial_words_are_shown_while_speaking(live):
         await s.hear(1.5)
         partial = next(m for m in s.messages if m["t"] == "heard")
         assert partial["partial"] == s.stt.words and partial["final"] == ""
+
+
+async def test_the_model_reads_the_words_while_they_are_spoken(live):
+    async with live() as s:
+        s.pool.warm(s.pool.choose("llm"))
+        await s.hear(1.5)
+        await s.until("turn")
+        assert s.llm.read and [m.content for m in s.llm.read[0]][1:] == [s.stt.words]
 
 
 async def test_silence_and_noise_get_no_reply_and_are_told(live):

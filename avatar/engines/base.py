@@ -59,6 +59,11 @@ class LLM(Protocol):
         """Yields text deltas. `seat` (0-based) lets an engine keep one prompt cache per conversation."""
         ...
 
+    def prefill(self, messages: Sequence[Message], seat: int) -> None:
+        """Blocks. Compute what `reply` to these messages would have to, as far as the seat's cache can keep it: called
+        while the user still speaks, with the words so far. An engine without such a cache does nothing."""
+        ...
+
     def close(self) -> None: ...
 
 

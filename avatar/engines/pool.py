@@ -216,6 +216,11 @@ class EnginePool:
     def ready(self, rung: Rung) -> bool:
         return self._slots[rung.name].instance is not None
 
+    def busy(self, rung: Rung) -> bool:
+        """Whether someone holds a lease of it."""
+        instance = self._slots[rung.name].instance
+        return instance is not None and instance.busy > 0
+
     def warm(self, rung: Rung) -> None:
         """Load `rung`; blocks. Concurrent callers share one load; a failed load is tried again by the next caller.
 
