@@ -64,13 +64,16 @@ class Exchange:
             yield ChatLine("assistant", self.reply, sound, self.number, self.interrupted_s, timings)
 
     def messages(self) -> Iterable[Message]:
-        """What the model remembers: of an interrupted reply the words that were heard, and where it was cut."""
+        """What the model remembers: of an interrupted reply the words that were heard, and where it was cut.
+
+        Of a reply that nobody heard, nothing: SmolLM2 copies a lone dash, and then answers every question with it.
+        """
         if self.failed:
             return
         yield Message("user", self.user)
         heard = self.reply
         if self.interrupted_s is not None:
-            heard = f"{heard}{INTERRUPTED}"
+            heard = f"{heard}{INTERRUPTED}" if heard else ""
         if heard:
             yield Message("assistant", heard)
 

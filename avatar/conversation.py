@@ -7,23 +7,21 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Coroutine
-from contextlib import aclosing, suppress
-from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
-from avatar.chat import Chat, Exchange
+from avatar.chat import Chat
+from avatar.engines.base import Message
 from avatar.engines.pool import EnginePool
 from avatar.errors import AvatarError
-from avatar.events import AudioChunk, Clause, Event, Failure, Notice, Serving, Token
+from avatar.events import Failure, Notice
 from avatar.hearing import Hearing, Utterance
 from avatar.pipeline import NOT_UNDERSTOOD, Pipeline
 from avatar.playback import Playback
 from avatar.recorder import Ended
+from avatar.reply import Reply
 from avatar.store import TurnState
 from avatar.text import count_words, joined
-from avatar.wire import REPLY_RATE, Preferences, audio_frame
+from avatar.wire import Preferences, audio_frame
 
 log = logging.getLogger(__name__)
 
@@ -32,31 +30,6 @@ SETTLE_S = 0.3  # after a flush: how long the page has to report what it played
 OUTBOX = 2_000  # messages; the reply is sent at most 1 s ahead, so a page this far behind is gone
 
 Save = Callable[[str, Chat, Ended], Coroutine[Any, Any, None]]
-
-
-@dataclass(slots=True, eq=False)
-class Reply:
-    """One answer on its way: to `pieces` of speech, or to typed words (no pieces)."""
-
-    turn: int
-    chat: Chat  # the one it belongs to, should another be begun meanwhile
-    exchange: Exchange
-    playback: Playback
-    pieces: list[Utterance] = field(default_factory=list)
-    client_turn_id: str = ""
-    asked_at: float = 0.0
-    clause_at: float | None = None
-    engines: dict[str, str] = field(default_factory=dict)
-    failure: Failure | None = None
-    task: asyncio.Task[None] | None = None
-
-    @property
-    def language(self) -> str | None:
-        return self.pieces[-1].language if self.pieces else None
-
-    @property
-    def speaking(self) -> bool:
-        return self.playback.first_sent_at is not None
 
 
 class Conversation:
@@ -92,7 +65,7 @@ class Conversation:
 
     # -- from the page ----------------------------------------------------------------------------------------------
     def mic(self, pcm16: bytes) -> None:
-        speaking = self.reply is not None and self.reply.speaking
+        speaking = self._rest() == "speaking"
         if self._muted or self._deaf() or (speaking and self._preferences.half_duplex):
             return
         self._hearing.mic(pcm16)
@@ -178,7 +151,7 @@ class Conversation:
     def _rest(self) -> str:
         if self.reply is None:
             return "listening"
-        return "speaking" if self.reply.speaking else "thinking"
+        return "speaking" if self.reply.first_sound_at is not None else "thinking"
 
     # -- what hearing tells (see hearing.Listener) --------------------------------------------------------------------
     def on_words(self, final: str, partial: str) -> None:
@@ -203,7 +176,7 @@ class Conversation:
         reply = self.reply
         if reply is None or not reply.pieces:
             return False
-        first = reply.playback.first_sent_at
+        first = reply.first_sound_at
         return first is None or onset_at - first < CONTINUE_S
 
     def on_interrupting(self, onset_at: float) -> bool:
@@ -254,18 +227,15 @@ class Conversation:
             self.post("end", turn=turn, samples=samples)
 
         playback = Playback(send, clause, end, self._clock)
-        reply = Reply(turn, self.chat, self.chat.add(words), playback, pieces, client_turn_id)
-        reply.asked_at = self._clock()
-        if pieces:
-            reply.engines["stt"] = pieces[-1].engine
-        reply.playback.on_first = lambda: self._first_sound(reply)
+        playback.on_first = lambda: self._first_sound(reply)
+        reply = Reply(turn, self.chat, self.chat.add(words), playback, pieces, client_turn_id, self._clock)
         self.reply = self._replies[turn] = reply
-        self._hearing.guard(reply.playback.in_air)
+        self._hearing.guard(playback.in_air)
         self.post("turn", turn=turn)
         self._show("thinking")
         reply.task = self._spawn(self._run(reply, history))
         if pieces and not self._understood:
-            reply.playback.allowed.clear()
+            playback.allowed.clear()
             self._spawn(self._check_language(reply))
 
     async def _check_language(self, reply: Reply) -> None:
@@ -283,55 +253,20 @@ class Conversation:
             self._stop(reply, withdrawn=True)
             self.post("error", code="LANGUAGE", text=NOT_UNDERSTOOD)
 
-    async def _run(self, reply: Reply, history: list[Any]) -> None:
-        sending = asyncio.create_task(reply.playback.run())
-        try:
-            turn = self._pipeline.turn(
-                reply.exchange.user, history, seat=self._seat, language=reply.language, room=reply.playback.room
-            )
-            async with aclosing(turn) as events:
-                async for event in events:
-                    self._on_event(reply, event)
-            reply.playback.finish()
-            await sending
-        finally:
-            sending.cancel()
-            with suppress(asyncio.CancelledError):
-                await sending
+    async def _run(self, reply: Reply, history: list[Message]) -> None:
+        await reply.run(self._pipeline, history, self._seat, self._tell)
         if reply is self.reply:
             self._release(reply)
             self._spawn(self._settle(reply, "failed" if reply.failure else "done"))
 
-    def _on_event(self, reply: Reply, event: Event) -> None:
-        match event:
-            case Token(text):
-                reply.exchange.reply += text
-                reply.chat.touch()
-            case Clause(text):
-                reply.clause_at = reply.clause_at or self._clock()
-                reply.playback.clause(text)
-            case AudioChunk():
-                reply.playback.push(event)
-            case Notice(code, sentence):
-                self.notice(code, sentence)
-            case Serving(stage, engine):
-                reply.engines[stage] = engine
-            case Failure():
-                reply.failure, reply.exchange.failed = event, True
-                self.post("error", code=event.code, text=event.sentence)
+    def _tell(self, event: Notice | Failure) -> None:
+        kind = "notice" if isinstance(event, Notice) else "error"
+        self.post(kind, code=event.code, text=event.sentence)
 
     def _first_sound(self, reply: Reply) -> None:
-        """The card: where the time went between the user's last voiced sample and this moment."""
-        now, clause_at = self._clock(), reply.clause_at or reply.asked_at
-        parts = {"llm": clause_at - reply.asked_at, "tts": now - clause_at}
-        if reply.pieces:
-            last = reply.pieces[-1]
-            parts = {"eot": last.decided_at - last.ended_at - last.hear_ms / 1000, "stt": last.hear_ms / 1000, **parts}
-        timings = {name: round(seconds * 1000, 1) for name, seconds in parts.items()}
-        reply.exchange.timings_ms = timings
-        sure = reply.pieces[-1].sure if reply.pieces else True
+        reply.exchange.timings_ms = timings = reply.timings_ms()
         engines = {"eot": "Smart Turn", **reply.engines}
-        self.post("latency", turn=reply.turn, sure=sure, engines=engines, **{"eot": 0, "stt": 0, **timings})
+        self.post("latency", turn=reply.turn, sure=reply.sure, engines=engines, **timings)
         self._show("speaking")
 
     def _stop(self, reply: Reply, withdrawn: bool = False) -> None:
@@ -345,15 +280,8 @@ class Conversation:
             reply.chat.drop(reply.exchange)
             self._replies.pop(reply.turn, None)
         else:
-            self._cut(reply)  # at once, for the next turn's memory; again when the page has reported
+            reply.cut()  # at once, for the next turn's memory; again when the page has reported
             self._spawn(self._settle(reply, "interrupted"))
-
-    def _cut(self, reply: Reply) -> None:
-        """Keep of the reply only what was heard."""
-        exchange, playback = reply.exchange, reply.playback
-        exchange.reply = playback.heard_text(playback.heard())
-        exchange.interrupted_s = playback.heard() / REPLY_RATE
-        exchange.timings_ms = {**exchange.timings_ms, "heard": round(exchange.interrupted_s * 1000)}
 
     def _release(self, reply: Reply) -> None:
         if reply is self.reply:
@@ -363,27 +291,17 @@ class Conversation:
 
     async def _settle(self, reply: Reply, state: TurnState) -> None:
         """Store the turn, once: with all of the reply, or with what was heard of it."""
-        exchange = reply.exchange
         if state == "interrupted":
             await asyncio.sleep(SETTLE_S)
-            self._cut(reply)
-        user = np.concatenate([piece.samples for piece in reply.pieces]) if reply.pieces else None
+            reply.cut()
         try:
-            ended = Ended(
-                exchange,
-                state,
-                user,
-                reply.playback.heard_samples(),
-                reply.client_turn_id,
-                reply.language,
-                reply.engines,
-            )
-            await self._save(self.owner, reply.chat, ended)
-            self.post("saved", turn=reply.turn, id=exchange.turn_id, state=state, conversation=reply.chat.id)
+            await self._save(self.owner, reply.chat, reply.ended(state))
+            turn_id = reply.exchange.turn_id
+            self.post("saved", turn=reply.turn, id=turn_id, state=state, conversation=reply.chat.id)
         except AvatarError as error:
             self.post("error", code=error.code, text=error.sentence)
         finally:
-            exchange.over = True
+            reply.exchange.over = True
             self._replies.pop(reply.turn, None)
             reply.chat.touch()
 
@@ -405,3 +323,5 @@ class Conversation:
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("a turn ended in a bug", exc_info=error)
             self.post("error", code="BUG", text="Something went wrong inside AVATAR. The log has the details.")
+            if self.reply is not None and self.reply.task is task:
+                self._stop(self.reply)

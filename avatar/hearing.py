@@ -274,7 +274,7 @@ class Hearing:
             if not self._listener.on_interrupting(self._onset_at):
                 self._merged_pause_ms = 0.0
             self._listener.on_words("", words)
-            if over:
+            if activity.pausing:  # the pause was reported while the voice was being judged
                 self._look(self._decide(activity.silence_ms, again=False))
         elif verdict == "ignore" or over:
             self._forget()

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from avatar.aio import in_thread
-from avatar.engines.base import LLM, STT, SYSTEM_PROMPT, TTS, Message, Stage, Voice
+from avatar.engines.base import STT, SYSTEM_PROMPT, TTS, Message, Stage, Voice
 from avatar.engines.pool import EnginePool, Rung
 from avatar.errors import AvatarError, EngineError, EngineLoadError, EngineTimeout
 from avatar.events import AudioChunk, Clause, Event, Failure, Notice, Samples, Serving, Token, Transcript, TurnDone
@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 OWN_VOICE = Voice()
+NO_ANSWER = "The language model gave no answer. Please say it in other words."
 NOT_UNDERSTOOD = (
     "That did not sound like English, the only language that the speech recognition in use understands. "
     "Say it in English, or type it."
@@ -117,8 +118,7 @@ class _Turn:
             self._times["stt"] = (self._clock() - start) * 1000
             reply = ""
             if words:
-                prompt = [Message("system", SYSTEM_PROMPT), *history, Message("user", words)]
-                reply = await self._answer(prompt, seat, voice, spoken_language, room)
+                reply = await self._answer(words, history, seat, voice, spoken_language, room)
             self._emit(TurnDone(words, reply, dict(self._times)))
         except* AvatarError as group:  # a lone AvatarError arrives as a group of one
             self._fail(_first(group))
@@ -140,7 +140,8 @@ class _Turn:
 
     async def _answer(
         self,
-        prompt: Sequence[Message],
+        words: str,
+        history: Sequence[Message],
         seat: int,
         voice: Voice,
         language: str | None,
@@ -150,23 +151,31 @@ class _Turn:
         reply: list[str] = []
         start = self._clock()
 
-        def ask(llm: LLM) -> Generator[str, None, None]:
-            return llm.reply(prompt, seat)
+        async def ask(remembered: Sequence[Message]) -> bool:
+            """Whether the answer has anything that can be spoken."""
+            spoken = 0
 
-        def queue(written: list[str]) -> None:
-            for clause in written:
-                if text := speakable(clause):
+            def queue(written: list[str]) -> None:
+                nonlocal spoken
+                for text in filter(None, map(speakable, written)):
                     clauses.put_nowait(text)
+                    spoken += 1
 
-        async def think() -> None:
+            prompt = prompted(remembered, words)
             splitter = ClauseSplitter()
-            async with aclosing(self._run("llm", ask, self._timeouts.llm)) as deltas:
+            async with aclosing(self._run("llm", lambda llm: llm.reply(prompt, seat), self._timeouts.llm)) as deltas:
                 async for delta in deltas:
                     self._times.setdefault("ttft", (self._clock() - start) * 1000)
                     reply.append(delta)
                     self._emit(Token(delta))
                     queue(splitter.push(delta))
             queue(splitter.flush())
+            return spoken > 0
+
+        async def think() -> None:
+            # a small model can be silenced by what it remembers; silence would look like a hang
+            if not await ask(history) and not (history and await ask(())):
+                raise EngineError(NO_ANSWER, stage="llm", engine=self._rungs["llm"].name, code="EMPTY_REPLY")
             clauses.put_nowait(None)
 
         async def speak() -> None:
@@ -267,6 +276,16 @@ class _Turn:
     def _fail(self, error: AvatarError) -> None:
         stage = error.stage if isinstance(error, EngineError) else "turn"
         self._emit(Failure(stage, error.code, error.sentence, error.retryable))
+
+
+def prompted(history: Sequence[Message], words: str) -> list[Message]:
+    """The whole prompt. Neighbours of one role become one message: chat templates want them to alternate."""
+    prompt = [Message("system", SYSTEM_PROMPT)]
+    for message in (*history, Message("user", words)):
+        if message.role == prompt[-1].role:
+            message = Message(message.role, f"{prompt.pop().content}\n{message.content}")
+        prompt.append(message)
+    return prompt
 
 
 def _first(group: BaseExceptionGroup[AvatarError]) -> AvatarError:

@@ -17,7 +17,7 @@ from fastapi.responses import Response
 from gradio import Blocks
 from starlette.routing import Route, WebSocketRoute
 
-from avatar.errors import AvatarError, NotFound
+from avatar.errors import AvatarError, NotFound, ServerFull
 from avatar.metrics import Snapshot, Stage, TurnTimes
 from avatar.settings import Settings
 from avatar.ui.page import build, launch_options

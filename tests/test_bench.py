@@ -4,21 +4,23 @@ import asyncio
 import json
 import math
 import struct
+import subprocess
+import sys
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from websockets.asyncio.server import ServerConnection, serve
 
-from avatar.bench import __main__ as command
 from avatar.bench import report
+from avatar.bench.__main__ import main
 from avatar.bench.client import Answer, Refused, joined, refusal_s
 from avatar.bench.clips import FOLDER, RATE, Clip, ClipsError, Pause, Row, load, measure, tone, voiced_span, with_pauses
 from avatar.bench.microphone import FRAME, Microphone
-from avatar.bench.served import ServedError, Watch, conditions
+from avatar.bench.served import Watch, conditions
 from avatar.bench.turns import ask, heard_at_character, interject
 from avatar.bench.words import contains, normalised, word_error_rate
 
@@ -288,13 +290,34 @@ async def test_an_early_reply_counts_and_must_become_one_turn(
         trial = await interject(client, PAUSED, PAUSED.pauses, 0.4)
     assert (trial.early, trial.merged, trial.heard, trial.error) == (1, merged, words, "")
     assert 0 < trial.after_pause_ms[0] < 300
-    assert {"t": "interrupt"} in script.got
 
 
 async def test_a_patient_server_is_not_early() -> None:
     async with scripted(Script([], [(0.1, said(1, "one two three four"))])) as url, joined(url, "secret") as client:
         trial = await interject(client, PAUSED, PAUSED.pauses, 0.4)
     assert (trial.early, trial.merged, trial.error) == (0, True, "")
+
+
+async def test_a_long_answer_is_stopped_once_its_fiftieth_character_is_placed() -> None:
+    long = [m for m in said(1, "one two") if not isinstance(m, dict) or m["t"] not in ("end", "saved")]
+    more: list[dict[str, object] | bytes] = [{"t": "clause", "turn": 1, "text": "And more.", "at": 2400}]
+    stopped: list[dict[str, object] | bytes] = [{"t": "flush", "turn": 1}, {"t": "saved", "turn": 1, "state": "x"}]
+    script = Script([(0.0, long), (0.2, more), (0.5, stopped)])
+    async with scripted(script) as url, joined(url, "secret") as client:
+        turn = await ask(client, SHORT, listen_s=0.0)
+    assert (turn.error, turn.reply.endswith("And more.")) == ("", True)
+    assert {"t": "interrupt"} in script.got
+
+
+async def test_a_server_that_hangs_up_ends_the_turn_at_once() -> None:
+    class Gone(Script):
+        async def _later(self, socket: ServerConnection, delay: float, messages: object) -> None:
+            await socket.close()
+
+    async with scripted(Gone([(0.0, [])])) as url:
+        with pytest.raises(Refused, match="hung up"):
+            async with joined(url, "secret") as client:
+                assert (await ask(client, SHORT)).error == "the server hung up"
 
 
 async def test_a_full_server_is_told_apart() -> None:
@@ -307,3 +330,84 @@ async def test_a_full_server_is_told_apart() -> None:
                 pass
     assert code == "SERVER_FULL"
     assert 0 < seconds < 2
+
+
+# -- the whole --------------------------------------------------------------------------------------------------------
+def result(**more: object) -> dict[str, object]:
+    times = report.summary([400.0, 500.0])
+    found = {
+        "voice_to_voice_ms": times,
+        "sure_ms": times,
+        "stages_ms": {"eot": times},
+        "early_replies": 0.5,
+        "merged": 1.0,
+        "wer": 0.1,
+        "errors": 0,
+        "rss_mib": 900,
+        "sessions": 1,
+        "together": False,
+        "engines": {"llm": "Fake"},
+        "conditions": {"app_cores": 1, "bench_cores": 0, "others_cores": 0, "others_cores_before": 0, "load_average": 1}
+        | conditions(),
+        "warnings": ["others were busy"],
+        "mid_pauses": [{"length_s": 0.4, "pauses": 2, "early": 1, "withdrawn_unheard": 0, "merged": True}],
+    }
+    return found | more
+
+
+def test_the_table_says_which_bars_are_met_and_under_which_conditions() -> None:
+    judged = report.bars(result())
+    missed = [bar.name for bar in judged if bar.met is False]
+    assert missed == ["early replies in mid-sentence pauses"]
+    text = report.table(result(), judged)
+    assert "WARNING: others were busy" in text
+    assert "mid pauses of 0.4 s: 1 of 2 answered early" in text
+    assert text.count("MISSED") == 1
+
+
+@pytest.mark.parametrize(("together", "limits"), [(False, [800, 1500]), (True, [2500])])
+def test_five_sessions_have_bars_of_their_own(together: bool, limits: list[int]) -> None:
+    judged = report.bars(result(sessions=5, together=together))
+    assert [bar.limit for bar in judged if bar.name.startswith("voice")] == limits
+
+
+def test_one_session_cannot_stop_together(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["talk", "--together"])
+    assert "--together needs" in capsys.readouterr().err
+
+
+def test_clips_that_are_missing_end_the_bench_with_a_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["talk", "--clips", str(tmp_path)]) == 2
+    assert "lacks jfk.flac" in capsys.readouterr().err
+
+
+def test_what_the_app_and_others_take_is_told_apart() -> None:
+    burn = [sys.executable, "-c", "import time\nend = time.monotonic() + 1.5\nwhile time.monotonic() < end: pass"]
+    with subprocess.Popen(burn) as process:
+        with Watch(process.pid) as watch:
+            time.sleep(0.8)
+        process.kill()
+    shares = watch.shares()
+    assert shares["app_cores"] > 0.2
+    assert shares["bench_cores"] < 0.5
+    assert watch.peak_mib >= 1
+
+
+@pytest.mark.slow
+def test_the_real_app_is_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Three clips, two pauses and a full house: that they are answered, not how fast (other tests run beside it)."""
+    assert main(["talk", "--quick", "--json", str(tmp_path / "out.json")]) == 0
+    out = json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))
+    assert (out["turns"], out["sessions"]) == (3, 1)
+    assert out["errors"] == 0
+    assert out["wer"] < 0.4
+    assert out["voice_to_voice_ms"]["n"] == 3
+    assert out["voice_to_voice_ms"]["max"] is not None
+    assert set(out["engines"]) == {"eot", "stt", "llm", "tts"}
+    assert out["mid_pauses"][1]["pauses"] == 2
+    assert out["server_full_ms"]["n"] == 20
+    assert 100 < out["rss_mib"] < 1536
+    assert "voice to voice, P50" in capsys.readouterr().out

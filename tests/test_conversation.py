@@ -8,7 +8,7 @@ import pytest
 from fakes import FakeLLM, FakeSTT, FakeTTS, Trouble
 
 from avatar.audio import pcm16
-from avatar.chat import Chat
+from avatar.chat import Chat, Exchange
 from avatar.conversation import Conversation
 from avatar.engines.base import INTERRUPTED
 from avatar.errors import StorageError
@@ -217,6 +217,11 @@ async def test_an_interruption_ducks_then_silences_and_stores_what_was_heard(liv
         assert s.llm.prompts[-1][2].content.endswith(INTERRUPTED)
 
 
+def test_a_reply_that_nobody_heard_is_not_remembered_as_a_dash():
+    exchange = Exchange("tell me about tea", reply="", interrupted_s=0.0)
+    assert [(m.role, m.content) for m in exchange.messages()] == [("user", "tell me about tea")]
+
+
 async def test_listening_noises_and_clicks_do_not_interrupt(live):
     async with live() as s:
         s.llm.text = " ".join(f"word{n}" for n in range(40)) + "."
@@ -390,3 +395,19 @@ async def test_a_page_that_reads_nothing_is_hung_up_on(live, monkeypatch):
         while (message := s.it.outbox.get_nowait()) is not None:
             assert message["t"] == "seats"
         s.page = asyncio.create_task(asyncio.sleep(0))
+
+
+async def test_a_bug_in_a_turn_is_told_and_the_conversation_goes_on(live, monkeypatch):
+    async with live() as s:
+
+        def broken(*_: object) -> float:
+            raise ZeroDivisionError
+
+        monkeypatch.setattr("avatar.reply.Reply.timings_ms", broken)
+        await s.hear(0.8)
+        assert (await s.until("error"))["code"] == "BUG"
+        monkeypatch.undo()
+        await s.silence(1.0)
+        s.stt.words = "and what now, my friend?"
+        await s.hear(0.8)
+        await s.until("saved", state="done")

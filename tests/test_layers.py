@@ -11,6 +11,7 @@ LEVELS = [
     {"engines.pool", "engines.*", "chat", "playback", "voices", "speaker", "backup"},
     {"pipeline", "recorder", "cluster"},
     {"hearing"},
+    {"reply"},
     {"conversation"},
     {"assistant"},
     {"ui.*"},

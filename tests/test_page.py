@@ -112,7 +112,7 @@ def blocks() -> gr.Blocks:
 def test_turns_share_five_slots_and_nothing_is_public(blocks: gr.Blocks) -> None:
     events = [fn for fn in blocks.fns.values() if fn.fn is not None]
     turns = {fn.fn.__name__: fn.concurrency_limit for fn in events if fn.concurrency_id == "turns"}
-    assert turns == {"typed": 5, "recorded": 5}
+    assert turns == {"typed": 5, "recorded": 5}  # "follow" only shows what runs over a socket, which holds a seat
     assert all(fn.concurrency_limit is None for fn in events if fn.concurrency_id != "turns" and fn.queue)
     assert {fn.api_visibility for fn in blocks.fns.values()} == {"private"}
 

@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 from fakes import FakeLLM, FakeSTT, FakeTTS, Trouble
 
+from avatar.engines.base import Message
 from avatar.events import AudioChunk, Clause, Failure, Notice, Serving, Token, Transcript, TurnDone
-from avatar.pipeline import Pipeline, Timeouts
+from avatar.pipeline import Pipeline, Timeouts, prompted
 
 SOUND = np.zeros(16_000, np.float32)
 
@@ -72,6 +73,15 @@ async def test_a_recording_in_another_language_gets_no_reply(pipeline, engines):
     engines["stt"].foreign = True
     events = await collect(pipeline.turn(SOUND))
     assert events[-1].code == "LANGUAGE" and engines["llm"].prompts == []
+
+
+@pytest.mark.parametrize("reply", ["", "—", "** **"])
+async def test_an_answer_without_words_is_a_failure_not_silence(pipeline, engines, reply):
+    engines["llm"].text = reply
+    events = await collect(pipeline.turn("hello"))
+    assert isinstance(events[-1], Failure)
+    assert (events[-1].stage, events[-1].code) == ("llm", "EMPTY_REPLY")
+    assert engines["tts"].said == []
 
 
 @pytest.mark.parametrize("stage", ["stt", "llm", "tts"])
@@ -152,7 +162,26 @@ async def test_five_turns_at_once_share_one_voice(pipeline, engines):
 
 
 async def test_memory_and_system_prompt_reach_the_llm(pipeline, engines):
-    from avatar.engines.base import Message
-
     await collect(pipeline.turn("and you?", [Message("user", "hi"), Message("assistant", "hello")]))
     assert [m.role for m in engines["llm"].prompts[0]] == ["system", "user", "assistant", "user"]
+
+
+async def test_an_empty_answer_is_asked_for_again_without_memory_then_said_to_be_none(make_pool):
+    class Forgets(FakeLLM):
+        def reply(self, messages, seat):
+            self.prompts.append(messages)
+            yield "" if len(messages) > 2 else self.text
+
+    llm = Forgets("Tea is a drink.")
+    pipeline = Pipeline(make_pool({"mind": ("llm", llm), "voice": ("tts", FakeTTS())}))
+    events = await collect(pipeline.turn("what is tea?", [Message("user", "hi"), Message("assistant", "hello")]))
+    assert events[-1].reply_text == "Tea is a drink." and len(llm.prompts) == 2
+    llm.text = " "
+    events = await collect(pipeline.turn("what is tea?"))
+    assert isinstance(events[-1], Failure) and events[-1].code == "EMPTY_REPLY"
+
+
+def test_neighbours_of_one_role_become_one_message():
+    prompt = prompted([Message("user", "tell me about tea")], "and coffee")
+    assert [m.role for m in prompt] == ["system", "user"]
+    assert prompt[1].content == "tell me about tea\nand coffee"

@@ -1,6 +1,7 @@
 """python -m avatar.bench talk | barge: start the app, measure it, say which bars it meets."""
 
 import argparse
+import signal
 import sys
 from pathlib import Path
 
@@ -39,4 +40,5 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # leave by the finally blocks, which end the app
     sys.exit(main())

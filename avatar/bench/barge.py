@@ -18,6 +18,7 @@ from avatar.bench.noises import make, room
 from avatar.bench.report import Bar, summary
 from avatar.bench.served import Watch, conditions, others_cores, serving
 from avatar.bench.talk import Options, seated, warnings
+from avatar.bench.turns import stop
 from avatar.errors import AvatarError
 from avatar.events import Samples
 from avatar.wire import REPLY_RATE
@@ -105,10 +106,8 @@ async def _reply(client: Client, rng: random.Random) -> Answer:
 
 
 async def _quiet(client: Client) -> None:
-    """Stop whatever is being said, and wait until it is stored."""
-    if (newest := client.newest) is not None:
-        await client.send("interrupt")
-        await client.until(lambda: bool(newest.saved or newest.merged), time.perf_counter() + 5.0)
+    """Stop whatever is being said, and wait a moment."""
+    await stop(client)
     await asyncio.sleep(0.3)
 
 

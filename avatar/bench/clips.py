@@ -44,7 +44,11 @@ class Pause:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A clip as clips.json describes it. Voice begins and ends by the clip's own energy: `voiced_span`."""
+    """A clip as clips.json describes it. Voice begins and ends by the clip's own energy: `voiced_span`.
+
+    From `noise_from_s` on there is no speech but a noise that is louder than the floor (Silero says so):
+    in jfk.flac one that rises until the file ends, in vosk.wav a click.
+    """
 
     file: str
     language: str
@@ -52,6 +56,7 @@ class Row:
     source: str
     first_voiced_s: float = 0.0
     last_voiced_s: float = 0.0
+    noise_from_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -123,7 +128,7 @@ def voiced_span(samples: Samples) -> tuple[float, float]:
     """Seconds at which a clip's voice begins and ends, by nothing but its own energy.
 
     Voiced is what lies within 30 dB of the clip's loudest 30 ms and 10 dB above its floor (the quietest twentieth). On
-    our 16 clips this ends up to 0.2 s before Silero's verdict and never 50 ms after it: a latency that begins here is
+    our 16 clips this ends up to 0.2 s before Silero's verdict and never 50 ms after it: a latency from here on is
     never flattered.
     """
     level = energy_db(samples)
@@ -177,8 +182,12 @@ def measure(folder: Path) -> list[dict[str, Any]]:
     own = folder / "clips.json"
     rows = _rows(own if own.is_file() else HERE / "clips.json")
     sounds = asyncio.run(_decode([folder / row.file for row in rows]))
-    spans = [voiced_span(samples) for samples in sounds]
-    return [asdict(replace(r, first_voiced_s=a, last_voiced_s=b)) for r, (a, b) in zip(rows, spans, strict=True)]
+    measured = []
+    for row, samples in zip(rows, sounds, strict=True):
+        end = None if row.noise_from_s is None else round(row.noise_from_s * RATE)
+        first, last = voiced_span(samples[:end])
+        measured.append(asdict(replace(row, first_voiced_s=first, last_voiced_s=last)))
+    return measured
 
 
 if __name__ == "__main__":

@@ -91,7 +91,15 @@ def table(result: dict[str, Any], judged: Sequence[Bar]) -> str:
         if times:
             numbers = " ".join(f"{_number(times[rank]):>8s}" for rank in ("p50", "p95", "max"))
             lines.append(f"{name:24s} {times['n']:5d} {numbers}")
+    lines += [
+        _pauses(kind, row) for kind in ("mid", "clause") for row in result.get(f"{kind}_pauses", ()) if row["pauses"]
+    ]
     return "\n".join([*lines, "", *(str(bar) for bar in judged)])
+
+
+def _pauses(kind: str, row: dict[str, Any]) -> str:
+    early = f"{row['early']} of {row['pauses']} answered early"
+    return f"{kind} pauses of {row['length_s']} s: {early}, {row['withdrawn_unheard']} replies withdrawn unheard"
 
 
 _TIMES = ("voice_to_voice_ms", "sure_ms", "waited_ms", "e2e_50_ms", "server_full_ms", "duck_ms", "flush_ms")

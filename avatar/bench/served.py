@@ -38,6 +38,7 @@ class App:
         self.process, self.port, self._log = process, port, log
         self.url = f"ws://127.0.0.1:{port}/avatar/ws"
         self._stage = 0  # the id of the page's component that has the server functions
+        self.patience_ms = 0  # what the page would ask for, once it is there
 
     def token(self) -> str:
         """Blocks. What a page asks for before it opens its socket."""
@@ -77,7 +78,8 @@ class App:
     def _ready(self) -> bool:
         if not self._stage:
             components = self._http("GET", "/config")["components"]
-            self._stage = next(c["id"] for c in components if c["props"].get("elem_id") == "live")
+            stage = next(c for c in components if c["props"].get("elem_id") == "live")
+            self._stage, self.patience_ms = stage["id"], stage["props"]["props"]["patience_ms"]
         return all(engine and engine["ready"] for engine in self.engines().values())
 
     def _tail(self) -> str:

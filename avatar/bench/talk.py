@@ -23,7 +23,8 @@ from avatar.bench.words import word_error_rate
 
 LENGTHS_S = (0.4, 0.7, 1.0)  # of stretched mid-sentence pauses
 CLAUSE_LENGTH_S = 0.7  # of the pauses after clauses: one play a clip
-GAP_S = 0.6  # between two turns of the only session
+GAP_S = 0.4  # between two turns of the only session
+LISTEN_S = 4.0  # of a reply in the only session; several listen to the end, because their replies load the machine
 RHYTHM_S = (0.5, 3.0)  # between the turns of one of several
 SEATS, REFUSALS = 5, 200
 NOT_FOR_WORDS = "vosk.wav"  # digits of an 8 kHz telephone: outside the word error rate
@@ -57,6 +58,7 @@ def run(options: Options) -> dict[str, Any]:
             **watch.shares(),
             "others_cores_before": before,
             "ready_s": round(ready_s, 1),
+            "patience_ms": app.patience_ms,
             "rss_at_end_mib": watch.rss_mib,
             "options": {**asdict(options), "clips": str(options.clips)},
         },
@@ -106,14 +108,14 @@ async def seated(app: App, count: int) -> AsyncIterator[list[Client]]:
         clients = []
         for _ in range(count):
             token = await asyncio.to_thread(app.token)
-            clients.append(await stack.enter_async_context(joined(app.url, token)))
+            clients.append(await stack.enter_async_context(joined(app.url, token, patience_ms=app.patience_ms)))
         yield clients
 
 
 async def _one(client: Client, clips: Sequence[Clip]) -> list[Turn]:
     turns = []
     for clip in clips:
-        turns.append(_told(await ask(client, clip)))
+        turns.append(_told(await ask(client, clip, listen_s=LISTEN_S)))
         await asyncio.sleep(GAP_S)
     return turns
 
@@ -205,10 +207,16 @@ def _paused(trials: Sequence[Trial], clauses: Sequence[Trial]) -> dict[str, Any]
     return {
         "early_replies": round(len(early) / len(trials), 4) if trials else None,
         "merged": round(sum(trial.merged for trial in early) / len(early), 4) if early else None,
-        "mid_pauses": len(trials),
-        "clause_pauses": {
-            "pauses": sum(len(trial.before) for trial in clauses),
-            "early": sum(trial.early for trial in clauses),
-            "merged": all(trial.merged for trial in clauses),
-        },
+        "mid_pauses": [_of_length([t for t in trials if t.length_s == length], length) for length in LENGTHS_S],
+        "clause_pauses": [_of_length(clauses, CLAUSE_LENGTH_S)],
+    }
+
+
+def _of_length(trials: Sequence[Trial], length_s: float) -> dict[str, Any]:
+    return {
+        "length_s": length_s,
+        "pauses": sum(len(trial.before) for trial in trials),
+        "early": sum(bool(trial.early) if len(trial.before) == 1 else trial.early for trial in trials),
+        "withdrawn_unheard": sum(trial.withdrawn for trial in trials),
+        "merged": all(trial.merged for trial in trials if trial.early),
     }

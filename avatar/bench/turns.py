@@ -1,5 +1,6 @@
 """One question to a live session, and what is measured of its answer. Pure but for the waiting."""
 
+import asyncio
 import math
 import time
 from dataclasses import dataclass, field
@@ -12,8 +13,8 @@ from avatar.wire import REPLY_RATE
 
 ANSWER_S = 10.0  # without a reply by then the turn is lost, and counts as infinitely late
 REPLY_S = 90.0  # a reply that is not over by then never will be
-LEAD_S = 0.3  # of the clip's own room before it
-BREATH_S = 0.4  # after an answer that was cut short
+LEAD_S = 0.2  # of the clip's own room before it
+BREATH_S = 0.3  # after an answer that was cut short
 CHARACTERS = 50  # of the reply that the brief's KPI is about
 
 
@@ -51,13 +52,16 @@ class Trial:
     error: str = ""
 
 
-async def ask(client: Client, clip: Clip, session: int = 0, at: int = 0) -> Turn:
-    """Speak `clip` (from microphone position `at` on), listen to the whole answer, and wait until it is stored."""
+async def ask(client: Client, clip: Clip, session: int = 0, at: int = 0, listen_s: float = REPLY_S) -> Turn:
+    """Speak `clip` (from microphone position `at` on), listen to the answer, and wait until it is stored.
+
+    An answer longer than `listen_s` is stopped then, as a user would, but not before its 50th character has its place.
+    """
     before, asked_at = _last(client), time.perf_counter()
     said_at = _speak(client, clip, at)
     turn = Turn(clip.row.file, session, clip.row.text)
     answer = await _answer(client, before, said_at)
-    while answer is not None and not await _heard_out(client, answer):
+    while answer is not None and not await _listen(client, answer, listen_s):
         answer = await _answer(client, before, time.perf_counter())  # withdrawn after the clip's end: another follows
     turn.early = len(_early(client, before, said_at))
     if answer is None or answer.error or answer.loud_at is None:
@@ -66,9 +70,15 @@ async def ask(client: Client, clip: Clip, session: int = 0, at: int = 0) -> Turn
         turn.error = "the reply did not come from the LLM"
     else:
         _measure(turn, answer, said_at)
-    if (newest := client.newest) is not None:
-        await _heard_out(client, newest)
+    await stop(client)
     return turn
+
+
+async def stop(client: Client) -> None:
+    """End what is still being said, and wait until it is stored."""
+    if (newest := client.newest) is not None and not _over(newest):
+        await client.send("interrupt")
+        await client.until(lambda: _over(newest), time.perf_counter() + ANSWER_S)
 
 
 async def interject(client: Client, clip: Clip, pauses: tuple[Pause, ...], length_s: float) -> Trial:
@@ -88,10 +98,8 @@ async def interject(client: Client, clip: Clip, pauses: tuple[Pause, ...], lengt
     else:
         trial.heard = answer.words
         trial.merged = all(a.merged for a in early) and _holds(answer.words, clip.row.text, trial.before)
-    if (newest := client.newest) is not None:
-        await client.send("interrupt")
-        await client.until(lambda: _over(newest), time.perf_counter() + ANSWER_S)
-    await client.until(lambda: False, time.perf_counter() + BREATH_S)
+    await stop(client)
+    await asyncio.sleep(BREATH_S)
     return trial
 
 
@@ -120,9 +128,15 @@ def _early(client: Client, before: int, said_at: float) -> list[Answer]:
     return [a for a in client.since(before) if a.first_at is not None and a.first_at < said_at]
 
 
-async def _heard_out(client: Client, answer: Answer) -> bool:
-    """Wait until it is stored; False when it was stopped before."""
-    await client.until(lambda: _over(answer), time.perf_counter() + REPLY_S)
+async def _listen(client: Client, answer: Answer, listen_s: float) -> bool:
+    """Hear the answer out, or enough of it; False when the server took it back."""
+    until = time.perf_counter() + listen_s
+
+    def enough() -> bool:
+        placed = answer.samples is not None or sum(len(text) + 1 for text, _ in answer.clauses[:-1]) > CHARACTERS
+        return _over(answer) or answer.flushed_at is not None or (placed and time.perf_counter() >= until)
+
+    await client.until(enough, time.perf_counter() + REPLY_S)
     return answer.flushed_at is None
 
 

@@ -136,6 +136,11 @@ class VoiceActivity:
         return self._onset is not None
 
     @property
+    def pausing(self) -> bool:
+        """Whether a pause was reported and speech has not gone on."""
+        return self._pausing
+
+    @property
     def silence_ms(self) -> int:
         """Since the last voiced sample of the open utterance; 0 when none is open."""
         return (self.position - self._last_voiced) * 1000 // MIC_RATE if self.speaking else 0

@@ -328,6 +328,7 @@ CHINESE: Final[Table] = {
     "err_ENGINE_FAILED": "引擎中途停了，正由另一個接手。您說的話都還在。",
     "err_ENGINE_TIMEOUT": "引擎太久沒有回應，正由另一個接手。請再說一次。",
     "err_NO_ENGINE": "目前沒有可用的引擎，「狀態」頁說明原因。",
+    "err_EMPTY_REPLY": "語言模型沒有回答，請換個說法再試。",
     "err_NOTHING_HEARD": "沒有聽到話語。麥克風選對了嗎？",
     "err_ENGINE_NOT_LOADED": "引擎無法載入，「狀態」頁說明原因。",
     "err_STEPPED_DOWN": "一個引擎停了，已由另一個接手。「狀態」頁說明原因。",

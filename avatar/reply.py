@@ -1,0 +1,117 @@
+"""One answer on its way: asked for, played, cut to what was heard. Knows no socket, microphone or database."""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from contextlib import aclosing, suppress
+
+import numpy as np
+
+from avatar.chat import Chat, Exchange
+from avatar.engines.base import Message
+from avatar.events import AudioChunk, Clause, Event, Failure, Notice, Serving, Token
+from avatar.hearing import Utterance
+from avatar.pipeline import Pipeline
+from avatar.playback import Playback
+from avatar.recorder import Ended
+from avatar.store import TurnState
+from avatar.wire import REPLY_RATE
+
+
+class Reply:
+    """The answer to `pieces` of speech (the last after an early reply that was withdrawn), or to typed words (none)."""
+
+    def __init__(
+        self,
+        turn: int,
+        chat: Chat,
+        exchange: Exchange,
+        playback: Playback,
+        pieces: Sequence[Utterance],
+        client_turn_id: str = "",
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.turn, self.chat, self.exchange, self.playback = turn, chat, exchange, playback
+        self.pieces, self.client_turn_id, self._clock = list(pieces), client_turn_id, clock
+        self.task: asyncio.Task[None] | None = None
+        self.failure: Failure | None = None
+        self.engines = {"stt": pieces[-1].engine} if pieces else {}
+        self._asked_at = clock()
+        self._clause_at: float | None = None
+
+    @property
+    def language(self) -> str | None:
+        return self.pieces[-1].language if self.pieces else None
+
+    @property
+    def sure(self) -> bool:
+        """Whether the end of the turn was recognised, not waited for."""
+        return self.pieces[-1].sure if self.pieces else True
+
+    @property
+    def first_sound_at(self) -> float | None:
+        return self.playback.first_sent_at
+
+    async def run(
+        self, pipeline: Pipeline, history: Sequence[Message], seat: int, tell: Callable[[Notice | Failure], None]
+    ) -> None:
+        """Ask and play; returns when all was heard. Cancel to stop both."""
+        sending = asyncio.create_task(self.playback.run())
+        words, room = self.exchange.user, self.playback.room
+        turn = pipeline.turn(words, history, seat=seat, language=self.language, room=room)
+        try:
+            async with aclosing(turn) as events:
+                async for event in events:
+                    self._take(event, tell)
+            self.playback.finish()
+            await sending
+        finally:
+            sending.cancel()
+            with suppress(asyncio.CancelledError):
+                await sending
+
+    def _take(self, event: Event, tell: Callable[[Notice | Failure], None]) -> None:
+        match event:
+            case Token(text):
+                self.exchange.reply += text
+                self.chat.touch()
+            case Clause(text):
+                self._clause_at = self._clause_at or self._clock()
+                self.playback.clause(text)
+            case AudioChunk():
+                self.playback.push(event)
+            case Serving(stage, engine):
+                self.engines[stage] = engine
+            case Notice():
+                tell(event)
+            case Failure():
+                self.failure, self.exchange.failed = event, True
+                tell(event)
+
+    def timings_ms(self) -> dict[str, float]:
+        """Where the time went between the user's last voiced sample and now, the first sound: the parts add up."""
+        now, clause_at = self._clock(), self._clause_at or self._asked_at
+        parts = {"eot": 0.0, "stt": 0.0, "llm": clause_at - self._asked_at, "tts": now - clause_at}
+        if self.pieces:
+            last = self.pieces[-1]
+            parts |= {"eot": last.decided_at - last.ended_at - last.hear_ms / 1000, "stt": last.hear_ms / 1000}
+        return {name: round(seconds * 1000, 1) for name, seconds in parts.items()}
+
+    def cut(self) -> None:
+        """Keep only what was heard by now."""
+        heard = self.playback.heard()
+        self.exchange.reply = self.playback.heard_text(heard)
+        self.exchange.interrupted_s = heard / REPLY_RATE
+        self.exchange.timings_ms = {**self.exchange.timings_ms, "heard": round(heard / REPLY_RATE * 1000)}
+
+    def ended(self, state: TurnState) -> Ended:
+        """What there is to store of it."""
+        return Ended(
+            exchange=self.exchange,
+            state=state,
+            user=np.concatenate([piece.samples for piece in self.pieces]) if self.pieces else None,
+            reply=self.playback.heard_samples(),
+            client_turn_id=self.client_turn_id,
+            language=self.language,
+            engines=self.engines,
+        )

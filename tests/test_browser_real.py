@@ -1,0 +1,31 @@
+"""The whole product: the real app, real engines, a real Chromium, and a recorded voice as its microphone."""
+
+import os
+import shutil
+
+import pytest
+
+from avatar.bench.browser import BARS_MS, measure, times
+
+HAS_CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+
+
+@pytest.mark.slow
+@pytest.mark.browser
+@pytest.mark.skipif(not HAS_CHROMIUM, reason="no Chromium here: the browser tests need one on PATH")
+def test_a_voice_is_answered_and_can_interrupt_in_the_browser():
+    seen = []
+    result = measure(1, lambda page: seen.append((page.inner_text("#chat"), page.inner_text("#live"))))
+    print(result)
+    chat, stage = seen[0]
+    assert "dog" in chat.lower() and "cat" in chat.lower()
+    assert "ms" in stage and "Speaking" in stage
+    slack = float(os.environ.get("BENCH_SLACK", "4"))  # a test machine also runs the browser, and maybe others
+    for name, bar in BARS_MS.items():
+        assert 0 < result[name][0] < slack * bar, (name, result)
+
+
+def test_times_are_taken_from_the_voice_to_the_player():
+    frames = [[t, 0.1 if 100 <= t < 1000 or t >= 3000 else 0.0] for t in range(0, 5000, 20)]
+    marks = [["first", 1500.0, 1], ["ducked", 3080.0, True], ["silent", 3450.0, 1]]
+    assert times(marks, frames) == {"first_sound_ms": 520.0, "duck_ms": 80.0, "silence_ms": 450.0}
