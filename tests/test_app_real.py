@@ -246,6 +246,7 @@ def test_torch_was_never_imported(app):
 
 
 async def test_a_restart_stores_the_running_turn_and_keeps_the_history(app):
+    await asyncio.to_thread(app.event, "typed", ["Remember me", NOWHERE, "kept", "auto"])
     async with app.page() as page:
         await page.send("say", text=LONG, client_turn_id="before-restart")
         await page.until("audio")
