@@ -2,8 +2,10 @@
 
 import argparse
 import logging
+import os
 import signal
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -85,6 +87,9 @@ def serve(settings: Settings) -> None:
         memory = gpu.memory()
         return (memory.used / 2**30, memory.total / 2**30) if memory else None
 
+    # Gradio serves whatever lies in its temporary folder, by default the one that all Gradio programs here share
+    temporary = tempfile.TemporaryDirectory(prefix="avatar-")
+    os.environ["GRADIO_TEMP_DIR"] = temporary.name
     from avatar.ui.page import build, launch_options  # imports gradio: 2 to 3 s, while the engines load
 
     demo = build(assistant, owner_of := owners(settings), gpu_gib)
@@ -112,6 +117,7 @@ def serve(settings: Settings) -> None:
     decoder.close()
     pool.close()
     store.close()
+    temporary.cleanup()
 
 
 def fetch_weights(settings: Settings, say: Callable[[str], None]) -> None:

@@ -105,7 +105,7 @@ class Door:
 
     @asynccontextmanager
     async def socket(self, **headers: str) -> AsyncIterator[Page]:
-        async with connect(f"ws://{self.host}/avatar/ws", additional_headers=headers, proxy=None) as ws:
+        async with connect(f"ws://{self.host}/avatar/ws", additional_headers=headers, proxy=None, max_queue=None) as ws:
             yield Page(ws)
 
     @asynccontextmanager

@@ -1,7 +1,7 @@
 """Fixtures that never touch the user's own files."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -12,6 +12,17 @@ from avatar import weights
 from avatar.engines.pool import EnginePool, Rung
 from avatar.settings import Settings
 from avatar.turntaking.voice import Silero
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Where .ci/run says that there must be a browser, a browser test that was skipped has failed."""
+    report = yield
+    if report.skipped and item.get_closest_marker("browser") and os.environ.get("CI_NEEDS_BROWSER"):
+        report.outcome, report.longrepr = "failed", f"skipped, and CI_NEEDS_BROWSER is set: {report.longrepr}"
+    return report
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import shlex
 import socket
 import subprocess
@@ -136,7 +135,7 @@ class Running:
 
     @asynccontextmanager
     async def socket(self) -> AsyncIterator[Page]:
-        async with connect(f"ws://127.0.0.1:{self.port}/avatar/ws", proxy=None) as ws:
+        async with connect(f"ws://127.0.0.1:{self.port}/avatar/ws", proxy=None, max_queue=None) as ws:
             yield Page(ws)
 
     @asynccontextmanager
@@ -153,14 +152,3 @@ def _over(before: list[Any], after: list[Any]) -> list[Any]:
     skip = {"__type__": "update"}
     before = before or [None] * len(after)
     return [old if new == skip else new for old, new in zip(before, after, strict=True)]
-
-
-def word_error_rate(said: str, heard: str) -> float:
-    """Edits in words over words said; case and punctuation do not count."""
-    a, b = (re.findall(r"[a-z0-9']+", text.lower()) for text in (said, heard))
-    row = list(range(len(b) + 1))
-    for i, word in enumerate(a, 1):
-        diagonal, row[0] = row[0], i
-        for j, other in enumerate(b, 1):
-            diagonal, row[j] = row[j], min(diagonal + (word != other), row[j] + 1, row[j - 1] + 1)
-    return row[-1] / len(a)

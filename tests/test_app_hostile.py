@@ -4,8 +4,11 @@ import json
 import os
 import random
 import re
+import shutil
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 
 import pytest
 from running import NOWHERE, ROOT, SPEECH, Running
@@ -46,6 +49,16 @@ def test_hostile_names_stay_where_they_belong(app, name):
     assert app.event("recorded", [value, NOWHERE, f"name-{len(name)}", "auto"]).outputs[2]
     new = {path.name for path in app.data.rglob("*.opus")} - set(before)
     assert len(new) == 2 and all(re.fullmatch(r"[0-9a-f]{32}\.opus", name) for name in new)
+
+
+def test_files_of_other_programs_are_not_served(app, tmp_path):
+    shared = Path(tempfile.gettempdir()) / "gradio" / tmp_path.name  # where every Gradio program puts its uploads
+    shared.mkdir(parents=True)
+    (shared / "theirs.wav").write_bytes(b"theirs")
+    try:
+        assert app.http.get(f"/gradio_api/file={shared / 'theirs.wav'}").status_code in (403, 404)
+    finally:
+        shutil.rmtree(shared)
 
 
 def test_what_is_too_large_or_not_uploaded_is_refused(app):

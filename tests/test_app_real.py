@@ -12,9 +12,10 @@ import av
 import numpy as np
 import pytest
 from assistants import Page
-from running import NOWHERE, SPEECH, WEIGHTS, word_error_rate
+from running import NOWHERE, SPEECH, WEIGHTS
 
 from avatar.audio import resample
+from avatar.bench.words import word_error_rate
 from avatar.engines.moonshine import load
 from avatar.events import Samples
 from avatar.settings import Settings
@@ -88,11 +89,11 @@ async def test_speech_is_heard_answered_and_spoken(app, moonshine, clip):
         await talking
     assert saved["state"] == "done"
     heard = [m["final"] for m in said(page, "heard") if m["final"]][-1]
-    assert word_error_rate(WORDS[clip], heard) <= 0.25, heard
+    assert word_error_rate([(WORDS[clip], heard)]) <= 0.25, heard
     reply = " ".join(clause["text"] for clause in said(page, "clause") if clause["turn"] == saved["turn"])
     assert len(reply.split()) >= 3
     back = read_back(moonshine, page.sound[saved["turn"]])
-    assert word_error_rate(reply, back) <= 0.6, (reply, back)  # a small model listens to a robot's voice
+    assert word_error_rate([(reply, back)]) <= 0.6, (reply, back)  # a small model listens to a robot's voice
     *_, card = said(page, "latency")  # of an early reply that was withdrawn there is one too
     assert card["engines"] == {
         "eot": "Smart Turn", "stt": "Moonshine tiny", "llm": "SmolLM2 135M", "tts": "eSpeak NG"
@@ -138,7 +139,7 @@ def test_recordings_of_every_format_are_answered(app, name, codec):
     done = app.event("recorded", [value, NOWHERE, f"recorded-{name}", "auto"])
     assert done.toasts == []
     question, answer = (line["content"][0]["text"] for line in done.outputs[2])
-    assert word_error_rate(WORDS["lk_weather.wav"], question.split("\n")[0].replace("&#63;", "")) <= 0.2, question
+    assert word_error_rate([(WORDS["lk_weather.wav"], question.split("\n")[0].replace("&#63;", ""))]) <= 0.2, question
     assert answer and done.outputs[4]["value"]["url"]
     assert done.outputs[0] is None  # the recorder is empty again
 
@@ -174,6 +175,10 @@ async def test_five_talk_and_the_sixth_is_told(app):
     try:
         for page in held:
             await page.send("say", text=LONG)
+        shown = [  # as five pages do, each while its turn runs
+            asyncio.create_task(asyncio.to_thread(app.event, "follow", [], NOWHERE | {"live": page.seen[0]["live"]}))
+            for page in held
+        ]
         async with app.socket() as sixth:
             await sixth.send("hello", token=app.ask("token")["token"])
             assert await sixth.closed() == 4429
@@ -181,6 +186,8 @@ async def test_five_talk_and_the_sixth_is_told(app):
         refused = await asyncio.to_thread(app.event, "typed", ["hello", NOWHERE, "sixth", "auto"])
         assert refused.took_s < 2 and "All 5 seats are taken" in refused.toasts[0]
         assert refused.outputs[0] == "hello"  # nothing typed is lost
+        with pytest.raises(AssertionError, match="All 5 seats are taken"):
+            await asyncio.to_thread(app.event, "admit", [NOWHERE])  # what the page asks first
         listed = await asyncio.to_thread(app.event, "listed", [30, None])
         assert listed.outputs  # history can be read all the same
         assert app.ask("look")["seats"] == {"n": 5, "of": 5}
@@ -196,6 +203,8 @@ async def test_five_talk_and_the_sixth_is_told(app):
     finally:
         for page in pages:
             await page.__aexit__(None, None, None)
+    for outcome in await asyncio.gather(*shown):
+        assert outcome.outputs[0][0]["content"][0]["text"].startswith("Tell me the whole history")
 
 
 @pytest.mark.parametrize("clip", ["f5_ref_zh.wav", "cv_zero_shot.wav"])
@@ -237,18 +246,19 @@ def test_torch_was_never_imported(app):
 
 
 async def test_a_restart_stores_the_running_turn_and_keeps_the_history(app):
+    await asyncio.to_thread(app.event, "typed", ["Remember me", NOWHERE, "kept", "auto"])
     async with app.page() as page:
         await page.send("say", text=LONG, client_turn_id="before-restart")
         await page.until("audio")
         await asyncio.sleep(0.6)
         await asyncio.to_thread(app.stop)
         assert await page.closed() in (1001, 1006, 1012)
-    assert app.process.returncode == 0 and "Traceback" not in app.said()[-3000:]
+    assert app.process.returncode == 0 and "Traceback" not in app.said().rpartition("Closing:")[2]
     app.start()
     await asyncio.to_thread(app.wait)
     listed = await asyncio.to_thread(app.event, "listed", [30, None])
     choices = listed.outputs[0]["choices"]
-    assert len(choices) > 8
+    assert len(choices) >= 2
     newest = choices[0][1]
     async with app.page(conversation=newest) as page:
         assert page.seen[-1]["conversation"] == newest

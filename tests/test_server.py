@@ -229,6 +229,21 @@ async def test_a_page_that_comes_back_at_once_finds_the_turn_it_left(open_door):
         assert exchange.user == "a long story" and exchange.interrupted_s is not None
 
 
+async def test_a_turn_is_stored_where_it_was_begun(open_door):
+    here = await open_door(llm=FakeLLM(LONG))
+    saved = []
+    async with here.page() as page:
+        for number in (1, 2):
+            await page.send("say", text=f"question {number}", client_turn_id=f"t{number}")
+            await page.until("audio")
+            await page.send("new")  # the turn is stored after it
+            saved.append(await page.until("saved"))
+    assert [turn["state"] for turn in saved] == ["interrupted", "interrupted"]
+    for number, turn in enumerate(saved, 1):
+        (row,) = here.assistant.store.turns("local", turn["conversation"])
+        assert row.user_text == f"question {number}"
+
+
 async def test_another_owners_conversation_does_not_open(open_door):
     here = await open_door()
     theirs = here.assistant.store.create_conversation("bob")
