@@ -183,9 +183,13 @@ class Conversation:
 
     def on_voice_over_reply(self) -> None:
         self.post("duck", on=True)
+        if self.reply is not None:
+            self.reply.playback.undisturbed.clear()
 
     def on_not_interrupting(self) -> None:
         self.post("duck", on=False)
+        if self.reply is not None:
+            self.reply.playback.undisturbed.set()
 
     def continuing(self, onset_at: float) -> bool:
         """Whether a voice that began at `onset_at` goes on with what the running reply answers."""

@@ -18,6 +18,7 @@ from avatar.wire import REPLY_RATE
 
 AHEAD_S = 1.0
 GRACE_S = 1.5  # from the last sample's due time to the page's report of it: jitter buffer, output latency, network
+HOLD_S = 0.8  # no reply begins to sound over a voice until it is judged, which takes 0.3 to 0.7 s
 FRAME_SAMPLES = REPLY_RATE // 10  # 100 ms a frame: ten messages a second, and flushing drops at most one in flight
 
 
@@ -45,6 +46,8 @@ class Playback:
         self.on_first: Callable[[], None] = lambda: None  # called as the first sound goes out
         self.allowed = asyncio.Event()  # no sound leaves before this is set
         self.allowed.set()
+        self.undisturbed = asyncio.Event()  # cleared while a voice is heard that may go on with its question
+        self.undisturbed.set()
 
     # -- filled by the turn -----------------------------------------------------------------------------------------
     def clause(self, text: str) -> None:
@@ -83,6 +86,9 @@ class Playback:
             await self.allowed.wait()
             await asyncio.sleep((self.sent - self.heard()) / REPLY_RATE - AHEAD_S)
             if self.first_sent_at is None:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(HOLD_S):
+                        await self.undisturbed.wait()
                 self.first_sent_at = self._reported_at = self._clock()
                 self.on_first()
             await self._send(item)

@@ -298,17 +298,6 @@ async def test_a_patient_server_is_not_early() -> None:
     assert (trial.early, trial.merged, trial.error) == (0, True, "")
 
 
-async def test_a_long_answer_is_stopped_once_its_fiftieth_character_is_placed() -> None:
-    long = [m for m in said(1, "one two") if not isinstance(m, dict) or m["t"] not in ("end", "saved")]
-    more: list[dict[str, object] | bytes] = [{"t": "clause", "turn": 1, "text": "And more.", "at": 2400}]
-    stopped: list[dict[str, object] | bytes] = [{"t": "flush", "turn": 1}, {"t": "saved", "turn": 1, "state": "x"}]
-    script = Script([(0.0, long), (0.2, more), (0.5, stopped)])
-    async with scripted(script) as url, joined(url, "secret") as client:
-        turn = await ask(client, SHORT, listen_s=0.0)
-    assert (turn.error, turn.reply.endswith("And more.")) == ("", True)
-    assert {"t": "interrupt"} in script.got
-
-
 async def test_a_server_that_hangs_up_ends_the_turn_at_once() -> None:
     class Gone(Script):
         async def _later(self, socket: ServerConnection, delay: float, messages: object) -> None:

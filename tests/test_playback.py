@@ -129,3 +129,28 @@ def test_words_of_a_language_without_spaces_are_cut_by_characters(page):
 
 def test_frames_are_small(page):
     assert FRAME_SAMPLES / REPLY_RATE <= 0.1
+
+
+async def test_no_reply_begins_over_a_voice_until_it_is_judged(page, playback, monkeypatch):
+    monkeypatch.setattr("avatar.playback.HOLD_S", 0.2)
+    playback.undisturbed.clear()
+    playback.push(chunk(0.1))
+    playback.finish()
+    sending = asyncio.create_task(playback.run())
+    await asyncio.sleep(0.05)
+    assert page.frames == [] and playback.first_sent_at is None
+    playback.undisturbed.set()
+    await asyncio.sleep(0.02)
+    assert page.samples == 2400
+    playback.played(2400)
+    await sending
+
+
+async def test_a_voice_that_is_never_judged_does_not_hold_the_reply_for_ever(page, playback, monkeypatch):
+    monkeypatch.setattr("avatar.playback.HOLD_S", 0.05)
+    playback.undisturbed.clear()
+    playback.push(chunk(0.1))
+    sending = asyncio.create_task(playback.run())
+    await asyncio.sleep(0.15)
+    assert page.samples == 2400
+    sending.cancel()

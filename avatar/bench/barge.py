@@ -97,6 +97,7 @@ async def _campaign(app: Any, clips: list[Clip], options: Options) -> tuple[list
 async def _reply(client: Client, rng: random.Random) -> Answer:
     """Have a story told; returns when it has sounded for a while."""
     before = client.newest.turn if client.newest else 0
+    await client.send("new")
     await client.send("say", text=f"Tell me a long story about {rng.choice(SUBJECTS)}.")
     sounds: Callable[[], bool] = lambda: any(a.loud_at for a in client.since(before))  # noqa: E731
     if not await client.until(sounds, time.perf_counter() + 10.0):

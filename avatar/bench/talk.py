@@ -24,7 +24,6 @@ from avatar.bench.words import word_error_rate
 LENGTHS_S = (0.4, 0.7, 1.0)  # of stretched mid-sentence pauses
 CLAUSE_LENGTH_S = 0.7  # of the pauses after clauses: one play a clip
 GAP_S = 0.4  # between two turns of the only session
-LISTEN_S = 4.0  # of a reply in the only session; several listen to the end, because their replies load the machine
 RHYTHM_S = (0.5, 3.0)  # between the turns of one of several
 SEATS, REFUSALS = 5, 200
 NOT_FOR_WORDS = "vosk.wav"  # digits of an 8 kHz telephone: outside the word error rate
@@ -115,7 +114,7 @@ async def seated(app: App, count: int) -> AsyncIterator[list[Client]]:
 async def _one(client: Client, clips: Sequence[Clip]) -> list[Turn]:
     turns = []
     for clip in clips:
-        turns.append(_told(await ask(client, clip, listen_s=LISTEN_S)))
+        turns.append(_told(await ask(client, clip)))
         await asyncio.sleep(GAP_S)
     return turns
 
@@ -153,7 +152,8 @@ async def _pauses(client: Client, clips: Sequence[Clip], quick: bool) -> tuple[l
     for case in (*mid, *clause):
         trial = await interject(client, *case)
         found.append(trial)
-        verdict = trial.error or (f"{trial.early} early" + ("" if trial.merged else ", NOT merged"))
+        verdict = trial.error or f"{trial.early} early, {trial.elsewhere} in other pauses"
+        verdict += "" if trial.merged else ", NOT merged"
         print(f"  {trial.file:32s} {' / '.join(trial.before)[:40]:40s} {trial.length_s} s: {verdict}", flush=True)
     return found[: len(mid)], found[len(mid) :]
 
@@ -202,11 +202,16 @@ def _answered(turns: Sequence[Turn]) -> dict[str, Any]:
 
 
 def _paused(trials: Sequence[Trial], clauses: Sequence[Trial]) -> dict[str, Any]:
-    """The fraction of mid-sentence pauses answered early, and of those the fraction that became one turn."""
+    """The fraction of mid-sentence pauses answered before the end, and of those the fraction that became one turn.
+
+    `early_anywhere` counts the clip's other, unstretched pauses too: jfk.flac has two of more than a second.
+    """
     early = [trial for trial in trials if trial.early]
+    anywhere = [trial for trial in trials if trial.early or trial.elsewhere]
     return {
         "early_replies": round(len(early) / len(trials), 4) if trials else None,
-        "merged": round(sum(trial.merged for trial in early) / len(early), 4) if early else None,
+        "early_anywhere": round(len(anywhere) / len(trials), 4) if trials else None,
+        "merged": round(sum(trial.merged for trial in anywhere) / len(anywhere), 4) if anywhere else None,
         "mid_pauses": [_of_length([t for t in trials if t.length_s == length], length) for length in LENGTHS_S],
         "clause_pauses": [_of_length(clauses, CLAUSE_LENGTH_S)],
     }
@@ -218,5 +223,6 @@ def _of_length(trials: Sequence[Trial], length_s: float) -> dict[str, Any]:
         "pauses": sum(len(trial.before) for trial in trials),
         "early": sum(bool(trial.early) if len(trial.before) == 1 else trial.early for trial in trials),
         "withdrawn_unheard": sum(trial.withdrawn for trial in trials),
-        "merged": all(trial.merged for trial in trials if trial.early),
+        "elsewhere": sum(trial.elsewhere for trial in trials),
+        "merged": all(trial.merged for trial in trials),
     }

@@ -15,6 +15,7 @@ ANSWER_S = 10.0  # without a reply by then the turn is lost, and counts as infin
 REPLY_S = 90.0  # a reply that is not over by then never will be
 LEAD_S = 0.2  # of the clip's own room before it
 BREATH_S = 0.3  # after an answer that was cut short
+ONSET_S = 0.2  # a voice that goes on is known this late, so a reply begun until then belongs to the pause before it
 CHARACTERS = 50  # of the reply that the brief's KPI is about
 
 
@@ -44,7 +45,8 @@ class Trial:
     file: str
     before: list[str]
     length_s: float
-    early: int = 0  # replies that sounded before the end
+    early: int = 0  # replies that sounded before the clip's end, and were begun in one of the stretched pauses
+    elsewhere: int = 0  # those begun in a pause that is as it was spoken
     withdrawn: int = 0  # replies taken back before they sounded
     merged: bool = True  # every early reply was withdrawn, and the final turn holds the words of all pieces
     after_pause_ms: list[float] = field(default_factory=list)  # first sound of early replies since the (first) pause
@@ -52,16 +54,13 @@ class Trial:
     error: str = ""
 
 
-async def ask(client: Client, clip: Clip, session: int = 0, at: int = 0, listen_s: float = REPLY_S) -> Turn:
-    """Speak `clip` (from microphone position `at` on), listen to the answer, and wait until it is stored.
-
-    An answer longer than `listen_s` is stopped then, as a user would, but not before its 50th character has its place.
-    """
+async def ask(client: Client, clip: Clip, session: int = 0, at: int = 0) -> Turn:
+    """Speak `clip` (from microphone position `at` on), listen to the whole answer, and wait until it is stored."""
     before, asked_at = _last(client), time.perf_counter()
     said_at = _speak(client, clip, at)
     turn = Turn(clip.row.file, session, clip.row.text)
     answer = await _answer(client, before, said_at)
-    while answer is not None and not await _listen(client, answer, listen_s):
+    while answer is not None and not await _listen(client, answer):
         answer = await _answer(client, before, time.perf_counter())  # withdrawn after the clip's end: another follows
     turn.early = len(_early(client, before, said_at))
     if answer is None or answer.error or answer.loud_at is None:
@@ -83,15 +82,18 @@ async def stop(client: Client) -> None:
 
 async def interject(client: Client, clip: Clip, pauses: tuple[Pause, ...], length_s: float) -> Trial:
     """Speak `clip` with `pauses` made `length_s` long; the answer to all of it is cut short as soon as it sounds."""
+    await client.send("new")  # a memory of replies that were cut short would change the next ones
     before, asked_at = _last(client), time.perf_counter()
     stretched = with_pauses(clip, pauses, length_s)
     said_at = _speak(client, stretched)
     trial = Trial(clip.row.file, [pause.before for pause in pauses], length_s)
     answer = await _answer(client, before, said_at)
     early = _early(client, before, said_at)
-    paused_at = said_at - stretched.last_voiced / RATE + pauses[0].start_s
-    trial.early = len(early)
-    trial.after_pause_ms = [round((a.first_at - paused_at) * 1000) for a in early if a.first_at is not None]
+    begun_at = said_at - stretched.last_voiced / RATE
+    inside = [a for a in early if any(_began_in(a, begun_at + start, length_s) for start in _starts(pauses, length_s))]
+    trial.early, trial.elsewhere = len(inside), len(early) - len(inside)
+    first = begun_at + pauses[0].start_s
+    trial.after_pause_ms = [round((a.first_at - first) * 1000) for a in early if a.first_at is not None]
     trial.withdrawn = sum(a.merged and a.first_at is None for a in client.since(before))
     if answer is None or answer.error:
         trial.error, trial.merged = _why(client, before, asked_at, answer), False
@@ -128,15 +130,22 @@ def _early(client: Client, before: int, said_at: float) -> list[Answer]:
     return [a for a in client.since(before) if a.first_at is not None and a.first_at < said_at]
 
 
-async def _listen(client: Client, answer: Answer, listen_s: float) -> bool:
-    """Hear the answer out, or enough of it; False when the server took it back."""
-    until = time.perf_counter() + listen_s
+def _starts(pauses: tuple[Pause, ...], length_s: float) -> list[float]:
+    """Where the pauses begin once those before them have been stretched, in seconds of the clip."""
+    grown, starts = 0.0, []
+    for pause in pauses:
+        starts.append(pause.start_s + grown)
+        grown += length_s - (pause.end_s - pause.start_s)
+    return starts
 
-    def enough() -> bool:
-        placed = answer.samples is not None or sum(len(text) + 1 for text, _ in answer.clauses[:-1]) > CHARACTERS
-        return _over(answer) or answer.flushed_at is not None or (placed and time.perf_counter() >= until)
 
-    await client.until(enough, time.perf_counter() + REPLY_S)
+def _began_in(answer: Answer, pause_at: float, length_s: float) -> bool:
+    return pause_at <= answer.began_at < pause_at + length_s + ONSET_S
+
+
+async def _listen(client: Client, answer: Answer) -> bool:
+    """Hear the answer out; False when the server took it back."""
+    await client.until(lambda: _over(answer) or answer.flushed_at is not None, time.perf_counter() + REPLY_S)
     return answer.flushed_at is None
 
 
