@@ -1,6 +1,7 @@
 """AVATAR's start: reads the settings, builds everything once, passes it down, serves the page."""
 
 import argparse
+import ctypes
 import logging
 import os
 import signal
@@ -61,6 +62,7 @@ def serve(settings: Settings) -> None:
     def say(line: str) -> None:
         print(f"[{time.monotonic() - started:5.1f} s] {line}", flush=True)
 
+    bound_arenas()
     fetch_weights(settings, say)
     pool = EnginePool(settings)
     pool.start()  # in the background, while the page's own libraries load
@@ -118,6 +120,13 @@ def serve(settings: Settings) -> None:
     pool.close()
     store.close()
     temporary.cleanup()
+
+
+def bound_arenas() -> None:
+    """Two malloc arenas instead of eight per core: engines work on short-lived threads, and what they free in one
+    arena is no use to the next thread's. Without it the process grew by 300 MB in 90 turns (measured, 2026-11-23)."""
+    if hasattr(libc := ctypes.CDLL(None), "gnu_get_libc_version"):
+        libc.mallopt(-8, 2)  # M_ARENA_MAX of glibc's malloc.h
 
 
 def fetch_weights(settings: Settings, say: Callable[[str], None]) -> None:

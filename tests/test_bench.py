@@ -21,7 +21,7 @@ from avatar.bench.client import Answer, Refused, joined, refusal_s
 from avatar.bench.clips import FOLDER, RATE, Clip, ClipsError, Pause, Row, load, measure, tone, voiced_span, with_pauses
 from avatar.bench.microphone import FRAME, Microphone
 from avatar.bench.served import Watch, conditions
-from avatar.bench.turns import ask, heard_at_character, interject
+from avatar.bench.turns import ask, sample_of_character, interject
 from avatar.bench.words import contains, normalised, word_error_rate
 
 RNG = np.random.default_rng(3)
@@ -138,15 +138,17 @@ def answer(*clauses: tuple[str, int], samples: int, first_at: float = 10.0) -> A
 
 def test_the_fiftieth_character_is_found_by_its_share_of_the_clause() -> None:
     spoken = answer(("a" * 39, 0), ("b" * 40, 24_000), samples=48_000)
-    at, extrapolated = heard_at_character(spoken, 50)
+    sample, extrapolated = sample_of_character(spoken, 50)
     assert not extrapolated
-    assert at == pytest.approx(10.08 + 1.0 + 10 / 40)  # the player's 80 ms, the first clause, a quarter of the second
+    assert sample == pytest.approx(24_000 + 24_000 * 10 / 40)  # the first clause, a quarter of the second
+    assert spoken.received_at(sample) == pytest.approx(10.0 + 0.001 * 12)  # with the 13th frame
 
 
 def test_a_short_reply_is_extended_at_its_own_pace() -> None:
-    at, extrapolated = heard_at_character(answer(("a" * 25, 0), samples=24_000), 50)
-    assert extrapolated
-    assert at == pytest.approx(10.08 + 2.0)
+    spoken = answer(("a" * 25, 0), samples=24_000)
+    sample, extrapolated = sample_of_character(spoken, 50)
+    assert extrapolated and sample == pytest.approx(48_000)
+    assert spoken.received_at(sample) == pytest.approx(10.009 + 1.0)
 
 
 def test_what_is_played_stops_at_gaps_and_at_a_flush() -> None:

@@ -42,6 +42,7 @@ class Answer:
     loud_at: float | None = None  # the first frame with a sample above -45 dBFS
     received: int = 0  # samples
     played_from: list[tuple[int, float]] = field(default_factory=list)  # first sample of a frame, when it is heard
+    came_at: list[tuple[int, float]] = field(default_factory=list)  # samples received so far, when
     pcm: bytearray = field(default_factory=bytearray)
     clauses: list[tuple[str, int]] = field(default_factory=list)  # text, first sample
     latency: dict[str, Any] = field(default_factory=dict)
@@ -64,6 +65,7 @@ class Answer:
             self.loud_at = at
         self.played_from.append((self.received, max(at + (0 if at < self.due_at else JITTER_S), self.due_at)))
         self.received += len(pcm) // 2
+        self.came_at.append((self.received, at))
         self.pcm += pcm
 
     @property
@@ -74,10 +76,10 @@ class Answer:
         first, at = self.played_from[-1]
         return at + (self.received - first) / REPLY_RATE
 
-    def heard_at(self, sample: float) -> float:
-        """When that sample (of those received) is heard."""
-        first, at = next((f, t) for f, t in reversed(self.played_from) if f <= sample)
-        return at + (sample - first) / REPLY_RATE
+    def received_at(self, sample: float) -> float:
+        """When that sample was received; one that never came, as long after the last as it would have played."""
+        last, at = next(((n, t) for n, t in self.came_at if n >= sample), self.came_at[-1])
+        return at + max(0.0, sample - last) / REPLY_RATE
 
     def played(self, now: float) -> int:
         """Samples heard by `now`."""

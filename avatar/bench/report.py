@@ -54,7 +54,7 @@ def bars(result: dict[str, Any]) -> list[Bar]:
         Bar("errors", result["errors"], 0, ""),
         Bar("SERVER_FULL, p99", at("server_full_ms", "p99"), 250),
         Bar("memory of the app", result["rss_mib"], 1536, "MiB"),
-        Bar("50 characters of reply spoken, P95", at("e2e_50_ms", "p95"), 3500),
+        Bar("50 characters of reply received as sound, P95", at("e2e_50_ms", "p95"), 3500),
     ]
     if result["sessions"] > 1 and result["together"]:
         return [Bar("voice to voice, all stop at once, P95", at(reply, "p95"), 2500), *common]

@@ -9,7 +9,6 @@ from itertools import pairwise
 from avatar.bench.client import Answer, Client
 from avatar.bench.clips import RATE, Clip, Pause, with_pauses
 from avatar.bench.words import contains, normalised
-from avatar.wire import REPLY_RATE
 
 ANSWER_S = 10.0  # without a reply by then the turn is lost, and counts as infinitely late
 REPLY_S = 90.0  # a reply that is not over by then never will be
@@ -191,12 +190,12 @@ def _measure(turn: Turn, answer: Answer, said_at: float) -> None:
     turn.stages_ms = {part: float(answer.latency[part]) for part in ("eot", "stt", "llm", "tts")}
     # what the server cannot know: its voice detector's end against the clip's own, frames, the way here
     turn.stages_ms["rest"] = turn.voice_to_voice_ms - sum(turn.stages_ms.values())
-    heard_at, turn.extrapolated = heard_at_character(answer, CHARACTERS)
-    turn.e2e_50_ms = (heard_at - said_at) * 1000
+    sample, turn.extrapolated = sample_of_character(answer, CHARACTERS)
+    turn.e2e_50_ms = (answer.received_at(sample) - said_at) * 1000
 
 
-def heard_at_character(answer: Answer, characters: int) -> tuple[float, bool]:
-    """When that character of the reply has been heard, played in real time; within a clause by its share of characters.
+def sample_of_character(answer: Answer, characters: int) -> tuple[float, bool]:
+    """The sample at which that character of the reply ends; within a clause by its share of characters.
 
     A shorter reply is extended at its own pace: then True comes with it.
     """
@@ -205,7 +204,6 @@ def heard_at_character(answer: Answer, characters: int) -> tuple[float, bool]:
     for (text, begin), end in zip(answer.clauses, ends, strict=True):
         if so_far + len(text) >= characters:
             share = (characters - so_far) / len(text)
-            return answer.heard_at(begin + share * (end - begin)), False
+            return begin + share * (end - begin), False
         so_far += len(text) + 1  # the space before the next clause
-    spoken_s = answer.received / REPLY_RATE
-    return answer.heard_at(answer.received) + spoken_s * (characters / max(1, so_far - 1) - 1), True
+    return answer.received * characters / max(1, so_far - 1), True
