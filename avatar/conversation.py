@@ -59,7 +59,8 @@ class Conversation:
         self._carry: list[Utterance] = []  # speech whose reply was withdrawn because the user went on
         self._replies: dict[int, Reply] = {}  # by turn, until stored
         self._tasks: set[asyncio.Task[None]] = set()
-        self._muted = self._understood = self._prefilling = False
+        self._muted = self._understood = False
+        self._unread: str | None = None  # the newest words for the model to read, while it reads
         self._state = ""
         self._hearing = make_hearing(self)
 
@@ -111,7 +112,7 @@ class Conversation:
 
     def prepare(self) -> None:
         """Let the model read what it knows of this conversation: the seat's cache may hold another."""
-        self._spawn(self._prefill("", anyway=True))
+        self._read_ahead("", anyway=True)
 
     def begin_again(self) -> None:
         """A new conversation in the same seat; the old one stays in the history."""
@@ -163,17 +164,25 @@ class Conversation:
         self._on_activity()
         before = [piece.words for piece in self._carry]
         self.post("heard", final=joined([*before, final] if final else before), partial=partial)
-        if self.reply is None and not self._prefilling:
-            self._spawn(self._prefill(joined([text for text in (*before, final, partial) if text])))
+        if self.reply is None:
+            self._read_ahead(joined([text for text in (*before, final, partial) if text]))
 
-    async def _prefill(self, words: str, anyway: bool = False) -> None:
-        self._prefilling = True
+    def _read_ahead(self, words: str, anyway: bool = False) -> None:
+        """Let the model read `words` while the user speaks: one reading at a time, the newest words next."""
+        reading, self._unread = self._unread is not None, words
+        if not reading:
+            self._spawn(self._read(anyway))
+
+    async def _read(self, anyway: bool) -> None:
+        read = None
         try:
-            await self._pipeline.prefill(words, self.chat.messages(), self._seat, anyway)
+            while read != self._unread and self.reply is None:
+                read = self._unread or ""
+                await self._pipeline.prefill(read, self.chat.messages(), self._seat, anyway)
         except (AvatarError, TimeoutError):
             log.info("prefill failed")  # if the engine is broken, the turn itself will say so
         finally:
-            self._prefilling = False
+            self._unread = None
 
     def on_pausing(self, wait_ms: int) -> None:
         self._show("pausing", patience_ms=wait_ms)

@@ -180,8 +180,10 @@ class Hearing:
                 self._ahead.add_done_callback(lambda task: task.cancelled() or task.exception())  # told by _decide
         elif self._over_reply:
             self._look(self._judge(over=True))
-        else:
-            self._look(self._decide(silence_ms, again=self._decision is not None))
+        elif self._decision is not None:
+            self._look(self._decide(silence_ms, again=True))
+        elif self._work is None or silence_ms < PAUSES_MS[-1]:  # else the first look still runs: a long utterance
+            self._look(self._decide(silence_ms, again=False))
 
     def _on_resume(self) -> None:
         self._ahead = None  # it goes on, and is then a partial transcript
