@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: run test check campaign clean
+.PHONY: run test check campaign
 
 run: $(VENV)/.run                     ## install once, then serve http://127.0.0.1:7860
 	$(BIN)/python app.py
