@@ -30,7 +30,8 @@ log = logging.getLogger(__name__)
 LOOK_AGAIN_MS = 200  # after the last of LOOKS_MS, while a voice over the reply goes on
 # A pause is reported at each of these: at the first the transcript begins, at the second it is decided on, at the third
 # Smart Turn looks again. Two chunks of silence are frequent inside speech, and the transcript is then a partial one.
-PAUSES_MS = (64, 160, 480)
+# Deciding at 128 ms is as sure as at 160 (13 of our 14 ends), and early replies stay at 3 of 21 pauses (2026-11-23).
+PAUSES_MS = (64, 128, 480)
 LOOK_MS = PAUSES_MS[1]
 PARTIAL_MS = 600  # between partial transcripts of a running utterance
 PARTIAL_SHARE = 5  # and at least this many times what the last one took: a fifth of one core at most per speaker

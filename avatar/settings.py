@@ -32,9 +32,7 @@ class Settings:
     llm: str = _setting("auto", "language model: auto, or the name of one rung")
     tts: str = _setting("auto", "text to speech: auto, or the name of one rung")
     gguf: Path | None = _setting(None, "a GGUF file for llama.cpp instead of the bundled SmolLM2-135M")
-    threads: int = _setting(
-        0, "threads of the language model; 0: 1 for the bundled one, else up to 4", 0, 64
-    )
+    threads: int = _setting(0, "threads of the language model; 0: 1 for the bundled one, else up to 4", 0, 64)
     max_sessions: int = _setting(5, "how many may talk at once", 1, 64)
     idle_warn_s: float = _setting(240.0, "an idle seat is warned after this many seconds", 1)
     idle_s: float = _setting(300.0, "an idle seat is freed after this many seconds", 2)

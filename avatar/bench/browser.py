@@ -11,6 +11,7 @@ import shutil
 import tempfile
 import wave
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -26,7 +27,7 @@ from avatar.events import Samples
 
 RATE = 48_000  # Hz of Chromium's fake microphone file
 LEAD_S = 2.0  # the microphone runs before anyone speaks
-WAIT_S = 3.0  # from the end of the question to the interruption: the reply is well under way
+WAIT_S = 2.2  # from the end of the question to the interruption: the reply is under way, and seldom over
 REST_S = 12.0
 LOUD = 0.02  # RMS of a 20 ms frame that is voice; the room tone of the clips lies below 0.005
 FLAGS = [
@@ -58,8 +59,17 @@ WebSocket.prototype.send = function (data) {
 BARS_MS = {"first_sound_ms": 600.0, "duck_ms": 150.0, "silence_ms": 700.0}
 
 
+TRIES = 4  # visits for one result
+
+
 class BrowserMissing(AvatarError):
     code = "NO_BROWSER"
+
+
+class Missed(AvatarError):
+    """The reply was over before the interruption was judged: nothing was left to silence."""
+
+    code = "REPLY_OVER"
 
 
 def chromium() -> str:
@@ -97,18 +107,20 @@ def converse(url: str, sound: Path, look: Callable[[Page], None] = lambda page: 
             page.click(".av-main")
             page.wait_for_function("avatarUI.log.some(e => e[0] === 'first')", timeout=60_000)
             look(page)
-            page.wait_for_function("avatarUI.log.some(e => e[0] === 'silent')", timeout=30_000)
+            page.wait_for_function("avatarUI.log.some(e => ['silent', 'done'].includes(e[0]))", timeout=30_000)
             return times(page.evaluate("avatarUI.log"), page.evaluate("micFrames"))
         finally:
             browser.close()
 
 
 def times(marks: list[list[Any]], frames: list[list[float]]) -> dict[str, float]:
-    """From the page's marks and microphone frames, both in its performance.now() milliseconds."""
+    """From the page's marks and microphone frames, both in its performance.now() milliseconds. Raises Missed."""
     first = next(at for what, at, _ in marks if what == "first")
     loud = [at for at, level in frames if level > LOUD]
     question_end = max(at for at in loud if at < first)
-    onset = min(at for at in loud if at > first)
+    onset = min((at for at in loud if at > first), default=None)
+    if onset is None or any(what == "done" for what, _, _ in marks):
+        raise Missed("The reply was over before it was spoken to.")
     ducked = next(at for what, at, on in marks if what == "ducked" and on and at > onset)
     silent = next(at for what, at, _ in marks if what == "silent" and at > onset)
     return {"first_sound_ms": first - question_end, "duck_ms": ducked - onset, "silence_ms": silent - onset}
@@ -120,9 +132,16 @@ def measure(runs: int, look: Callable[[Page], None] = lambda page: None) -> dict
     with tempfile.TemporaryDirectory() as folder, serving() as app:
         app.wait()
         sound = Path(folder) / "microphone.wav"
-        microphone(by_name["un_dog.mp3"], by_name["jfk.flac"], sound)
-        visits = [converse(f"http://127.0.0.1:{app.port}/", sound, look) for _ in range(runs)]
+        microphone(by_name["un_bear.mp3"], by_name["jfk.flac"], sound)
+        visits = [_visited(f"http://127.0.0.1:{app.port}/", sound, look) for _ in range(runs)]
     return {**{name: [round(visit[name], 1) for visit in visits] for name in BARS_MS}, "conditions": conditions()}
+
+
+def _visited(url: str, sound: Path, look: Callable[[Page], None]) -> dict[str, float]:
+    for _ in range(TRIES - 1):
+        with suppress(Missed):
+            return converse(url, sound, look)
+    return converse(url, sound, look)
 
 
 def main() -> None:

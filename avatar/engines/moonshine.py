@@ -26,7 +26,7 @@ SEGMENT_SAMPLES = 20 * STT_RATE  # 21 s in one piece went well, 64 s turned into
 FRAME = STT_RATE // 50  # 20 ms, where a long utterance may be cut
 SILENCE_RMS = 0.001  # -60 dBFS: no microphone has speech below it
 INVENTED = {"", "you", "the"}  # all it says to zeros, hiss, tones, clicks and coughs
-GUARD_SAMPLES = 5 * STT_RATE  # what `plausible` hears again, so that it takes 0.2 s for the longest utterance
+GUARD_SAMPLES = 8 * STT_RATE  # what `plausible` hears again; by 5 s of f5_ref_zh.wav alone it was taken for English
 PACES = (0.93, 1.08)  # of the second and third hearing that `plausible` compares
 AGREEMENT = 0.6
 FOREIGN = re.compile(r"[^\W\d_\u0000-\u024f]")  # a letter outside Latin: it sometimes writes hanzi for Chinese
@@ -78,7 +78,7 @@ class MoonshineSTT:
         pieces of 2-21 s (the speech set, the wheel's own recordings, eSpeak) one was refused, a sentence cut in two;
         of 32 in Chinese, German, French, Spanish, Italian, Japanese, Korean, Russian and Hindi (the speech set's two
         zh clips cut up, the rest eSpeak) none was accepted. Nothing is known of accents, and it says nothing on one
-        or two words: those pass. Costs two or three transcriptions of at most 5 s.
+        or two words: those pass. Costs two or three transcriptions of at most 8 s.
         """
         if FOREIGN.search(text):
             return False
