@@ -59,7 +59,7 @@ class Conversation:
         self._carry: list[Utterance] = []  # speech whose reply was withdrawn because the user went on
         self._replies: dict[int, Reply] = {}  # by turn, until stored
         self._tasks: set[asyncio.Task[None]] = set()
-        self._muted = self._understood = False
+        self._muted = self._understood = self._closed = False
         self._unread: str | None = None  # the newest words for the model to read, while it reads
         self._state = ""
         self._hearing = make_hearing(self)
@@ -124,6 +124,7 @@ class Conversation:
 
     async def close(self) -> None:
         """The page has gone: stop everything, store what was heard. Returns when it is stored."""
+        self._closed = True
         self._hearing.reset()
         self.interrupt()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -333,6 +334,8 @@ class Conversation:
             reply.exchange.over = True
             self._replies.pop(reply.turn, None)
             reply.chat.touch()
+            if self.reply is None and self._unread is None and not self._closed:
+                self._read_ahead("")  # the prompt of what comes next, before it comes
 
     def _deaf(self) -> bool:
         language = self._preferences.language
