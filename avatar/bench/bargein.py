@@ -16,6 +16,7 @@ import numpy as np
 
 from avatar import weights
 from avatar.audio import pcm16, resample
+from avatar.bench.clips import FOLDER
 from avatar.bench.endpointing import read
 from avatar.bench.noises import KINDS, make, room
 from avatar.engines.base import STT
@@ -103,12 +104,12 @@ def echoed(samples: Samples, decibels: float) -> Samples:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m avatar.bench.bargein", description="How good is barge-in?")
-    parser.add_argument("--clips", type=Path, required=True)
+    parser.add_argument("--clips", type=Path, default=FOLDER)
     args = parser.parse_args()
     settings = Settings.from_env()
     silero = Silero.load(weights.path("silero-vad", settings.weights))
     stt = load_moonshine(settings, lambda fraction: None)
-    rows = json.loads((args.clips / "manifest.json").read_text())
+    rows = json.loads(Path(__file__).with_name("clips.json").read_text())
     clips = {row["file"]: beginning(read(args.clips / row["file"]), 6.0) for row in rows}
     for kind in KINDS:
         heard = [replay(make(kind, seed), silero.detector(), stt) for seed in range(6)]

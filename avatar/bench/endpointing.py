@@ -2,7 +2,7 @@
 
     python -m avatar.bench.endpointing --clips DIR [--compute-ms 110] [--first-sound-ms 150]
 
-DIR holds the clips, manifest.json and pauses.json (see the speech set). Prints what each look said, then the trade-off:
+DIR holds the clips (default: those of the tests). Prints what each look said, then the trade-off:
 patience against time to the first sound after true ends, and against early replies in stretched pauses. Times of STT
 and Smart Turn are given (`--compute-ms`), not measured: `avatar.bench.talk` measures them in the running product.
 """
@@ -18,6 +18,7 @@ import numpy as np
 
 from avatar import weights
 from avatar.audio import pcm16, resample
+from avatar.bench.clips import FOLDER
 from avatar.bench.noises import room
 from avatar.engines.base import STT
 from avatar.engines.moonshine import load as load_moonshine
@@ -70,11 +71,11 @@ def room_tone(samples: Samples, seconds: float) -> Samples:
 
 def points(clips: Path) -> Iterator[tuple[str, str, Samples, int]]:
     """(file, kind, samples, where the voice stops) of every true end of an English clip and every listed pause."""
-    for row in json.loads((clips / "manifest.json").read_text()):
+    for row in json.loads(Path(__file__).with_name("clips.json").read_text()):
         if row["language"] == "en":
             samples = read(clips / row["file"])
             yield row["file"], "end", samples, last_voiced(samples)
-    for row in json.loads((clips / "pauses.json").read_text()):
+    for row in json.loads(Path(__file__).with_name("pauses.json").read_text()):
         yield row["file"], row["kind"], read(clips / row["file"]), int(row["start_s"] * MIC_RATE)
 
 
@@ -118,7 +119,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m avatar.bench.endpointing", description=(__doc__ or "").split("\n")[0]
     )
-    parser.add_argument("--clips", type=Path, required=True)
+    parser.add_argument("--clips", type=Path, default=FOLDER)
     parser.add_argument("--compute-ms", type=int, default=110, help="STT and Smart Turn at the first look")
     parser.add_argument("--first-sound-ms", type=int, default=150, help="LLM and TTS, from decision to first sound")
     args = parser.parse_args()
