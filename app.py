@@ -124,7 +124,8 @@ def serve(settings: Settings) -> None:
 
 def bound_arenas() -> None:
     """Two malloc arenas instead of eight per core: engines work on short-lived threads, and what they free in one
-    arena is no use to the next thread's. Without it the process grew by 300 MB in 90 turns (measured, 2026-11-23)."""
+    arena is no use to the next thread's. The talk bench peaked at 1,134 MiB before this and at 788 after, with other
+    changes between the two runs (2026-11-23)."""
     if hasattr(libc := ctypes.CDLL(None), "gnu_get_libc_version"):
         libc.mallopt(-8, 2)  # M_ARENA_MAX of glibc's malloc.h
 

@@ -6,7 +6,6 @@ Built once in app.py. Knows no Gradio and no WebSocket; every method that takes 
 import asyncio
 import logging
 import secrets
-import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -252,7 +251,6 @@ class _Single:
 
     def __init__(self, chat: Chat) -> None:
         self._chat, self._chunks = chat, list[Samples]()
-        self._started = time.monotonic()
         self.exchange: Exchange | None = None
         self.language: str | None = None
         self.engines: dict[str, str] = {}

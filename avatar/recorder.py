@@ -4,12 +4,14 @@ import asyncio
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 from avatar.audio import write_opus
 from avatar.chat import Chat, Exchange
 from avatar.engines.base import STT_RATE
 from avatar.events import Samples
 from avatar.metrics import Metrics
+from avatar.provenance import tags
 from avatar.store import Store, Turn, TurnRow, TurnState
 from avatar.wire import REPLY_RATE
 
@@ -57,17 +59,17 @@ class Recorder:
             reply_text=ended.exchange.reply,
             state=ended.state,
             client_turn_id=None if again else ended.client_turn_id or None,
-            user_audio=self._sound(ended.user, STT_RATE),
-            reply_audio=self._sound(ended.reply, REPLY_RATE),
+            user_audio=self._sound(ended.user, STT_RATE, {}),
+            reply_audio=self._sound(ended.reply, REPLY_RATE, tags(ended.engines.get("tts", ""), datetime.now(UTC))),
             language=ended.language,
             engines=ended.engines,
             timings_ms=ended.exchange.timings_ms,
         )
         return self._store.add_turn(owner, conversation_id, turn)
 
-    def _sound(self, samples: Samples | None, rate: int) -> str | None:
-        """The name of the new recording; None when there is nothing to record."""
+    def _sound(self, samples: Samples | None, rate: int, marks: Mapping[str, str]) -> str | None:
+        """The name of the new recording; None when there is nothing to record. `marks` say that it is AI speech."""
         if samples is None or not len(samples):
             return None
         sound = samples
-        return self._store.save_audio(lambda path: write_opus(path, sound, rate, {}))
+        return self._store.save_audio(lambda path: write_opus(path, sound, rate, marks))

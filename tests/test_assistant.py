@@ -9,7 +9,9 @@ import pytest
 from assistants import make_assistant, put_away
 from fakes import FakeLLM, FakeSTT, FakeTTS, Trouble
 
+from avatar.audio import read_tags
 from avatar.errors import AudioError, AvatarError, NotFound, ServerFull, StorageError
+from avatar.provenance import is_marked
 from avatar.sessions import LOCAL
 from avatar.wire import REPLY_RATE, Hello
 
@@ -64,6 +66,7 @@ async def test_a_typed_turn_streams_text_then_gives_its_audio_and_is_stored(make
     (row,) = assistant.store.turns(LOCAL, updates[-1].conversation_id)
     assert (row.state, row.user_text, row.reply_text) == ("done", "how are you", FakeLLM().text)
     assert row.reply_audio and not row.user_audio and row.client_turn_id == "t1"
+    assert is_marked(read_tags(assistant.store.audio_path(LOCAL, row.id, "reply")))
     assert row.engines == {"llm": "Llm", "tts": "Tts"}
     assert {"eot", "stt", "llm", "tts"} <= row.timings_ms.keys()
     assert assistant.seats.count() == 0

@@ -25,7 +25,7 @@ REUSE_TOKENS = 32  # after old turns went, pieces of the cache at least this lon
 MAX_TOKENS = 80  # about 22 s of speech at 165 words per minute
 PROMPT_TOKENS = SLOT_TOKENS - MAX_TOKENS - 64  # the rest is the template's own
 # Of SmolLM2's prompt, by the estimate of `tokens`: four or five exchanges, all that 135 M parameters make use of. What
-# is remembered slows every later token: without this, replies came 200 ms later after ten turns (2026-11-23).
+# is remembered slows every later token: without this, its part grew from 120 to 380 ms in nine turns (2026-11-23).
 DEMO_TOKENS = 700
 ENOUGH_CHARS = 140  # an answer this long ends with its sentence: it is listened to, not read
 CLOSE_S = 2.0  # a token takes 10 ms
