@@ -14,7 +14,8 @@ from typing import Any, TypeVar, cast
 
 from avatar.aio import in_thread
 from avatar.engines.base import LLM, STT, SYSTEM_PROMPT, TTS, Message, Stage, Voice
-from avatar.engines.pool import EnginePool, Rung
+from avatar.engines.catalog import Rung
+from avatar.engines.pool import EnginePool
 from avatar.errors import AvatarError, EngineError, EngineLoadError, EngineTimeout
 from avatar.events import AudioChunk, Clause, Event, Failure, Notice, Samples, Serving, Token, Transcript, TurnDone
 from avatar.text import ClauseSplitter, speakable

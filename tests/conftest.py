@@ -9,7 +9,8 @@ from fakes import rung
 from running import Running
 
 from avatar import weights
-from avatar.engines.pool import EnginePool, Rung
+from avatar.engines.catalog import Rung
+from avatar.engines.pool import EnginePool
 from avatar.settings import Settings
 from avatar.turntaking.voice import Silero
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from avatar.engines.base import Message, Voice
-from avatar.engines.pool import Rung
+from avatar.engines.catalog import Rung
 from avatar.events import AudioChunk, Samples, Transcript
 
 

@@ -4,7 +4,8 @@ import time
 import pytest
 from fakes import FakeTTS, rung
 
-from avatar.engines.pool import CATALOG, RETRY_S, EnginePool
+from avatar.engines.catalog import CATALOG
+from avatar.engines.pool import RETRY_S, EnginePool
 from avatar.errors import EngineError, EngineLoadError, NoEngine, SettingsError
 from avatar.settings import Settings
 

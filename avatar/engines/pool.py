@@ -16,73 +16,17 @@ from typing import Literal
 
 from avatar import weights
 from avatar.engines.base import Engine, Progress, Stage
-from avatar.errors import AvatarError, EngineLoadError, NoEngine, SettingsError
+from avatar.engines.catalog import CATALOG, STAGES, Rung, allowed
+from avatar.errors import AvatarError, EngineLoadError, NoEngine
 from avatar.settings import Settings
 
 log = logging.getLogger(__name__)
 
-STAGES: tuple[Stage, ...] = ("stt", "llm", "tts")
 RETRY_S = 60.0  # a failed rung is tried again after this long; doubled with every further failure
 RETRY_MAX_S = 1800.0
 LOAD_END_S = 10.0  # at the end, wait so long for a model that is being loaded
 INSTALLED_S = 5.0  # how long "installed" is believed: the answer needs the disk, and is asked for at every frame
 State = Literal["absent", "cold", "warming", "ready", "failed"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rung:
-    """One engine of the ladder. `package` must import, `weights` must be on disk; `parallel` callers share it."""
-
-    name: str
-    stage: Stage
-    label: str
-    module: str
-    package: str
-    weights: tuple[str, ...] = ()
-    languages: tuple[str, ...]  # BCP 47 primary tags; "*" is any
-    clones: bool = False
-    licence: str
-    memory_mib: int  # resident memory it adds once loaded
-    parallel: int = 1
-    demo: bool = False
-
-
-CATALOG: tuple[Rung, ...] = (
-    Rung(
-        name="moonshine",
-        stage="stt",
-        label="Moonshine tiny",
-        module="avatar.engines.moonshine",
-        package="moonshine_voice",
-        weights=("moonshine-tiny-en",),
-        languages=("en",),
-        licence="MIT",
-        memory_mib=150,
-    ),
-    Rung(
-        name="llamacpp",
-        stage="llm",
-        label="SmolLM2 135M",
-        module="avatar.engines.llamacpp",
-        package="xllamacpp",
-        weights=("smollm2-135m",),
-        languages=("en",),
-        licence="Apache-2.0",
-        memory_mib=400,
-        parallel=64,
-        demo=True,
-    ),
-    Rung(
-        name="espeak",
-        stage="tts",
-        label="eSpeak NG",
-        module="avatar.engines.espeak",
-        package="espeakng_loader",
-        languages=("*",),
-        licence="GPL-3.0, in a process of its own",
-        memory_mib=30,
-    ),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +103,7 @@ class EnginePool:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._settings, self._loader, self._clock = settings, loader, clock
-        self._slots = {rung.name: _Slot(rung) for rung in _chosen(catalog, settings)}
+        self._slots = {rung.name: _Slot(rung) for rung in allowed(catalog, settings)}
         self._state = threading.Lock()  # guards the plain fields of slots; never held while loading
         self._stop = threading.Event()
         self._warmer: threading.Thread | None = None
@@ -369,16 +313,3 @@ def _close(engine: Engine, name: str) -> None:
         engine.close()
     except Exception:  # noqa: BLE001 - a broken engine must not stop the others from closing
         log.warning("closing %s failed", name, exc_info=True)
-
-
-def _chosen(catalog: Sequence[Rung], settings: Settings) -> list[Rung]:
-    """The rungs that the settings allow, best first. Raises SettingsError for a name that no rung has."""
-    rungs: list[Rung] = []
-    for stage in STAGES:
-        ladder = [rung for rung in catalog if rung.stage == stage]
-        wanted = getattr(settings, stage)
-        if wanted != "auto" and wanted not in (names := [rung.name for rung in ladder]):
-            valid = ", ".join(["auto", *names])
-            raise SettingsError(f"AVATAR_{stage.upper()}={wanted} is not an engine here. Choose one of: {valid}.")
-        rungs += [rung for rung in ladder if wanted in ("auto", rung.name)]
-    return rungs
