@@ -132,7 +132,7 @@ def bound_arenas() -> None:
 
 def fetch_weights(settings: Settings, say: Callable[[str], None]) -> None:
     """Fetch what is missing of the bundled weights, once. Without a network: one sentence, and on with what is here."""
-    missing = [name for name in weights.GROUPS["bundled"] if not weights.present(name, settings.weights)]
+    missing = [name for name in weights.GROUPS["bundled"] if not weights.intact(name, settings.weights)]
     for name in missing:
         say(f"Fetching {name}, {weights.WEIGHTS[name].size / 1e6:.0f} MB, once.")
         try:
