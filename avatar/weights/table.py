@@ -130,8 +130,8 @@ BUNDLED = (
     ),
 )
 
-# Licence, files and rounded sizes are on the repository's page. SHA-256 are the same in two public projects that pin this
-# revision, one of which has these sizes to the byte (looked up 2026-11-23).
+# Licence, files and rounded sizes are on the repository's page. SHA-256 are the same in two public projects that pin
+# this revision, one of which has these sizes to the byte (looked up 2026-11-23).
 WHISPER_BASE = Weight(
     "whisper-base",
     HubFiles(
@@ -152,8 +152,8 @@ WHISPER_BASE = Weight(
 # utils/utils.py in the pocket-tts 4.0.1 wheel. No public project was found that pins them, so SHA-256 are left to the
 # hub. Sizes: of the model as at two earlier revisions with the same layers, of the tokenizer at this revision, both to
 # the byte in projects that pin those; of voices only two of earlier revisions were found (6.2 and 7.3 MB). The voices
-# were chosen by the licences of their recordings: alba CC-BY-4.0; azelma, eponine and fantine are VCTK, CC-BY-4.0; javert
-# and marius voice donations, CC0. (cosette is from Expresso and jean from EARS, both CC-BY-NC-4.0.)
+# were chosen by the licences of their recordings: alba CC-BY-4.0; azelma, eponine and fantine are VCTK, CC-BY-4.0;
+# javert and marius voice donations, CC0. (cosette is from Expresso and jean from EARS, both CC-BY-NC-4.0.)
 POCKET_TTS_EN = Weight(
     "pocket-tts-en",
     HubFiles(
