@@ -151,8 +151,10 @@ class EnginePool:
         if rung.name == "llamacpp" and self._settings.gguf:
             return "", ()
         lacks = tuple(name for name in rung.weights if not weights.present(name, self._settings.weights))
-        command = "".join(f"python -m avatar.weights fetch {name}" for name in lacks[:1])
-        return f"Its weights are not on disk. Get them with: {command}" if lacks else "", lacks
+        if not lacks:
+            return "", ()
+        where = "with" if self._settings.download == "never" else "on the Status tab, or with"
+        return f"Its weights are not on disk. Get them {where}: python -m avatar.weights fetch {lacks[0]}", lacks
 
     def _none(self, stage: Stage) -> NoEngine:
         what = {"stt": "hear you", "llm": "think of an answer", "tts": "speak"}[stage]
