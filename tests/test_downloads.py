@@ -11,6 +11,7 @@ import gradio as gr
 import pytest
 from fakes import FakeTTS, rung
 
+import app as application
 from avatar import weights
 from avatar.engines.pool import EnginePool
 from avatar.errors import NotFound, WeightsError
@@ -142,6 +143,13 @@ def test_never_means_never_and_says_how(tmp_path: Path) -> None:
         downloads.start("toy")
     row = ladder.row(LACKING, downloads, "zh-TW")
     assert "<button" not in row and "toy.bin of org/repo" in row and "下載已關閉" in row
+
+
+def test_never_holds_for_the_first_start_too(tmp_path: Path) -> None:
+    said: list[str] = []
+    application.fetch_weights(Settings(weights=tmp_path, download="never"), said.append)
+    assert len(said) == 3 and all("AVATAR_DOWNLOAD=never. Fetch the file" in line for line in said)
+    assert list(tmp_path.iterdir()) == []
 
 
 # -- with the pool ----------------------------------------------------------------------------------------------------

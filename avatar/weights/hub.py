@@ -263,4 +263,8 @@ def _locked(part: Path) -> Iterator[BinaryIO]:
                 raise
             sentence = f"Another process is getting {part.name.removesuffix(PART)} now. Wait for it."
             raise WeightsError(sentence, code="DOWNLOAD_BROKEN") from exc
-        yield stream
+        try:
+            yield stream
+        finally:
+            if part.is_file() and part.stat().st_size == 0:  # nothing to go on with
+                part.unlink()
