@@ -88,6 +88,7 @@ class _Slot:
     missing: str = ""  # why it is not installed, as of missing_at
     lacks: tuple[str, ...] = ()  # the weights that would change that
     missing_at: float = -INSTALLED_S
+    look: int = 0  # which look_again it was for
 
 
 def _import_and_load(rung: Rung, settings: Settings, progress: Progress) -> Engine:
@@ -109,6 +110,7 @@ class EnginePool:
         self._slots = {rung.name: _Slot(rung) for rung in allowed(catalog, settings)}
         self._state = threading.Lock()  # guards the plain fields of slots; never held while loading
         self._stop = threading.Event()
+        self._look = 0
         self._nudge = threading.Event()  # the warmer looks now, not at its next time
         self._warmer: threading.Thread | None = None
 
@@ -140,9 +142,10 @@ class EnginePool:
 
     def _missing(self, slot: _Slot) -> str:
         """Why this rung is not installed, as a sentence; '' when it is."""
-        if (now := self._clock()) - slot.missing_at >= INSTALLED_S:
+        now, look = self._clock(), self._look  # before looking: what changes meanwhile is for the next look
+        if slot.look != look or now - slot.missing_at >= INSTALLED_S:
             slot.missing, slot.lacks = self._look_for(slot.rung)
-            slot.missing_at = now
+            slot.missing_at, slot.look = now, look
         return slot.missing
 
     def _look_for(self, rung: Rung) -> tuple[str, tuple[str, ...]]:
@@ -280,8 +283,8 @@ class EnginePool:
 
     def look_again(self) -> None:
         """Look at the disk again for what was missing: weights have arrived."""
-        for slot in self._slots.values():
-            slot.missing_at = -INSTALLED_S
+        with self._state:
+            self._look += 1
         self._nudge.set()
 
     def status(self) -> list[RungStatus]:

@@ -206,7 +206,7 @@ class _Download:
                 raise self._broken(f"the hub sent another piece of {wanted.file.name} than was asked for")
             async for block in answer.aiter_raw():
                 if stream.tell() + len(block) > wanted.size:
-                    stream.truncate(0)
+                    wanted.part.unlink()
                     raise self._damaged(f"the hub sent more of {wanted.file.name} than it has")
                 stream.write(block)
                 sha.update(block)
@@ -266,5 +266,5 @@ def _locked(part: Path) -> Iterator[BinaryIO]:
         try:
             yield stream
         finally:
-            if part.is_file() and part.stat().st_size == 0:  # nothing to go on with
-                part.unlink()
+            if stream.tell() == 0:  # nothing to go on with
+                part.unlink(missing_ok=True)
