@@ -61,7 +61,8 @@ def weights(vocabulary: int) -> WhisperSpec:
     encoder, decoder = spec.encoder, spec.decoder
     for conv, depth in ((encoder.conv1, MELS), (encoder.conv2, WIDTH)):
         conv.weight, conv.bias = some(WIDTH, depth, 3), some(WIDTH)
-    encoder.position_encodings.encodings, decoder.position_encodings.encodings = some(FRAMES, WIDTH), some(TEXT, WIDTH)
+    encoder.position_encodings.encodings = some(FRAMES, WIDTH)
+    decoder.position_encodings.encodings = some(TEXT, WIDTH) * 10  # another word at each step, not one for ever
     decoder.embeddings.weight = decoder.projection.weight = some(vocabulary, WIDTH)
     for stack in (encoder, decoder):
         norm(stack.layer_norm)
