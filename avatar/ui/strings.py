@@ -333,7 +333,7 @@ CHINESE: Final[Table] = {
     "err_ENGINE_NOT_LOADED": "引擎無法載入，「狀態」頁說明原因。",
     "err_STEPPED_DOWN": "一個引擎停了，已由另一個接手。「狀態」頁說明原因。",
     "err_WEIGHTS": "缺少模型檔案。請在主機執行：python -m avatar.weights fetch bundled。打字和錄音不受影響。",
-    "err_LANGUAGE": "目前的語音辨識只懂英語，所以沒有回答。請說英語，或改用打字；聽中文需要 Whisper，「狀態」頁說明如何取得。",
+    "err_LANGUAGE": "目前的語音辨識只懂英語，所以沒有回答。請說英語，或改用打字；聽中文需要 Whisper，做法見「狀態」頁。",
     "err_TOO_LONG": "您說了一分鐘沒有停頓，所以我先回答，之後請接著說。",
     "err_BAD_TOKEN": "本頁已過期，請重新載入。",
     "err_AUDIO_TOO_SHORT": "這段錄音太短了，請說久一點。",
