@@ -15,9 +15,11 @@ from whisper_model import make
 
 from avatar.engines import whisper
 from avatar.engines.catalog import WHISPER_LANGUAGES
+from avatar.engines.pool import EnginePool
 from avatar.engines.whisper import TOKENS, WhisperSTT
 from avatar.errors import EngineError, WeightsError
-from avatar.events import Samples, Transcript
+from avatar.events import Samples, Serving, Transcript
+from avatar.pipeline import Pipeline
 from avatar.settings import Settings
 
 RATE = 16_000
@@ -249,6 +251,15 @@ def test_real_sound_gives_words_in_a_language(engine: WhisperSTT, name: str, lan
     else:
         assert transcript.language in WHISPER_LANGUAGES.split()  # this one is certain of everything
     assert last(engine, samples, language) == transcript
+
+
+@pytest.mark.slow
+async def test_the_pool_and_the_pipeline_reach_it(folder: Path) -> None:
+    pool = EnginePool(Settings(stt="whisper", whisper_model=folder))
+    *_, transcript, serving = [event async for event in Pipeline(pool).transcribe(clip("lk_hello.wav"), None)]
+    assert isinstance(transcript, Transcript) and transcript.final and transcript.text
+    assert serving == Serving("stt", folder.name) and pool.understands("zh")
+    pool.close()
 
 
 @pytest.mark.slow
