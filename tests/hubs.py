@@ -48,6 +48,10 @@ def serving(hub: Hub) -> Iterator[Hub]:
 
         def log_message(self, *args: object) -> None: ...
 
+        def handle(self) -> None:
+            with suppress(ConnectionError):  # the client has had enough
+                super().handle()
+
         def _content(self) -> bytes | None:
             self.span = self.headers.get("Range", "")
             hub.asked.append((self.command, self.path, self.span))
@@ -95,11 +99,10 @@ def serving(hub: Hub) -> Iterator[Hub]:
             sent = body[: int(number)] if number else body
             headers = {"Content_Range": f"bytes {at + (what == 'shifted')}-/{len(content)}"} if at else {}
             self._answer(206 if at else 200, len(sent) if what == "short" else len(body), **headers)
-            with suppress(ConnectionError):
-                self.wfile.write(sent)
-                self.wfile.flush()
-                if what == "stall":
-                    hub.go_on.wait(10)
+            self.wfile.write(sent)
+            self.wfile.flush()
+            if what == "stall":
+                hub.go_on.wait(10)
             self.close_connection = what in ("cut", "stall")
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
