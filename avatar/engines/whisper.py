@@ -25,10 +25,7 @@ from avatar.settings import Settings
 from avatar.text import joined
 
 WINDOW_S = 30  # what the encoder hears at once; the rest of it is padding
-TEMPERATURES = (
-    0.0,
-    0.4,
-)  # greedy, and once more with chance when that loops or guesses: the paper's six cost six times
+TEMPERATURES = (0.0, 0.4)  # greedy, and where that loops or guesses once more with chance; the paper tries six
 TOKENS = 224  # the most that Whisper writes for a window
 # A character is at most three tokens, its bytes in UTF-8, and a fast speaker says seven syllables a second.
 TOKENS_PER_S, TOKENS_LEAST = 21, 10
@@ -62,8 +59,8 @@ def load(settings: Settings, progress: Progress) -> "WhisperSTT":
     if not model.model.is_multilingual:
         raise WeightsError(f"{folder} is a model for English only. Choose one without .en in its name.")
     progress(0.9)
-    # Whisper writes either script; our users read this one. A prompt in it would be cheaper, but is itself among what
-    # Whisper says to silence. Only the characters are changed (s2tw): the words stay those that were said.
+    # Whisper writes either script; our users read this one. A prompt in it is the usual way, but comes back as words
+    # over silence. Only the characters are changed (s2tw): the words stay those that were said.
     engine = WhisperSTT(model, opencc.OpenCC("s2tw").convert)
     for _ in engine.transcribe(np.full(STT_RATE, 0.01, np.float32), None):
         progress(1.0)  # the first call is slow: it is made here, not in the first turn
@@ -71,7 +68,7 @@ def load(settings: Settings, progress: Progress) -> "WhisperSTT":
 
 
 def placement() -> tuple[str, str, int]:
-    """Device, type of numbers, CPU threads. Two threads took 490 ms instead of 700; CTranslate2 stops gaining at 4."""
+    """Device, type of numbers, CPU threads. Two threads took 490 ms instead of 700; CTranslate2's default is 4."""
     return "cpu", "int8", min(4, os.cpu_count() or 1)
 
 
