@@ -41,7 +41,12 @@ class Settings:
     max_sessions: int = _setting(5, "how many may talk at once", 1, 64)
     idle_warn_s: float = _setting(240.0, "an idle seat is warned after this many seconds", 1)
     idle_s: float = _setting(300.0, "an idle seat is freed after this many seconds", 2)
-    patience_ms: int = _setting(900, "how long a pause may last before AVATAR answers although it is unsure", 300, 2500)
+    patience_ms: int = _setting(
+        1300,
+        "the longest pause before AVATAR answers although it is unsure; shorter where the words could end",
+        300,
+        2500,
+    )
     max_utterance_s: float = _setting(60.0, "an utterance is closed after this many seconds", 5, 300)
     upload_mib: int = _setting(25, "the largest recording or upload in MiB", 1, 500)
     log_level: str = _setting("info", "debug, info, warning or error; words and audio are never logged")

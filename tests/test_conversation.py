@@ -75,6 +75,7 @@ class Live:
                 ),
                 self.smart_turn,
                 conversation,
+                patience_ms=900,
             ),
             save=self.save,
             on_activity=self.touch,
