@@ -143,6 +143,8 @@ class EnginePool:
     def _look_for(self, rung: Rung) -> str:
         if find_spec(rung.package) is None:
             return f"{rung.label} is not installed: the package {rung.package} is missing."
+        if rung.setting and not getattr(self._settings, rung.setting):
+            return f"{rung.label} is not set up: AVATAR_{rung.setting.upper()} is empty. README.md says what to set."
         if rung.name == "llamacpp" and self._settings.gguf:
             return ""
         for name in rung.weights:
