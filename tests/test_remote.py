@@ -9,10 +9,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
+import httpx
 import pytest
 from fakes import FakeLLM, FakeTTS
+from llama_server import LlamaServer, llama_server
 from model_server import Answer, Connection, ModelServer, fails, says, serving
 
+from avatar import weights
 from avatar.engines import remote
 from avatar.engines.base import SYSTEM_PROMPT, Message
 from avatar.engines.catalog import CATALOG, Rung
@@ -521,3 +524,86 @@ def test_a_server_that_is_not_there_is_shown_with_what_to_do(settings: Settings)
         pool.warm(pool.below(pool.choose("llm")))
     assert pool.status()[0].state == "failed" and "AVATAR_LLM_URL" in pool.status()[0].sentence
     pool.close()
+
+
+# -- a real llama.cpp server -------------------------------------------------------------------------------------------
+@pytest.fixture(scope="module")
+def llama() -> Iterator[LlamaServer]:
+    weights.fetch("smollm2-135m", Settings.from_env().weights)
+    with llama_server(KEY) as server:
+        yield server
+
+
+@pytest.fixture
+def real(llama: LlamaServer) -> Settings:
+    return replace(Settings.from_env({}), llm_url=llama.url, llm_key=KEY)
+
+
+def busy_slots(llama: LlamaServer) -> int:
+    headers = {"authorization": f"Bearer {KEY}"}
+    return sum(slot["is_processing"] for slot in httpx.get(f"{llama.url}/slots", headers=headers).json())
+
+
+@pytest.mark.slow
+def test_real_server_answers_and_is_read_ahead_to(real: Settings) -> None:
+    engine = remote.load(real, lambda _: None)
+    question = [Message("system", SYSTEM_PROMPT), Message("user", "Where is the Eiffel Tower?")]
+    engine.prefill(question, 0)
+    deltas = list(engine.reply(question, 0))
+    assert len(deltas) > 3 and "Paris" in "".join(deltas)
+    engine.close()
+
+
+@pytest.mark.slow
+def test_real_server_stops_when_the_answer_is_closed(real: Settings, llama: LlamaServer) -> None:
+    engine = remote.load(real, lambda _: None)
+    for seat in range(4):  # more than it has slots
+        answer = engine.reply([Message("user", "Tell me a long story about a king.")], seat)
+        next(answer)
+        assert busy_slots(llama) == 1
+        answer.close()
+        deadline = time.monotonic() + 2
+        while busy_slots(llama) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert busy_slots(llama) == 0
+    engine.close()
+
+
+@pytest.mark.slow
+def test_real_server_refuses_a_wrong_key_and_an_endless_question(
+    real: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(EngineError, match="refuses the key"):
+        remote.load(replace(real, llm_key="wrong"), lambda _: None)
+    engine = remote.load(real, lambda _: None)
+    monkeypatch.setattr(remote, "PROMPT_TOKENS", 100_000)
+    with pytest.raises(EngineError, match=r"refused the question \(400\)") as failure:
+        list(engine.reply([Message("user", "seven " * 5_000)], 0))
+    assert not failure.value.lost
+    engine.close()
+
+
+@pytest.mark.slow
+async def test_real_server_dies_in_a_conversation_and_comes_back(real: Settings) -> None:
+    now = [100.0]
+    rows = [row for row in CATALOG if row.name in ("remote", "llamacpp", "espeak")]
+    with llama_server(KEY) as server:
+        pool = EnginePool(replace(real, llm_url=server.url), rows, clock=lambda: now[0])
+        best = next(row for row in rows if row.name == "remote")
+        pool.warm(best)
+        reply, llms, notices = await turn(pool, "Where is the Eiffel Tower?")
+        assert "Paris" in reply and llms == ["Model server"] and notices == []
+        server.kill()
+        reply, llms, notices = await turn(pool, "What is the capital of Italy?")
+        assert reply and llms == ["Model server", "SmolLM2 135M"]
+        assert [notice.code for notice in notices] == ["STEPPED_DOWN"] and "cannot be reached" in notices[0].sentence
+        with pytest.raises(EngineLoadError, match="cannot be reached"):
+            pool.warm(best)
+        with llama_server(KEY, server.port) as again:
+            assert again.url == server.url
+            assert (await turn(pool))[1] == ["SmolLM2 135M"]
+            now[0] += 2 * RETRY_S
+            pool.warm(best)
+            reply, llms, notices = await turn(pool, "Where is the Eiffel Tower?")
+            assert "Paris" in reply and llms == ["Model server"] and notices == []
+            pool.close()
