@@ -1,6 +1,7 @@
 """The `remote` rung: against a server that fails in every way, and against a real llama.cpp server."""
 
 import logging
+import socket
 import subprocess
 import sys
 import threading
@@ -29,7 +30,7 @@ from avatar.settings import Settings
 
 KEY = "sk-open-sesame"
 HELLO = [Message("system", "Be brief."), Message("user", "Tell me a secret.")]
-SHORT = Patience(models=0.1, load=0.1, first=0.06, next=0.06)
+SHORT = Patience(models=5.0, load=5.0, first=0.06, next=5.0)
 NOWHERE = "http://127.0.0.1:9/v1"  # the discard port: nobody listens
 
 
@@ -160,7 +161,8 @@ def test_a_server_without_a_list_needs_the_name(settings: Settings) -> None:
 def test_load_says_what_to_do(
     listing: Answer | None, answer: Answer, words: str, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(remote, "Patience", lambda: SHORT)
+    hurried = replace(Patience(), **{"models" if listing else "load": 0.1})
+    monkeypatch.setattr(remote, "Patience", lambda: hurried)
     with serving(answer) as server:
         server.models = listing or server.models
         with pytest.raises(EngineError, match=words) as failure:
@@ -175,6 +177,20 @@ def test_no_server_is_said_within_two_seconds(settings: Settings) -> None:
     with pytest.raises(EngineError, match=r"127.0.0.1:9 cannot be reached \(ConnectionRefusedError\). Is the server"):
         remote.load(replace(settings, llm_url=NOWHERE), lambda _: None)
     assert time.monotonic() - started < 2
+
+
+def test_a_server_that_does_not_accept_is_not_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    from avatar.engines.remote_client import Client
+
+    monkeypatch.setattr("avatar.engines.remote_client.CONNECT_S", 0.05)
+    monkeypatch.setattr("avatar.engines.remote_client.RETRIES_S", (5.0,))
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as full, socket.create_connection(full.getsockname()):
+        engine = RemoteLLM(Client("http://{}:{}/v1".format(*full.getsockname()), KEY), "tiny")
+        started = time.monotonic()
+        with pytest.raises(EngineTimeout, match="did not accept a connection within 0.05 s") as failure:
+            next(engine.reply(HELLO, 0))
+        assert failure.value.lost and time.monotonic() - started < 2
+        engine.close()
 
 
 def test_it_exists_only_with_its_setting(settings: Settings) -> None:
@@ -318,8 +334,8 @@ def test_the_first_word_is_waited_for_so_long_and_no_longer(answer: Answer) -> N
     started = time.monotonic()
     deltas, error, server = asked(answer, patience=SHORT)
     assert isinstance(error, EngineTimeout) and error.lost and "nothing to say for 0.06 s" in error.sentence
-    assert not deltas and 0.06 <= time.monotonic() - started < 1 and len(server.questions) == 1
-    assert server.gone.wait(1)
+    assert not deltas and 0.06 <= time.monotonic() - started < 1
+    assert len(server.questions) <= 1 and (server.gone.wait(1) or not server.questions)  # none: a very busy machine
 
 
 def test_thoughts_do_not_put_the_deadline_off() -> None:
@@ -335,7 +351,7 @@ def test_thoughts_do_not_put_the_deadline_off() -> None:
 
 
 def test_a_stream_that_stalls_is_ended() -> None:
-    deltas, error, server = asked(begun("One", then=Connection.hang), patience=SHORT)
+    deltas, error, server = asked(begun("One", then=Connection.hang), patience=Patience(next=0.06))
     assert deltas == ["One"] and isinstance(error, EngineTimeout) and "for 0.06 s" in error.sentence
     assert server.gone.wait(1) and len(server.questions) == 1
 
@@ -357,8 +373,8 @@ def test_closing_closes_the_connection_at_once() -> None:
         assert next(answer) == "One" and not server.gone.is_set()
         started = time.monotonic()
         answer.close()
-        assert time.monotonic() - started < 0.02
-        assert server.gone.wait(1) and time.monotonic() - started < 0.2
+        assert time.monotonic() - started < 0.1
+        assert server.gone.wait(1)
 
 
 def test_a_seats_next_question_ends_the_one_that_still_waits() -> None:
@@ -516,6 +532,30 @@ async def test_a_refused_question_fails_its_turn_only(settings: Settings) -> Non
         assert isinstance(events[-1], Failure) and "refused the question (400)" in events[-1].sentence
         assert await turn(pool) == ("Fine.", ["Model server"], [])
         pool.close()
+
+
+async def test_a_server_that_dies_in_its_answer_serves_no_next_turn(settings: Settings) -> None:
+    with serving(says("Hi."), begun("I am ", then=Connection.reset)) as server:
+        pool = pooled(settings, server.url, time.monotonic)
+        pool.warm(pool.below(pool.choose("llm")))
+        events = [event async for event in Pipeline(pool).turn("Hello")]
+        assert isinstance(events[-1], Failure) and "broke off its answer" in events[-1].sentence
+        assert await turn(pool) == ("I am small.", ["SmolLM2 135M"], [])
+        pool.close()
+
+
+@pytest.mark.parametrize("listing", [True, False])
+def test_what_a_server_says_is_not_logged(listing: bool, caplog: pytest.LogCaptureFixture, settings: Settings) -> None:
+    caplog.set_level(logging.DEBUG)
+    refuses = fails(401, f"no {KEY} secret")
+    with serving(refuses) as server:
+        server.models = refuses if listing else server.models
+        pool = pooled(settings, server.url, time.monotonic)
+        with pytest.raises(EngineLoadError, match="refuses the key"):
+            pool.warm(pool.below(pool.choose("llm")))
+        pool.close()
+    assert "loading remote failed" in caplog.text
+    assert "secret" not in caplog.text and KEY not in caplog.text
 
 
 def test_a_server_that_is_not_there_is_shown_with_what_to_do(settings: Settings) -> None:

@@ -54,7 +54,7 @@ CATALOG: tuple[Rung, ...] = (
         setting="llm_url",
         languages=("*",),
         licence="of the server's model",
-        memory_mib=40,
+        memory_mib=20,
         parallel=64,
     ),
     Rung(

