@@ -252,6 +252,11 @@ class _Turn:
                 sentence = f"{rung.label} did not answer within {timeout_s:.0f} seconds. Please try again."
                 error = EngineTimeout(sentence, stage=stage, engine=rung.name)
                 self._pool.fail(rung, error, hung=True)
+            except EngineError as exc:
+                if not exc.lost:
+                    raise
+                error = exc
+                self._pool.fail(rung, error)
             except AvatarError:
                 raise
             except Exception as exc:  # noqa: BLE001 - the one place where a foreign engine's exceptions get a name

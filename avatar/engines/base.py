@@ -56,7 +56,8 @@ class STT(Protocol):
 
 class LLM(Protocol):
     def reply(self, messages: Sequence[Message], seat: int) -> Generator[str, None, None]:
-        """Yields text deltas. `seat` (0-based) lets an engine keep one prompt cache per conversation."""
+        """Yields text deltas. `seat` (0-based) lets an engine keep one prompt cache per conversation; a seat asks one
+        thing at a time, so its next question may end the last."""
         ...
 
     def prefill(self, messages: Sequence[Message], seat: int) -> None:

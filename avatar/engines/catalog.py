@@ -28,6 +28,7 @@ class Rung:
     label: str
     module: str
     package: str
+    setting: str = ""  # a field of Settings: while it is empty, there is no such engine
     weights: tuple[str, ...] = ()
     given: str = ""
     languages: tuple[str, ...]  # BCP 47 primary tags; "*" is any
@@ -68,6 +69,18 @@ CATALOG: tuple[Rung, ...] = (
         licence="MIT",
         memory_mib=150,
         parallel=2,
+    ),
+    Rung(
+        name="remote",
+        stage="llm",
+        label="Model server",
+        module="avatar.engines.remote",
+        package="openai",
+        setting="llm_url",
+        languages=("*",),
+        licence="of the server's model",
+        memory_mib=20,
+        parallel=64,
     ),
     Rung(
         name="llamacpp",

@@ -151,6 +151,9 @@ class EnginePool:
     def _look_for(self, rung: Rung) -> tuple[str, tuple[str, ...]]:
         if find_spec(rung.package) is None:
             return f"{rung.label} is not installed: the package {rung.package} is missing.", ()
+        if rung.setting and not getattr(self._settings, rung.setting):
+            setting = f"AVATAR_{rung.setting.upper()}"
+            return f"{rung.label} is not set up: {setting} is empty. README.md says what to set.", ()
         lacks = tuple(name for name in rung.weights if not weights.present(name, self._settings.weights))
         if not lacks:
             return "", ()
