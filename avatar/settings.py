@@ -32,6 +32,9 @@ class Settings:
     llm: str = _setting("auto", "language model: auto, or the name of one rung")
     tts: str = _setting("auto", "text to speech: auto, or the name of one rung")
     gguf: Path | None = _setting(None, "a GGUF file for llama.cpp instead of the bundled SmolLM2-135M")
+    pocket_model: Path | None = _setting(
+        None, "a folder with a pocket-tts model, or with several, instead of the fetched one"
+    )
     threads: int = _setting(0, "threads of the language model; 0: 1 for the bundled one, else up to 4", 0, 64)
     max_sessions: int = _setting(5, "how many may talk at once", 1, 64)
     idle_warn_s: float = _setting(240.0, "an idle seat is warned after this many seconds", 1)
@@ -90,6 +93,8 @@ class Settings:
             raise SettingsError(f"AVATAR_LOG_LEVEL={self.log_level} is not one of debug, info, warning, error.")
         if self.gguf is not None and not self.gguf.is_file():
             raise SettingsError(f"AVATAR_GGUF={self.gguf} is not a file. Give the path of a .gguf model, or unset it.")
+        if self.pocket_model is not None and not self.pocket_model.is_dir():
+            raise SettingsError(f"AVATAR_POCKET_MODEL={self.pocket_model} is not a folder. Give one, or unset it.")
 
 
 def _expand(name: str, path: Path) -> Path:

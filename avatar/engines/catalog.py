@@ -15,14 +15,20 @@ STAGES: tuple[Stage, ...] = ("stt", "llm", "tts")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rung:
-    """One engine of the ladder. `package` must import, `weights` must be on disk; `parallel` callers share it."""
+    """One engine of the ladder. `package` must import, `weights` must be on disk; `parallel` callers share it.
+
+    What depends on the weights found (languages, cloning) is here as AVATAR fetches them; `Abilities` of the loaded
+    engine win over it.
+    """
 
     name: str
     stage: Stage
     label: str
     module: str
     package: str
+    install: str = ""  # the command that installs the package, where `make run` does not
     weights: tuple[str, ...] = ()
+    instead: str = ""  # the setting that names a file or folder to use in place of `weights`
     languages: tuple[str, ...]  # BCP 47 primary tags; "*" is any
     clones: bool = False
     licence: str
@@ -51,11 +57,25 @@ CATALOG: tuple[Rung, ...] = (
         module="avatar.engines.llamacpp",
         package="xllamacpp",
         weights=("smollm2-135m",),
+        instead="gguf",
         languages=("en",),
         licence="Apache-2.0",
         memory_mib=400,
         parallel=64,
         demo=True,
+    ),
+    Rung(
+        name="pocket",
+        stage="tts",
+        label="Pocket TTS",
+        module="avatar.engines.pocket",
+        package="pocket_tts",
+        install="make voice",
+        weights=("pocket-tts-en",),
+        instead="pocket_model",
+        languages=("en", "fr", "de", "pt", "it", "es", "nl"),  # one model each; the loaded ones are its abilities
+        licence="MIT, weights CC-BY-4.0",
+        memory_mib=600,
     ),
     Rung(
         name="espeak",
