@@ -75,7 +75,7 @@ CATALOG: tuple[Rung, ...] = (
         instead="pocket_model",
         languages=("en", "fr", "de", "pt", "it", "es", "nl"),  # one model each; the loaded ones are its abilities
         licence="MIT, weights CC-BY-4.0",
-        memory_mib=600,
+        memory_mib=800,
     ),
     Rung(
         name="espeak",
