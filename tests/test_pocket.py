@@ -116,7 +116,7 @@ def spoken_s(engine: PocketTTS, text: str, voice: Voice = Voice(), language: str
     for chunk in chunks:
         assert chunk.sample_rate == 24_000 and chunk.samples.dtype == np.float32 and chunk.samples.ndim == 1
         assert np.abs(chunk.samples).max() <= 1.0
-    return sum(chunk.duration_s for chunk in chunks)
+    return sum(len(chunk.samples) for chunk in chunks) / 24_000
 
 
 def idle() -> bool:
