@@ -1,6 +1,5 @@
 import threading
 import time
-from dataclasses import replace
 
 import pytest
 from fakes import FakeTTS, rung
@@ -166,12 +165,6 @@ def test_what_is_not_installed_is_said(settings):
 def test_what_make_run_does_not_install_says_how(settings):
     pool = EnginePool(settings, [rung("ghost", "tts", package="no_such_package_here", install="make voice")])
     assert pool.status()[0].sentence.endswith("Get it with: make voice")
-
-
-def test_a_setting_takes_the_place_of_weights(settings, tmp_path):
-    row = rung("good", "tts", weights=("smollm2-135m",), instead="gguf")
-    assert "weights fetch smollm2-135m" in EnginePool(settings, [row]).status()[0].sentence
-    assert EnginePool(replace(settings, gguf=tmp_path), [row]).status()[0].state == "cold"
 
 
 def test_a_rung_is_passed_over_for_a_language_it_does_not_know(settings):

@@ -178,8 +178,6 @@ class EnginePool:
         if find_spec(rung.package) is None:
             how = f" Get it with: {rung.install}" if rung.install else ""
             return f"{rung.label} is not installed: the package {rung.package} is missing.{how}", ()
-        if rung.instead and getattr(self._settings, rung.instead):
-            return "", ()
         lacks = tuple(name for name in rung.weights if not weights.present(name, self._settings.weights))
         if not lacks:
             return "", ()
@@ -340,7 +338,7 @@ class EnginePool:
         return RungStatus(
             stage=rung.stage,
             name=rung.name,
-            label=rung.label if not (rung.name == "llamacpp" and self._settings.gguf) else self._settings.gguf.stem,
+            label=rung.label,
             state=state,
             fraction=slot.fraction,
             sentence=sentence,
@@ -350,7 +348,7 @@ class EnginePool:
             voices=able.voices,
             licence=rung.licence,
             memory_mib=rung.memory_mib,
-            demo=rung.demo and not self._settings.gguf,
+            demo=rung.demo,
             lacks=slot.lacks if state == "absent" else (),
         )
 
