@@ -21,8 +21,7 @@ class Rung:
 
     `given` names the setting with which a user brings another model: a path replaces the weights, a name chooses among
     those called like the rung ("whisper-base").
-    What depends on the weights found (languages, cloning) is here as AVATAR fetches them; `Abilities` of the loaded
-    engine win over it.
+    Where languages and cloning depend on the weights found, the loaded engine's `Abilities` win over its row.
     """
 
     name: str
