@@ -125,7 +125,7 @@ async def test_steps_down_the_ladder_visibly(make_pool, engines, stage):
 def two_voices(settings, engines):
     """natural (en) above plain (any language), both ready; and the pipeline over them."""
     engines["natural"], engines["plain"] = FakeTTS(), FakeTTS()
-    rows = [rung("llm", "llm"), rung("natural", "tts"), rung("plain", "tts", languages=("*",))]
+    rows = [rung("llm", "llm"), rung("natural", "tts", languages=("en",)), rung("plain", "tts")]
     pool = EnginePool(settings, rows, lambda row, *_: engines[row.name])
     for row in rows:
         pool.warm(row)
@@ -148,9 +148,10 @@ async def test_the_language_that_was_heard_chooses_the_voice(two_voices, engines
     assert engines["natural"].said == [] and len(engines["plain"].said) == 2
 
 
-async def test_a_language_that_no_voice_knows_ends_in_a_sentence(make_pool, engines):
+async def test_a_language_that_no_voice_knows_ends_in_a_sentence(settings, engines):
     engines["llm"].text = "你好，我很高興見到你。"
-    pool = make_pool({"natural": ("tts", FakeTTS()), "llm": ("llm", engines["llm"])})
+    rows = [rung("llm", "llm"), rung("tts", "tts", languages=("en",))]
+    pool = EnginePool(settings, rows, lambda row, *_: engines[row.name])
     events = await collect(Pipeline(pool).turn("hello"))
     assert isinstance(events[-1], Failure) and events[-1].code == "NOT_ITS_LANGUAGE"
 
