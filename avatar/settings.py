@@ -49,6 +49,9 @@ class Settings:
     llm_model: str = _setting("", "its model; empty: the first that it lists")
     llm_key: str = _setting("", "its key, if it wants one", secret=True)
     gguf: Path | None = _setting(None, "a GGUF file for llama.cpp instead of the bundled SmolLM2-135M")
+    pocket_model: Path | None = _setting(
+        None, "a folder with a pocket-tts model, or with several, instead of the fetched one"
+    )
     threads: int = _setting(0, "threads of the language model; 0: 1 for the bundled one, else up to 4", 0, 64)
     max_sessions: int = _setting(5, "how many may talk at once", 1, 64)
     idle_warn_s: float = _setting(240.0, "an idle seat is warned after this many seconds", 1)
@@ -122,6 +125,8 @@ class Settings:
                 f"AVATAR_WHISPER_MODEL={self.whisper_model} is not a folder. Give that of a Whisper model for "
                 "CTranslate2, or unset it."
             )
+        if self.pocket_model is not None and not self.pocket_model.is_dir():
+            raise SettingsError(f"AVATAR_POCKET_MODEL={self.pocket_model} is not a folder. Give one, or unset it.")
 
     def _check_llm(self) -> None:
         """No value is repeated: a URL may hold a password."""
