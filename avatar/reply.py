@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing, suppress
 
 import numpy as np
@@ -53,12 +53,17 @@ class Reply:
         return self.playback.first_sent_at
 
     async def run(
-        self, pipeline: Pipeline, history: Sequence[Message], seat: int, tell: Callable[[Notice | Failure], None]
+        self,
+        pipeline: Pipeline,
+        history: Sequence[Message],
+        seat: int,
+        tell: Callable[[Notice | Failure], None],
+        sayings: Mapping[str, str],
     ) -> None:
         """Ask and play; returns when all was heard. Cancel to stop both."""
         sending = asyncio.create_task(self.playback.run())
         words, room = self.exchange.user, self.playback.room
-        turn = pipeline.turn(words, history, seat=seat, language=self.language, room=room)
+        turn = pipeline.turn(words, history, seat=seat, language=self.language, room=room, sayings=sayings)
         try:
             async with aclosing(turn) as events:
                 async for event in events:

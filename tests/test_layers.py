@@ -7,6 +7,7 @@ ROOT = Path(__file__).parent.parent / "avatar"
 LEVELS = [
     {"errors", "events"},
     {"settings", "aio", "text", "audio", "audio_worker", "weights", "database", "gpu", "metrics", "provenance", "wire"},
+    {"saying", "saying.*", "dictionary"},
     {"engines.base", "engines.catalog", "guard", "planner", "sessions", "store", "turntaking", "turntaking.*"},
     {"engines.pool", "engines.*", "chat", "playback", "voices", "speaker", "backup"},
     {"pipeline", "recorder", "cluster"},
