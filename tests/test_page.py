@@ -10,10 +10,11 @@ from typing import Any
 import gradio as gr
 import pytest
 
-from avatar.errors import AudioError, ServerFull
+from avatar.errors import AudioError, AvatarError, ServerFull
 from avatar.ui import fragments, status, strings, talk
 from avatar.ui.history import HistoryEvents, described, when
 from avatar.ui.page import launch_options
+from avatar.ui.sayings import SayingsEvents
 from avatar.ui.talk import TalkEvents, overview, session_of, stage_script
 from tests.page_fakes import ESPEAK, MOONSHINE, SMOLLM, TEA, WHISPER, FakeAssistant, Line, Row, Rung, built, owner_of
 
@@ -198,6 +199,33 @@ def test_the_stage_is_told_what_the_engines_understand() -> None:
     assistant.pool.rungs = [replace(WHISPER, state="ready", serving=True), SMOLLM]
     now = overview(assistant)  # type: ignore[arg-type]
     assert now["chinese"]["ready"] and not now["engines"]["stt"]["english_only"] and now["engines"]["tts"] is None
+
+
+# -- how words are said -----------------------------------------------------------------------------------------------
+
+
+def test_a_word_is_saved_listed_changed_and_deleted() -> None:
+    assistant = FakeAssistant()
+    on = SayingsEvents(assistant, owner_of)  # type: ignore[arg-type]
+    assert not on.listed(ENGLISH)[0].visible and not on.chosen("GIF", ENGLISH)[2].visible
+    written, spoken, rows, delete = on.save("GIF", "jif", ENGLISH)
+    assert (written, spoken) == ("", "") and assistant.asked == [("say_as", "local", "GIF", "jif")]
+    assert rows.visible and rows.choices == [("GIF is said as jif", "GIF")] and not delete.visible
+    assert on.listed(CHINESE)[0].choices == [("GIF 唸成 jif", "GIF")]
+    assert on.chosen("GIF", ENGLISH)[:2] == ("GIF", "jif") and on.chosen("GIF", ENGLISH)[2].visible
+    assert not on.delete("GIF", ENGLISH)[0].visible and assistant.store.sayings.kept == {}
+    with pytest.warns(UserWarning, match="not there any more"):
+        on.delete("GIF", ENGLISH)
+
+
+def test_a_word_that_is_refused_stays_in_its_boxes() -> None:
+    assistant = FakeAssistant()
+    assistant.trouble = AvatarError("Both sides need a letter or a digit.", code="SAYING_EMPTY")
+    on = SayingsEvents(assistant, owner_of)  # type: ignore[arg-type]
+    with pytest.warns(UserWarning, match="need a letter"):
+        assert on.save("GIF", "", ENGLISH) == (gr.skip(), gr.skip(), gr.skip(), gr.skip())
+    with pytest.warns(UserWarning, match="兩格都填寫"):
+        on.save("GIF", "", CHINESE)
 
 
 # -- History ----------------------------------------------------------------------------------------------------------
