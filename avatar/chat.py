@@ -87,8 +87,8 @@ class Chat:
         self.exchanges = [Exchange.stored(row) for row in rows]
         self._changed = asyncio.Event()
 
-    def add(self, user: str) -> Exchange:
-        exchange = Exchange(user, number=len(self.exchanges) + 1)
+    def add(self, exchange: Exchange) -> Exchange:
+        exchange.number = len(self.exchanges) + 1
         self.exchanges.append(exchange)
         self.touch()
         return exchange
