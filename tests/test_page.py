@@ -119,6 +119,12 @@ def test_turns_share_five_slots_and_nothing_is_public(blocks: gr.Blocks) -> None
     assert {fn.api_visibility for fn in blocks.fns.values()} == {"private"}
 
 
+def test_no_two_handlers_share_a_name(blocks: gr.Blocks) -> None:
+    """The tests of the real app find an event by the name of its handler."""
+    handlers = {fn.fn.__qualname__ for fn in blocks.fns.values() if hasattr(fn.fn, "__self__")}
+    assert len(handlers) > 10 and len({name.rpartition(".")[2] for name in handlers}) == len(handlers)
+
+
 def test_components_keep_their_accessible_names(blocks: gr.Blocks) -> None:
     named = (gr.Textbox, gr.Chatbot, gr.Audio, gr.Radio, gr.Dropdown, gr.Slider, gr.Checkbox)
     nameless = [b for b in blocks.blocks.values() if isinstance(b, named) and not b.label and b.visible]
@@ -208,15 +214,15 @@ def test_the_stage_is_told_what_the_engines_understand() -> None:
 def test_a_word_is_saved_listed_changed_and_deleted() -> None:
     assistant = FakeAssistant()
     on = SayingsEvents(assistant, owner_of)  # type: ignore[arg-type]
-    assert not on.listed(ENGLISH)[0].visible and not on.chosen("GIF", ENGLISH)[2].visible
-    written, spoken, rows, delete = on.save("GIF", "jif", ENGLISH)
+    assert not on.taught(ENGLISH)[0].visible and not on.choose("GIF", ENGLISH)[2].visible
+    written, spoken, rows, delete = on.teach("GIF", "jif", ENGLISH)
     assert (written, spoken) == ("", "") and assistant.asked == [("say_as", "local", "GIF", "jif")]
     assert rows.visible and rows.choices == [("GIF is said as jif", "GIF")] and not delete.visible
-    assert on.listed(CHINESE)[0].choices == [("GIF 唸成 jif", "GIF")]
-    assert on.chosen("GIF", ENGLISH)[:2] == ("GIF", "jif") and on.chosen("GIF", ENGLISH)[2].visible
-    assert not on.delete("GIF", ENGLISH)[0].visible and assistant.store.sayings.kept == {}
+    assert on.taught(CHINESE)[0].choices == [("GIF 唸成 jif", "GIF")]
+    assert on.choose("GIF", ENGLISH)[:2] == ("GIF", "jif") and on.choose("GIF", ENGLISH)[2].visible
+    assert not on.forget("GIF", ENGLISH)[0].visible and assistant.store.sayings.kept == {}
     with pytest.warns(UserWarning, match="not there any more"):
-        on.delete("GIF", ENGLISH)
+        on.forget("GIF", ENGLISH)
 
 
 def test_a_word_that_is_refused_stays_in_its_boxes() -> None:
@@ -224,9 +230,9 @@ def test_a_word_that_is_refused_stays_in_its_boxes() -> None:
     assistant.trouble = AvatarError("Both sides need a letter or a digit.", code="SAYING_EMPTY")
     on = SayingsEvents(assistant, owner_of)  # type: ignore[arg-type]
     with pytest.warns(UserWarning, match="need a letter"):
-        assert on.save("GIF", "", ENGLISH) == (gr.skip(), gr.skip(), gr.skip(), gr.skip())
+        assert on.teach("GIF", "", ENGLISH) == (gr.skip(), gr.skip(), gr.skip(), gr.skip())
     with pytest.warns(UserWarning, match="兩格都填寫"):
-        on.save("GIF", "", CHINESE)
+        on.teach("GIF", "", CHINESE)
 
 
 # -- History ----------------------------------------------------------------------------------------------------------

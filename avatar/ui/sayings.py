@@ -24,7 +24,7 @@ class SayingsEvents:
     def __init__(self, assistant: "Assistant", owner_of: OwnerOf) -> None:
         self.assistant, self.owner_of = assistant, owner_of
 
-    def listed(self, request: gr.Request) -> tuple[Any, Any]:
+    def taught(self, request: gr.Request) -> tuple[Any, Any]:
         """-> list, delete button."""
         try:
             sayings = self.assistant.store.sayings.of(self.owner_of(request))
@@ -35,7 +35,7 @@ class SayingsEvents:
         rows = [(say("saying_row", language, written=w, spoken=s), w) for w, s in sayings.items()]
         return gr.Radio(rows, value=None, visible=bool(rows)), gr.Button(visible=False)
 
-    def chosen(self, written: str | None, request: gr.Request) -> tuple[Any, Any, Any]:
+    def choose(self, written: str | None, request: gr.Request) -> tuple[Any, Any, Any]:
         """-> written, spoken, delete button: what is chosen can be changed, or put back after it was deleted."""
         try:
             sayings = self.assistant.store.sayings.of(self.owner_of(request))
@@ -46,22 +46,22 @@ class SayingsEvents:
             return gr.skip(), gr.skip(), gr.Button(visible=False)
         return written, sayings[written], gr.Button(visible=True)
 
-    def save(self, written: str, spoken: str, request: gr.Request) -> tuple[Any, Any, Any, Any]:
+    def teach(self, written: str, spoken: str, request: gr.Request) -> tuple[Any, Any, Any, Any]:
         """-> written, spoken, list, delete button. What was refused stays in its boxes."""
         try:
             self.assistant.say_as(self.owner_of(request), written or "", spoken or "")
         except AvatarError as exc:
             warn(exc, request)
             return UNCHANGED
-        return "", "", *self.listed(request)
+        return "", "", *self.taught(request)
 
-    def delete(self, written: str | None, request: gr.Request) -> tuple[Any, Any]:
+    def forget(self, written: str | None, request: gr.Request) -> tuple[Any, Any]:
         """-> list, delete button."""
         try:
             self.assistant.unsay(self.owner_of(request), written or "")
         except AvatarError as exc:
             warn(exc, request)
-        return self.listed(request)
+        return self.taught(request)
 
 
 def sayings_panel(assistant: "Assistant", owner_of: OwnerOf) -> None:
@@ -72,9 +72,9 @@ def sayings_panel(assistant: "Assistant", owner_of: OwnerOf) -> None:
         chosen = gr.Radio([], label=T("saying_list"), visible=False, interactive=True, elem_classes="av-list")
         delete = gr.Button(T("delete"), size="sm", variant="stop", visible=False)
     on = SayingsEvents(assistant, owner_of)
-    panel.expand(on.listed, None, [chosen, delete], **QUICK)
-    chosen.input(on.chosen, chosen, [written, spoken, delete], **QUICK)
-    saving: dict[str, Any] = {"fn": on.save, "inputs": [written, spoken], "outputs": [written, spoken, chosen, delete]}
+    panel.expand(on.taught, None, [chosen, delete], **QUICK)
+    chosen.input(on.choose, chosen, [written, spoken, delete], **QUICK)
+    saving: dict[str, Any] = {"fn": on.teach, "inputs": [written, spoken], "outputs": [written, spoken, chosen, delete]}
     add.click(**saving, **QUICK)
     spoken.submit(**saving, **QUICK)
-    delete.click(on.delete, chosen, [chosen, delete], **QUICK)
+    delete.click(on.forget, chosen, [chosen, delete], **QUICK)
