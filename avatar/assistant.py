@@ -88,6 +88,7 @@ class Assistant:
             left = [key for key, c in self.live.items() if (c.owner, c.chat.id) == (owner, hello.conversation)]
             await asyncio.gather(*(self._closing[key] for key in left if key in self._closing), return_exceptions=True)
             chat = await asyncio.to_thread(self._reopen, owner, hello.conversation)
+            sayings = await asyncio.to_thread(self.store.sayings.of, owner)
             conversation = Conversation(
                 owner=owner,
                 live_id=live_id,
@@ -98,6 +99,7 @@ class Assistant:
                 make_hearing=self._hearing,
                 save=self._recorder.save,
                 on_activity=lambda: self.seats.touch(live_id),
+                sayings=sayings,
             )
         except BaseException:
             self.seats.release(live_id)
@@ -210,6 +212,7 @@ class Assistant:
         if chat.has(client_turn_id):
             yield Update(chat.id, chat.lines())
             return
+        sayings = await asyncio.to_thread(self.store.sayings.of, owner)
         key = secrets.token_urlsafe(16)
         seat = self.seats.admit(owner, key)
         single = _Single(chat)
@@ -218,7 +221,7 @@ class Assistant:
         try:
             heard = asked if isinstance(asked, str) else await self._decoder.decode(asked)
             spoken = None if language == "auto" else language
-            turn = self._pipeline.turn(heard, chat.messages(), seat=seat.index, language=spoken)
+            turn = self._pipeline.turn(heard, chat.messages(), seat=seat.index, language=spoken, sayings=sayings)
             async with aclosing(turn) as events:
                 async for event in events:
                     if (notice := single.take(event)) is not None:
@@ -242,6 +245,23 @@ class Assistant:
         spoken_reply = np.frombuffer(pcm16(single.audio()), np.int16)
         audio = (REPLY_RATE, spoken_reply) if len(spoken_reply) else None
         yield Update(chat.id, chat.lines(), audio=audio, notice=unsaved.sentence if unsaved else None)
+
+    # -- how words are said -------------------------------------------------------------------------------------------
+    def say_as(self, owner: str, written: str, spoken: str) -> None:
+        """Blocks. From the owner's next reply on, `written` is said as `spoken`. Raises AvatarError."""
+        self.store.sayings.put(owner, written, spoken)
+        self._tell_sayings(owner)
+
+    def unsay(self, owner: str, written: str) -> None:
+        """Blocks. Raises NotFound, StorageError."""
+        self.store.sayings.remove(owner, written)
+        self._tell_sayings(owner)
+
+    def _tell_sayings(self, owner: str) -> None:
+        sayings = self.store.sayings.of(owner)
+        for conversation in list(self.live.values()):
+            if conversation.owner == owner:
+                conversation.sayings = sayings
 
     def lines(self, owner: str, conversation_id: str) -> list[ChatLine]:
         """Blocks. The stored conversation. Raises NotFound."""

@@ -19,6 +19,7 @@ from typing import Any, Literal
 from peewee import JOIN, fn
 
 from avatar.database import Database, sync_folder
+from avatar.dictionary import Dictionary
 from avatar.errors import NotFound
 
 TurnState = Literal["done", "interrupted", "failed"]
@@ -38,6 +39,10 @@ MIGRATIONS: dict[str, tuple[str, ...]] = {
             state TEXT NOT NULL CHECK (state IN ('done', 'interrupted', 'failed')), language TEXT, rating INTEGER,
             engines TEXT NOT NULL, timings_ms TEXT NOT NULL, created_at TEXT NOT NULL,
             UNIQUE (conversation, number), UNIQUE (conversation, client_turn_id))""",
+    ),
+    "0002_sayings": (
+        """CREATE TABLE sayings (owner TEXT NOT NULL, written TEXT NOT NULL COLLATE NOCASE, spoken TEXT NOT NULL,
+            PRIMARY KEY (owner, written)) WITHOUT ROWID""",
     ),
 }
 
@@ -84,6 +89,7 @@ class Store:
         self._db = Database(data, MIGRATIONS, busy_timeout_s)
         self._conversations = self._db.table("conversations", ("id", "owner", "title", "voice_profile", "created_at"))
         self._turns = self._db.table("turns", ("seq", *(f.name for f in fields(TurnRow))))
+        self.sayings = Dictionary(self._db)
         with self._db.typed_errors():
             self._audio.mkdir(exist_ok=True)
 

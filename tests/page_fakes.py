@@ -91,6 +91,7 @@ TEA = [
 class Store:
     rows: list[Row] = field(default_factory=list)
     owners: list[str] = field(default_factory=list)
+    sayings: "Sayings" = field(default_factory=lambda: Sayings())
 
     def conversations(self, owner: str, limit: int = 50, before: str | None = None) -> list[Row]:
         self.owners.append(owner)
@@ -108,6 +109,14 @@ class Store:
     def delete_conversation(self, owner: str, conversation_id: str) -> None:
         self.conversation(owner, conversation_id)
         self.rows = [r for r in self.rows if r.id != conversation_id]
+
+
+@dataclass
+class Sayings:
+    kept: dict[str, str] = field(default_factory=dict)
+
+    def of(self, owner: str) -> dict[str, str]:
+        return dict(self.kept)
 
 
 @dataclass
@@ -162,6 +171,16 @@ class FakeAssistant:
     def issue_token(self, owner: str) -> str:
         self.tokens.add(token := secrets.token_urlsafe(8))
         return token
+
+    def say_as(self, owner: str, written: str, spoken: str) -> None:
+        self.asked.append(("say_as", owner, written, spoken))
+        if self.trouble:
+            raise self.trouble
+        self.store.sayings.kept[written] = spoken
+
+    def unsay(self, owner: str, written: str) -> None:
+        if self.store.sayings.kept.pop(written, None) is None:
+            raise NotFound("There is no such word.")
 
     def lines(self, owner: str, conversation_id: str) -> list[Line]:
         self.store.conversation(owner, conversation_id)

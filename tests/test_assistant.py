@@ -189,6 +189,31 @@ async def test_two_seats_for_one_user_five_for_this_machine(make):
     assistant._watcher.cancel()
 
 
+async def test_each_owner_hears_their_own_sayings_and_a_live_one_at_once(make):
+    tts = FakeTTS()
+    assistant = make(llm=FakeLLM("A GIF, as you know well."), tts=tts)
+    live = await assistant.join("ann", Hello(token=""))
+    try:
+        await asyncio.to_thread(assistant.say_as, "ann", "gif", "jif")
+        for owner in ("ann", "bob"):
+            await typed(assistant, owner=owner)
+        assert tts.said == ["A jif, as you know well.", "A GIF, as you know well."]
+        await assistant.say("ann", live.live_id, "hello", "t9")
+        async with asyncio.timeout(2):
+            while not isinstance(await live.outbox.get(), bytes):  # until it is heard
+                pass
+        assert tts.said[2] == "A jif, as you know well."
+        assistant.unsay("ann", "GIF")
+        assert live.sayings == {}
+    finally:
+        await assistant.leave(live)
+        assistant._watcher.cancel()
+    again = await assistant.join("ann", Hello(token=""))
+    assert again.sayings == {}
+    await assistant.leave(again)
+    assistant._watcher.cancel()
+
+
 async def test_a_page_that_goes_away_in_the_middle_leaves_an_interrupted_turn(make):
     assistant = make(llm=FakeLLM(LONG))
     async with aclosing(assistant.typed(LOCAL, "", "a story", "t1", "auto")) as updates:

@@ -10,10 +10,11 @@ from typing import Any
 import gradio as gr
 import pytest
 
-from avatar.errors import AudioError, ServerFull
+from avatar.errors import AudioError, AvatarError, ServerFull
 from avatar.ui import fragments, ladder, status, strings, talk
 from avatar.ui.history import HistoryEvents, described, when
 from avatar.ui.page import launch_options
+from avatar.ui.sayings import SayingsEvents
 from avatar.ui.talk import TalkEvents, overview, session_of, stage_script
 from avatar.weights.downloads import Downloads
 from tests.page_fakes import ESPEAK, MOONSHINE, SMOLLM, TEA, WHISPER, FakeAssistant, Line, Row, Rung, built, owner_of
@@ -118,6 +119,12 @@ def test_turns_share_five_slots_and_nothing_is_public(blocks: gr.Blocks) -> None
     assert {fn.api_visibility for fn in blocks.fns.values()} == {"private"}
 
 
+def test_no_two_handlers_share_a_name(blocks: gr.Blocks) -> None:
+    """The tests of the real app find an event by the name of its handler."""
+    handlers = {fn.fn.__qualname__ for fn in blocks.fns.values() if hasattr(fn.fn, "__self__")}
+    assert len(handlers) > 10 and len({name.rpartition(".")[2] for name in handlers}) == len(handlers)
+
+
 def test_components_keep_their_accessible_names(blocks: gr.Blocks) -> None:
     named = (gr.Textbox, gr.Chatbot, gr.Audio, gr.Radio, gr.Dropdown, gr.Slider, gr.Checkbox)
     nameless = [b for b in blocks.blocks.values() if isinstance(b, named) and not b.label and b.visible]
@@ -199,6 +206,33 @@ def test_the_stage_is_told_what_the_engines_understand() -> None:
     assistant.pool.rungs = [replace(WHISPER, state="ready", serving=True), SMOLLM]
     now = overview(assistant)  # type: ignore[arg-type]
     assert now["chinese"]["ready"] and not now["engines"]["stt"]["english_only"] and now["engines"]["tts"] is None
+
+
+# -- how words are said -----------------------------------------------------------------------------------------------
+
+
+def test_a_word_is_saved_listed_changed_and_deleted() -> None:
+    assistant = FakeAssistant()
+    on = SayingsEvents(assistant, owner_of)  # type: ignore[arg-type]
+    assert not on.taught(ENGLISH)[0].visible and not on.choose("GIF", ENGLISH)[2].visible
+    written, spoken, rows, delete = on.teach("GIF", "jif", ENGLISH)
+    assert (written, spoken) == ("", "") and assistant.asked == [("say_as", "local", "GIF", "jif")]
+    assert rows.visible and rows.choices == [("GIF is said as jif", "GIF")] and not delete.visible
+    assert on.taught(CHINESE)[0].choices == [("GIF 唸成 jif", "GIF")]
+    assert on.choose("GIF", ENGLISH)[:2] == ("GIF", "jif") and on.choose("GIF", ENGLISH)[2].visible
+    assert not on.forget("GIF", ENGLISH)[0].visible and assistant.store.sayings.kept == {}
+    with pytest.warns(UserWarning, match="not there any more"):
+        on.forget("GIF", ENGLISH)
+
+
+def test_a_word_that_is_refused_stays_in_its_boxes() -> None:
+    assistant = FakeAssistant()
+    assistant.trouble = AvatarError("Both sides need a letter or a digit.", code="SAYING_EMPTY")
+    on = SayingsEvents(assistant, owner_of)  # type: ignore[arg-type]
+    with pytest.warns(UserWarning, match="need a letter"):
+        assert on.teach("GIF", "", ENGLISH) == (gr.skip(), gr.skip(), gr.skip(), gr.skip())
+    with pytest.warns(UserWarning, match="兩格都填寫"):
+        on.teach("GIF", "", CHINESE)
 
 
 # -- History ----------------------------------------------------------------------------------------------------------

@@ -336,6 +336,31 @@ def test_the_sidebar_changes_the_open_conversation(site: Open) -> None:
     s.until(lambda: len(s.socket.frames) > count + 10)
 
 
+def test_a_word_is_taught_changed_and_forgotten(site: Open) -> None:
+    s = site()
+    kept = s.assistant.store.sayings.kept
+    s.page.locator(".toggle-button").first.click()
+    s.page.get_by_role("button", name=ENGLISH["sayings"]).click()
+    boxes = s.page.locator("#sayings textarea")
+    written, spoken = boxes.nth(0), boxes.nth(1)
+    written.fill("<b>GIF</b>")
+    spoken.fill("jif")
+    spoken.press("Enter")
+    row = s.page.get_by_label("<b>GIF</b> is said as jif", exact=True)
+    expect(row).to_be_visible()
+    expect(written).to_have_value("")
+    row.check()
+    expect(written).to_have_value("<b>GIF</b>")
+    spoken.fill("ghif")
+    s.page.locator("#sayings").get_by_role("button", name=ENGLISH["saying_add"]).click()
+    s.until(lambda: kept == {"<b>GIF</b>": "ghif"})
+    s.page.get_by_label("<b>GIF</b> is said as ghif", exact=True).check()
+    s.page.locator("#sayings").get_by_role("button", name=ENGLISH["delete"]).click()
+    s.until(lambda: not kept)
+    expect(s.page.get_by_label(ENGLISH["saying_list"])).to_be_hidden()
+    assert not s.foreign and not s.errors
+
+
 def test_chinese_without_an_engine_for_it_says_what_to_get_and_does_not_listen(site: Open) -> None:
     s = site()
     s.page.evaluate("avatarUI.prefer({ language: 'zh' })")

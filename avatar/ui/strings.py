@@ -116,6 +116,14 @@ ENGLISH: Final[Table] = {
     "patience": "Patience: how long I wait in a pause (ms)",
     "duplex": "Loudspeaker nearby: do not listen while speaking",
     "caps": "Show captions under the ring",
+    # how words are said
+    "sayings": "How I say words",
+    "saying_why": "A name or word that I say wrong: write it as it is written, then as it sounds.",
+    "saying_written": "Written",
+    "saying_spoken": "Said as",
+    "saying_add": "Save",
+    "saying_list": "Your words",
+    "saying_row": "{written} is said as {spoken}",
     # history
     "conversations": "Conversations, newest first",
     "no_history": "Nothing kept yet. Each conversation appears here once a turn is finished.",
@@ -281,6 +289,13 @@ CHINESE: Final[Table] = {
     "patience": "耐心：停頓時等多久（毫秒）",
     "duplex": "附近有喇叭：說話時不聆聽",
     "caps": "在圓環下方顯示字幕",
+    "sayings": "字詞唸法",
+    "saying_why": "名字或字詞唸錯了嗎？先寫原來的字，再寫要怎麼唸。",
+    "saying_written": "原文",
+    "saying_spoken": "唸成",
+    "saying_add": "儲存",
+    "saying_list": "您的字詞",
+    "saying_row": "{written} 唸成 {spoken}",
     "conversations": "對話，由新到舊",
     "no_history": "還沒有紀錄。每段對話完成一輪後就會出現在這裡。",
     "pick": "請選擇一段對話來閱讀和聆聽。",
@@ -374,6 +389,9 @@ CHINESE: Final[Table] = {
     "err_AUDIO_TIMEOUT": "這個檔案讀取太久，請換一種格式再試。",
     "err_AUDIO_BUSY": "正在處理太多檔案，請稍後再試一次。",
     "err_STORAGE_READONLY": "資料夾無法寫入，這一輪沒有留存。請檢查磁碟和權限。",
+    "err_SAYING_EMPTY": "原文和唸法都要有文字或數字。請兩格都填寫。",
+    "err_SAYING_LONG": "最多 80 個字元，請寫短一點。",
+    "err_SAYINGS_FULL": "200 個字詞都用完了。請先刪除一個，再儲存新的。",
     "err_DB_BUSY": "資料庫忙碌中，這一輪沒有留存。請再試一次。",
 }
 

@@ -207,14 +207,16 @@ class TalkEvents:
         show(html.escape(str(words.get("text", ""))[:500]), title="")
 
 
-def settings_sidebar(patience_ms: int) -> gr.Dropdown:
-    """What a first conversation does not need. Changes go to transport.js only, which tells the open socket."""
+def settings_sidebar(patience_ms: int, more: Callable[[], None]) -> gr.Dropdown:
+    """What a first conversation does not need. Changes go to transport.js only, which tells the open socket.
+    `more` lays out what comes below."""
     with gr.Sidebar(T("settings"), open=False, position="right", width=320):
         language = gr.Dropdown([(T("auto"), "auto"), ("English", "en"), ("中文", "zh")], value="auto", label=T("lang"))
         fragment(_MIC)
         patience = gr.Slider(300, 2500, patience_ms, step=100, label=T("patience"))
         duplex = gr.Checkbox(label=T("duplex"))
         captions = gr.Checkbox(label=T("caps"), value=True)
+        more()
     gr.on(
         [language.change, patience.change, duplex.change, captions.change],
         None,
