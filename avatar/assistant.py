@@ -33,6 +33,8 @@ from avatar.wire import REPLY_RATE, Hello, Preferences
 
 log = logging.getLogger(__name__)
 
+WATCH_S = 1.0  # between two looks at who idles and how many seats are taken
+
 
 @dataclass(frozen=True, slots=True)
 class Update:
@@ -173,7 +175,7 @@ class Assistant:
         """Runs as long as the server: warn idle seats, free them, tell every page how many seats are taken."""
         shown = -1
         while True:
-            await asyncio.sleep(1.0)
+            await asyncio.sleep(WATCH_S)
             for seat, left_s in self.seats.idle():
                 if (conversation := self.live.get(seat.key)) is not None:
                     conversation.post("idle", left_s=max(0, round(left_s)))

@@ -26,8 +26,9 @@ AUTH = "ann:secret"
 
 
 @pytest.fixture
-async def open_door(settings, make_pool):
+async def open_door(settings, make_pool, monkeypatch):
     """`await open_door(setting=value, llm=engine)`: a server over fakes, closed after the test."""
+    monkeypatch.setattr("avatar.conversation.SETTLE_S", 0.05)
     opened = []
 
     async def start(**changes: object):
@@ -273,12 +274,12 @@ async def test_a_page_that_breaks_the_protocol_is_told_and_closed(open_door, fra
 
 
 async def test_time_without_sound_does_not_add_up_to_a_flood(open_door, monkeypatch):
-    monkeypatch.setattr(server, "BURST_S", 0.5)
+    monkeypatch.setattr(server, "BURST_S", 0.1)
     here = await open_door()
     async with here.page() as page:
-        await asyncio.sleep(0.7)  # muted, say
+        await asyncio.sleep(0.4)  # muted, say
         for _ in range(4):
-            await page.ws.send(b"\0" * (MAX_MIC_BYTES // 5))
+            await page.ws.send(b"\0" * (MAX_MIC_BYTES // 10))
         assert await page.closed() == 1000
 
 
@@ -302,17 +303,18 @@ async def test_a_page_that_reads_nothing_is_closed_and_costs_no_memory(open_door
         ws.transport.abort()
 
 
-async def test_an_idle_seat_is_warned_then_freed(open_door):
-    here = await open_door(idle_warn_s=1.0, idle_s=2.0)
+async def test_an_idle_seat_is_warned_then_freed(open_door, monkeypatch):
+    monkeypatch.setattr("avatar.assistant.WATCH_S", 0.02)
+    here = await open_door(idle_warn_s=0.1, idle_s=0.8)
     async with here.page() as page:
-        warning = await page.until("idle")
-        assert warning["left_s"] in (0, 1)
+        assert (await page.until("idle"))["left_s"] in (0, 1)
         assert await page.closed() == 1000
     assert page.seen[-1]["code"] == "IDLE"
     await here.wait(lambda: here.assistant.seats.count() == 0)
 
 
-async def test_pages_are_told_how_many_seats_are_taken(open_door):
+async def test_pages_are_told_how_many_seats_are_taken(open_door, monkeypatch):
+    monkeypatch.setattr("avatar.assistant.WATCH_S", 0.02)
     here = await open_door()
     async with here.page() as first:
         async with here.page():
@@ -340,6 +342,9 @@ async def test_an_engine_that_fails_is_said_and_the_session_goes_on(open_door):
         await page.send("say", text="hello", client_turn_id="t1")
         error = await page.until("error")
         assert error["code"] == "ENGINE_FAILED" and "secret" not in error["text"]
+        end = await page.until("end")
+        assert end["samples"] == 0
+        await page.send("played", turn=end["turn"], samples=0)
         assert (await page.until("saved"))["state"] == "failed"
         assert here.assistant.seats.count() == 1
 
