@@ -180,7 +180,7 @@ async def test_five_talk_and_the_sixth_is_told(app):
             for page in held
         ]
         async with app.socket() as sixth:
-            await sixth.send("hello", token=app.ask("token")["token"])
+            await sixth.send("hello", token=app.token())
             assert await sixth.closed() == 4429
         assert sixth.seen[0]["code"] == "SERVER_FULL"
         refused = await asyncio.to_thread(app.event, "typed", ["hello", NOWHERE, "sixth", "auto"])
@@ -233,7 +233,7 @@ def test_a_chinese_recording_is_not_answered_but_explained(app, clip):
 
 def test_torch_was_never_imported(app):
     """Runs after the turns above: speech, typed and recorded, and with the page imported."""
-    trap = Path(app.env["PYTHONPATH"])
+    trap = app.data.parent / "trap"
     probe = [sys.executable, "-c", "import torch"]
     assert subprocess.run(probe, env={**os.environ, "PYTHONPATH": str(trap)}).returncode == 0
     mark = trap.parent / "torch-was-imported"

@@ -1,6 +1,5 @@
 """The page in a real Chromium, against a server whose socket the test speaks itself: no engines are needed."""
 
-import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +8,7 @@ import numpy as np
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from avatar.bench.browser import FLAGS
 from avatar.errors import ServerFull
 from avatar.ui.strings import CHINESE, ENGLISH
 from tests.page_fakes import ESPEAK, ID, SMOLLM, TEA, FakeAssistant, FakeSocket, Line, Row, Rung, served, tone
@@ -20,19 +20,6 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:'future.no_silent_downcasting'"),
 ]
 
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--use-fake-ui-for-media-stream",
-    "--use-fake-device-for-media-stream",
-    "--autoplay-policy=no-user-gesture-required",
-]
 LATENCY = {"turn": 1, "eot": 212, "stt": 96, "llm": 58, "tts": 96, "engines": {"eot": "Smart Turn", "stt": "<b>ears"}}
 
 
@@ -77,11 +64,9 @@ class Site:
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    if CHROMIUM is None:
-        pytest.skip("no Chromium here: the browser tests need one on PATH")
+def browser(chromium: str) -> Iterator[Browser]:
     with sync_playwright() as p:
-        browser = p.chromium.launch(executable_path=CHROMIUM, headless=True, args=FLAGS)
+        browser = p.chromium.launch(executable_path=chromium, headless=True, args=FLAGS)
         yield browser
         browser.close()
 
