@@ -10,6 +10,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
+from weakref import WeakValueDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,6 +68,7 @@ class Assistant:
         self._recorder = Recorder(store, metrics)
         self._silero, self._smart_turn = silero, smart_turn
         self.live: dict[str, Conversation] = {}
+        self._begun = WeakValueDictionary[tuple[str, str], Chat]()  # by owner and id, those that pages were told of
         self._closing: dict[str, asyncio.Task[None]] = {}  # by live id: what was heard is being stored
         self._watcher: asyncio.Task[None] | None = None
 
@@ -109,6 +111,7 @@ class Assistant:
         return conversation
 
     def greet(self, conversation: Conversation) -> None:
+        self._begun[conversation.owner, conversation.chat.id] = conversation.chat
         conversation.post(
             "ready",
             live=conversation.live_id,
@@ -128,15 +131,20 @@ class Assistant:
             del self.live[live_id], self._closing[live_id]
 
     def _reopen(self, owner: str, conversation_id: str, client_turn_id: str = "") -> Chat:
-        """A page that lost the answer to its first turn does not know the conversation: the turn it resends tells."""
-        if not conversation_id and client_turn_id:
-            conversation_id = self.store.conversation_of(owner, client_turn_id)
-        if not conversation_id:
-            return Chat()
+        """The conversation as stored; without a turn while its first one is on its way; a new one when it is not there.
+
+        A page that lost the answer to its first turn may not know the conversation: the turn it resends tells.
+        """
+        chat = self._stored(owner, conversation_id)
+        if chat is None and client_turn_id:
+            chat = self._stored(owner, self.store.conversation_of(owner, client_turn_id))
+        return chat or Chat(conversation_id if (owner, conversation_id) in self._begun else "")
+
+    def _stored(self, owner: str, conversation_id: str) -> Chat | None:
         try:
             return Chat(conversation_id, self.store.turns(owner, conversation_id))
-        except NotFound:  # deleted meanwhile
-            return Chat()
+        except NotFound:  # no turn of it is stored yet, or it was deleted meanwhile
+            return None
 
     def _hearing(self, conversation: Conversation) -> Hearing:
         if self._silero is None:
@@ -207,6 +215,7 @@ class Assistant:
         self, owner: str, conversation_id: str, asked: Path | str, client_turn_id: str, language: str
     ) -> AsyncGenerator[Update, None]:
         chat = await asyncio.to_thread(self._reopen, owner, conversation_id, client_turn_id)
+        self._begun[owner, chat.id] = chat
         if chat.has(client_turn_id):
             yield Update(chat.id, chat.lines())
             return

@@ -4,6 +4,7 @@ Both views are made from the same exchanges, so that the model never remembers w
 """
 
 import asyncio
+import uuid
 from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
@@ -82,9 +83,10 @@ class Chat:
     """The exchanges of one conversation; `follow` wakes when they change. For one event loop."""
 
     def __init__(self, conversation_id: str = "", rows: Iterable[TurnRow] = ()) -> None:
-        self.id = conversation_id  # "" until its first turn is stored
+        self.id = conversation_id or uuid.uuid4().hex
         self.saving = asyncio.Lock()
         self.exchanges = [Exchange.stored(row) for row in rows]
+        self.stored = bool(self.exchanges)  # the conversation's row is written with its first turn
         self._changed = asyncio.Event()
 
     def add(self, user: str) -> Exchange:

@@ -217,7 +217,7 @@ class FakeSocket:
             return
         self.opened += 1
         ready = {"t": "ready", "live": f"live{self.opened}", "n": 2, "of": 5}
-        await ws.send_text(json.dumps(ready | {"conversation": hello["conversation"]}))
+        await ws.send_text(json.dumps(ready | {"conversation": hello["conversation"] or f"new{self.opened}"}))
         await ws.send_text(json.dumps({"t": "state", "state": "listening", "patience_ms": 900}))
         while (message := await ws.receive())["type"] != "websocket.disconnect":
             if message.get("bytes") is not None:

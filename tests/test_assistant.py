@@ -144,6 +144,23 @@ async def test_a_resend_is_one_turn(make):
     assert len(assistant.store.turns(LOCAL, first.conversation_id)) == 1
 
 
+async def test_what_is_typed_while_the_first_answer_comes_joins_its_conversation(make):
+    assistant = make()
+    first = assistant.typed(LOCAL, "", "one", "t1", "auto")
+    begun = (await anext(first)).conversation_id
+    assert (await typed(assistant, "two", begun, "t2"))[-1].conversation_id == begun
+    async for update in first:
+        assert update.conversation_id == begun
+    assert [row.turns for row in assistant.store.conversations(LOCAL)] == [2]
+
+
+async def test_a_resend_finds_its_turn_by_an_id_that_came_to_nothing(make):
+    assistant = make()
+    first = (await typed(assistant, "hello"))[-1]
+    again = (await typed(assistant, "hello", "0f" * 16))[-1]
+    assert again.conversation_id == first.conversation_id
+
+
 async def test_the_same_turn_id_of_another_owner_is_another_turn(make):
     assistant = make()
     mine = (await typed(assistant, owner="ann"))[-1]

@@ -245,11 +245,45 @@ async def test_a_turn_is_stored_where_it_was_begun(open_door):
         assert row.user_text == f"question {number}"
 
 
-async def test_another_owners_conversation_does_not_open(open_door):
-    here = await open_door()
-    theirs = here.assistant.store.create_conversation("bob")
-    async with here.page(conversation=theirs) as page:
-        assert page.seen[0]["conversation"] == ""
+async def test_a_socket_lost_in_the_first_reply_comes_back_to_its_conversation(open_door):
+    here = await open_door(llm=FakeLLM(LONG))
+    async with here.page() as page:
+        begun = page.seen[0]["conversation"]
+        await page.send("say", text="first words", client_turn_id="t1")
+        await page.until("audio")
+        page.ws.transport.abort()
+    await here.wait(lambda: here.assistant.seats.count() == 0)
+    async with here.page(conversation=begun) as page:
+        await page.send("say", text="second words", client_turn_id="t2")
+        await page.until("audio")
+    await here.wait(lambda: not here.assistant.live)
+    (row,) = here.assistant.store.conversations("local")
+    assert row.id == begun
+    assert [turn.user_text for turn in here.assistant.store.turns("local", begun)] == ["first words", "second words"]
+
+
+async def test_a_page_is_back_before_the_loss_of_its_socket_is_noticed(open_door):
+    here = await open_door(llm=FakeLLM(LONG))
+    async with here.page() as lost:
+        begun = lost.seen[0]["conversation"]
+        await lost.send("say", text="first words", client_turn_id="t1")
+        await lost.until("audio")
+        async with here.page(conversation=begun) as page:
+            assert page.seen[0]["conversation"] == begun
+            await page.send("say", text="second words", client_turn_id="t2")
+            await page.until("audio")
+    await here.wait(lambda: not here.assistant.live)
+    assert [row.turns for row in here.assistant.store.conversations("local")] == [2]
+
+
+async def test_only_an_id_that_was_given_to_this_owner_opens(open_door):
+    here = await open_door(host="0.0.0.0", auth=AUTH)
+    here.app.tokens |= {"a-cookie": "ann", "b-cookie": "bob"}
+    stored = here.assistant.store.create_conversation("bob")
+    async with here.page("bob", {"Cookie": "access-token-id=b-cookie"}) as bob:
+        for conversation in (stored, bob.seen[0]["conversation"], "made-up"):
+            async with here.page("ann", {"Cookie": "access-token-id=a-cookie"}, conversation=conversation) as page:
+                assert page.seen[0]["conversation"] != conversation
 
 
 @pytest.mark.parametrize(

@@ -196,9 +196,9 @@ class TalkEvents:
         chat = messages(update.lines, language_for(request))
         return chat, {"conversation": update.conversation_id, "live": ""}, audio
 
-    def new(self, stage: object) -> tuple[Any, Any, Any]:
-        """-> chat, stage, reply. transport.js has told an open socket."""
-        return [], {"conversation": "", "live": session_of(stage)[1]}, gr.Audio(None, visible=False)
+    def new(self) -> tuple[Any, Any]:
+        """-> chat, reply. transport.js has told an open socket, and emptied the stage's value."""
+        return [], gr.Audio(None, visible=False)
 
     def notice(self, event: gr.EventData) -> None:
         """A sentence that came over the socket, as a toast: it is seen on every tab."""
@@ -299,8 +299,8 @@ def talk_tab(assistant: "Assistant", owner_of: OwnerOf, language: gr.Dropdown) -
         js=named,
         **TURN,
     )
-    begin = "(stage) => { window.avatarUI.fresh(); return [stage]; }"
-    new.click(on.new, stage, outputs, js=begin, queue=False, api_visibility="private", show_progress="hidden")
+    begin = "() => { window.avatarUI.fresh(); return []; }"
+    new.click(on.new, None, [chat, reply], js=begin, queue=False, api_visibility="private", show_progress="hidden")
     return TalkTab(stage, chat)
 
 
