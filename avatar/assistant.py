@@ -271,7 +271,7 @@ class _Single:
         """Returns a notice for the user, if `event` is one."""
         match event:
             case Transcript(text, True, language) if text.strip():
-                self.exchange, self.language = self._chat.add(text.strip()), language
+                self.exchange, self.language = self._chat.add(Exchange(text.strip())), language
             case Token(text) if self.exchange is not None:
                 self.exchange.reply += text
             case AudioChunk(samples, rate):

@@ -89,8 +89,8 @@ class Chat:
         self.stored = bool(self.exchanges)  # the conversation's row is written with its first turn
         self._changed = asyncio.Event()
 
-    def add(self, user: str) -> Exchange:
-        exchange = Exchange(user, number=len(self.exchanges) + 1)
+    def add(self, exchange: Exchange) -> Exchange:
+        exchange.number = len(self.exchanges) + 1
         self.exchanges.append(exchange)
         self.touch()
         return exchange

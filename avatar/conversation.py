@@ -10,7 +10,6 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from avatar.chat import Chat
-from avatar.engines.base import Message
 from avatar.engines.pool import EnginePool
 from avatar.errors import AvatarError
 from avatar.events import Failure, Notice
@@ -57,6 +56,9 @@ class Conversation:
         self._preferences = Preferences()
         self._turn = 0
         self._carry: list[Utterance] = []  # speech whose reply was withdrawn because the user went on
+        self._guess: Reply | None = None  # to what may be all the words of the turn
+        self._wasted = 0  # tokens of guesses that were dropped
+        self._went_on_at = 0.0  # the newest voice over a reply that may go on with what it answers
         self._replies: dict[int, Reply] = {}  # by turn, until stored
         self._tasks: set[asyncio.Task[None]] = set()
         self._muted = self._understood = self._closed = False
@@ -76,7 +78,7 @@ class Conversation:
         self._hearing.patience_ms = preferences.patience_ms
         self._hearing.language = None if preferences.language == "auto" else preferences.language
         if self._deaf():
-            self._hearing.reset()
+            self._forget_speech()
             self.notice(
                 "LANGUAGE",
                 "The speech recognition in use understands English only, so I am not listening. 中文 needs "
@@ -98,7 +100,7 @@ class Conversation:
 
     def mute(self, on: bool) -> None:
         self._muted = on
-        self._hearing.reset()
+        self._forget_speech()
         self._show("muted" if on else "listening")
 
     def hold(self, on: bool) -> None:
@@ -117,7 +119,7 @@ class Conversation:
     def begin_again(self) -> None:
         """A new conversation in the same seat; the old one stays in the history."""
         self.interrupt()
-        self._hearing.reset()
+        self._forget_speech()
         self._carry.clear()
         self.chat = Chat()
         self.prepare()
@@ -125,10 +127,14 @@ class Conversation:
     async def close(self) -> None:
         """The page has gone: stop everything, store what was heard. Returns when it is stored."""
         self._closed = True
-        self._hearing.reset()
+        self._forget_speech()
         self.interrupt()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self.outbox.put_nowait(None)
+
+    def _forget_speech(self) -> None:
+        self._hearing.reset()
+        self._drop_guess()
 
     # -- to the page ------------------------------------------------------------------------------------------------
     def post(self, kind: str, **fields: Any) -> None:
@@ -165,8 +171,21 @@ class Conversation:
         self._on_activity()
         before = [piece.words for piece in self._carry]
         self.post("heard", final=joined([*before, final] if final else before), partial=partial)
-        if self.reply is None:
+        if self.reply is None and self._guess is None:
             self._read_ahead(joined([text for text in (*before, final, partial) if text]))
+
+    def on_likely(self, words: str, language: str | None) -> None:
+        """Begin the answer: if the turn is over, it is there sooner; if not, nobody will know."""
+        words = joined([*(piece.words for piece in self._carry), words])
+        if self.reply is None and not (self._guess and self._guess.answers(words)):
+            self._drop_guess()
+            self._guess = self._begin(words, language)
+
+    def _drop_guess(self) -> None:
+        guess, self._guess = self._guess, None
+        if guess is not None and guess.task is not None:
+            guess.task.cancel()
+            self._wasted += guess.tokens
 
     def _read_ahead(self, words: str, anyway: bool = False) -> None:
         """Let the model read `words` while the user speaks: one reading at a time, the newest words next."""
@@ -177,7 +196,7 @@ class Conversation:
     async def _read(self, anyway: bool) -> None:
         read = None
         try:
-            while read != self._unread and self.reply is None:
+            while read != self._unread and self.reply is None and self._guess is None:
                 read = self._unread or ""
                 await self._pipeline.prefill(read, self.chat.messages(), self._seat, anyway)
         except (AvatarError, TimeoutError):
@@ -189,6 +208,7 @@ class Conversation:
         self._show("pausing", patience_ms=wait_ms)
 
     def on_resumed(self) -> None:
+        self._drop_guess()
         self._show("listening")
 
     def on_voice_over_reply(self) -> None:
@@ -196,7 +216,9 @@ class Conversation:
         if self.reply is not None:
             self.reply.playback.undisturbed.clear()
 
-    def on_not_interrupting(self) -> None:
+    def on_not_interrupting(self, onset_at: float) -> None:
+        if self.continuing(onset_at):
+            self._went_on_at = onset_at
         self.post("duck", on=False)
         if self.reply is not None:
             self.reply.playback.undisturbed.set()
@@ -207,7 +229,7 @@ class Conversation:
         if reply is None or not reply.pieces:
             return False
         first = reply.first_sound_at
-        return first is None or onset_at - first < CONTINUE_S
+        return first is None or onset_at - max(first, self._went_on_at) < CONTINUE_S
 
     def on_interrupting(self, onset_at: float) -> bool:
         reply, continuing = self.reply, self.continuing(onset_at)
@@ -226,6 +248,7 @@ class Conversation:
         self._answer(words, pieces)
 
     def on_nothing_heard(self) -> None:
+        self._drop_guess()
         if self._carry:  # a reply was withdrawn for a voice that said nothing: give it after all
             pieces, self._carry = self._carry, []
             self._answer(joined([piece.words for piece in pieces]), pieces)
@@ -235,6 +258,7 @@ class Conversation:
         self.notice("NOTHING_HEARD", "I heard no words. Is the right microphone chosen?")
 
     def on_failure(self, error: AvatarError) -> None:
+        self._drop_guess()
         self._carry.clear()
         self._show(self._rest())
         self.post("error", code=error.code, text=error.sentence)
@@ -243,30 +267,38 @@ class Conversation:
         self.notice("TOO_LONG", "That was a minute without a pause, so I answer now. Go on afterwards.")
 
     # -- answering --------------------------------------------------------------------------------------------------
-    def _answer(self, words: str, pieces: list[Utterance], client_turn_id: str = "") -> None:
-        self._turn += 1
-        turn, history = self._turn, self.chat.messages()
-
+    def _begin(self, words: str, language: str | None) -> Reply:
         async def send(pcm16: bytes) -> None:
-            self._put(audio_frame(turn, pcm16))
+            self._put(audio_frame(reply.turn, pcm16))
 
         async def clause(text: str, at: int) -> None:
-            self.post("clause", turn=turn, text=text, at=at)
+            self.post("clause", turn=reply.turn, text=text, at=at)
 
         async def end(samples: int) -> None:
-            self.post("end", turn=turn, samples=samples)
+            self.post("end", turn=reply.turn, samples=samples)
 
         playback = Playback(send, clause, end, self._clock)
         playback.on_first = lambda: self._first_sound(reply)
-        reply = Reply(turn, self.chat, self.chat.add(words), playback, pieces, client_turn_id, self._clock)
-        self.reply = self._replies[turn] = reply
-        self._hearing.guard(playback.in_air)
-        self.post("turn", turn=turn)
+        reply = Reply(self.chat, words, language, playback, self._tell, self._clock)
+        reply.task = self._spawn(self._run(reply))
+        return reply
+
+    def _answer(self, words: str, pieces: list[Utterance], client_turn_id: str = "") -> None:
+        if self._guess is None or not self._guess.answers(words):
+            self._drop_guess()
+            self._guess = self._begin(words, pieces[-1].language if pieces else None)
+        reply, self._guess = self._guess, None
+        self.reply = reply
+        self._turn += 1
+        reply.accept(self._turn, pieces, client_turn_id)
+        self._replies[reply.turn] = reply
+        self._hearing.guard(reply.playback.in_air)
+        self.post("turn", turn=reply.turn)
         self._show("thinking")
-        reply.task = self._spawn(self._run(reply, history))
         if pieces and not self._understood:
-            playback.allowed.clear()
             self._spawn(self._check_language(reply))
+        else:
+            reply.playback.allowed.set()
 
     async def _check_language(self, reply: Reply) -> None:
         """Until someone has said three words that are surely understood, no sound goes out for what may be another
@@ -283,8 +315,8 @@ class Conversation:
             self._stop(reply, withdrawn=True)
             self.post("error", code="LANGUAGE", text=NOT_UNDERSTOOD)
 
-    async def _run(self, reply: Reply, history: list[Message]) -> None:
-        await reply.run(self._pipeline, history, self._seat, self._tell)
+    async def _run(self, reply: Reply) -> None:
+        await reply.run(self._pipeline, self._seat)
         if reply is self.reply:
             self._release(reply)
             self._spawn(self._settle(reply, "failed" if reply.failure else "done"))
@@ -296,7 +328,7 @@ class Conversation:
     def _first_sound(self, reply: Reply) -> None:
         reply.exchange.timings_ms = timings = reply.timings_ms()
         engines = {"eot": "Smart Turn", **reply.engines}
-        self.post("latency", turn=reply.turn, sure=reply.sure, engines=engines, **timings)
+        self.post("latency", turn=reply.turn, sure=reply.sure, engines=engines, wasted=self._wasted, **timings)
         self._show("speaking")
 
     def _stop(self, reply: Reply, withdrawn: bool = False) -> None:

@@ -20,7 +20,7 @@ from avatar.pipeline import Pipeline
 from avatar.text import joined
 from avatar.turntaking.bargein import LOOKS_MS, has_words, judge
 from avatar.turntaking.echo import likeness
-from avatar.turntaking.endpointing import Decision, decide
+from avatar.turntaking.endpointing import Decision, decide, likely
 from avatar.turntaking.smartturn import SmartTurn
 from avatar.turntaking.voice import Full, Onset, Pause, Resume, VoiceActivity
 from avatar.wire import REPLY_RATE
@@ -56,10 +56,14 @@ class Listener(Protocol):
     """What is done with what is heard. Called in the event loop."""
 
     def on_words(self, final: str, partial: str) -> None: ...
+    def on_likely(self, words: str, language: str | None) -> None:
+        """These may be all the words of the turn: it is not decided yet. `on_resumed` says that they are not."""
+        ...
+
     def on_pausing(self, wait_ms: int) -> None: ...
     def on_resumed(self) -> None: ...
     def on_voice_over_reply(self) -> None: ...
-    def on_not_interrupting(self) -> None: ...
+    def on_not_interrupting(self, onset_at: float) -> None: ...
     def on_interrupting(self, onset_at: float) -> bool:
         """Returns whether it goes on with the utterance that was answered."""
         ...
@@ -250,6 +254,8 @@ class Hearing:
         if heard is self._heard and self._activity.speaking:
             self._next_partial_ms = self._activity.since_onset_ms + PARTIAL_MS
             if has_words(heard.words):
+                if self._activity.pausing and likely(heard.words):
+                    self._listener.on_likely(heard.words, heard.language)
                 self._listener.on_words(heard.kept, heard.tail)
 
     async def _decide(self, silence_ms: int, again: bool) -> None:
@@ -272,7 +278,9 @@ class Hearing:
         )
         if self._activity.silence_ms >= self._due_ms(decision):
             self._end()
-        elif not again and not decision.sure:
+        elif again:
+            self._listener.on_likely(self._heard.words, self._heard.language)  # patience will end before long
+        elif not decision.sure:
             self._listener.on_words(self._heard.words, "")
             self._listener.on_pausing(decision.wait_ms - self._activity.silence_ms)
 
@@ -306,7 +314,7 @@ class Hearing:
                 self._look(self._decide(activity.silence_ms, again=False))
         elif verdict == "ignore" or over:
             self._forget()
-            self._listener.on_not_interrupting()
+            self._listener.on_not_interrupting(self._onset_at)
         else:
             later = [look for look in LOOKS_MS if look > activity.since_onset_ms]
             self._next_judge_ms = later[0] if later else activity.since_onset_ms + LOOK_AGAIN_MS

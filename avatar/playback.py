@@ -44,8 +44,7 @@ class Playback:
         self.first_sent_at: float | None = None
         self.finished = False  # no more will be made
         self.on_first: Callable[[], None] = lambda: None  # called as the first sound goes out
-        self.allowed = asyncio.Event()  # no sound leaves before this is set
-        self.allowed.set()
+        self.allowed = asyncio.Event()  # nothing leaves before this is set
         self.undisturbed = asyncio.Event()  # cleared while a voice is heard that may go on with its question
         self.undisturbed.set()
 
@@ -78,12 +77,12 @@ class Playback:
 
     # -- drained to the page ----------------------------------------------------------------------------------------
     async def run(self) -> None:
-        """Send everything, in time, and return when all of it has been heard. Cancel to stop."""
+        """Once it is allowed send everything, in time; return when all of it has been heard. Cancel to stop."""
+        await self.allowed.wait()
         while (item := await self._waiting.get()) is not None:
             if isinstance(item, str):
                 await self._say(item, self.sent)
                 continue
-            await self.allowed.wait()
             await asyncio.sleep((self.sent - self.heard()) / REPLY_RATE - AHEAD_S)
             if self.first_sent_at is None:
                 with suppress(TimeoutError):

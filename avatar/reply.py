@@ -8,7 +8,6 @@ from contextlib import aclosing, suppress
 import numpy as np
 
 from avatar.chat import Chat, Exchange
-from avatar.engines.base import Message
 from avatar.events import AudioChunk, Clause, Event, Failure, Notice, Serving, Token
 from avatar.hearing import Utterance
 from avatar.pipeline import Pipeline
@@ -19,29 +18,46 @@ from avatar.wire import REPLY_RATE
 
 
 class Reply:
-    """The answer to `pieces` of speech (the last after an early reply that was withdrawn), or to typed words (none)."""
+    """The answer to spoken or typed words. It may begin before it is certain that these are all the words: then it is
+    a guess, which nobody hears or sees until `accept`, and which leaves no trace when it is dropped.
+    """
 
     def __init__(
         self,
-        turn: int,
         chat: Chat,
-        exchange: Exchange,
+        words: str,
+        language: str | None,
         playback: Playback,
-        pieces: Sequence[Utterance],
-        client_turn_id: str = "",
+        tell: Callable[[Notice | Failure], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.turn, self.chat, self.exchange, self.playback = turn, chat, exchange, playback
-        self.pieces, self.client_turn_id, self._clock = list(pieces), client_turn_id, clock
+        self.chat, self.exchange, self.language, self.playback = chat, Exchange(words), language, playback
+        self.history = chat.messages()
+        self.turn = 0  # until it is accepted
+        self.pieces: list[Utterance] = []  # of speech, the last after an early reply that was withdrawn; typed: none
+        self.client_turn_id = ""
         self.task: asyncio.Task[None] | None = None
         self.failure: Failure | None = None
-        self.engines = {"stt": pieces[-1].engine} if pieces else {}
+        self.engines: dict[str, str] = {}
+        self.tokens = 0  # written so far
+        self._tell, self._clock = tell, clock
+        self._untold: list[Notice | Failure] = []
         self._asked_at = clock()
         self._clause_at: float | None = None
 
-    @property
-    def language(self) -> str | None:
-        return self.pieces[-1].language if self.pieces else None
+    def accept(self, turn: int, pieces: Sequence[Utterance], client_turn_id: str = "") -> None:
+        """It is wanted. No sound leaves before `playback.allowed` is set."""
+        self.turn, self.pieces, self.client_turn_id = turn, list(pieces), client_turn_id
+        if pieces:
+            self.engines["stt"] = pieces[-1].engine
+        self._asked_at = self._clock()
+        self.chat.add(self.exchange)
+        for message in self._untold:
+            self._tell(message)
+
+    def answers(self, words: str) -> bool:
+        """Whether it is the answer to these words, after all that was said before."""
+        return self.exchange.user == words and self.history == self.chat.messages()
 
     @property
     def sure(self) -> bool:
@@ -52,17 +68,15 @@ class Reply:
     def first_sound_at(self) -> float | None:
         return self.playback.first_sent_at
 
-    async def run(
-        self, pipeline: Pipeline, history: Sequence[Message], seat: int, tell: Callable[[Notice | Failure], None]
-    ) -> None:
+    async def run(self, pipeline: Pipeline, seat: int) -> None:
         """Ask and play; returns when all was heard. Cancel to stop both."""
         sending = asyncio.create_task(self.playback.run())
         words, room = self.exchange.user, self.playback.room
-        turn = pipeline.turn(words, history, seat=seat, language=self.language, room=room)
+        turn = pipeline.turn(words, self.history, seat=seat, language=self.language, room=room)
         try:
             async with aclosing(turn) as events:
                 async for event in events:
-                    self._take(event, tell)
+                    self._take(event)
             self.playback.finish()
             await sending
         finally:
@@ -70,9 +84,10 @@ class Reply:
             with suppress(asyncio.CancelledError):
                 await sending
 
-    def _take(self, event: Event, tell: Callable[[Notice | Failure], None]) -> None:
+    def _take(self, event: Event) -> None:
         match event:
             case Token(text):
+                self.tokens += 1
                 self.exchange.reply += text
                 self.chat.touch()
             case Clause(text):
@@ -82,15 +97,22 @@ class Reply:
                 self.playback.push(event)
             case Serving(stage, engine):
                 self.engines[stage] = engine
-            case Notice():
-                tell(event)
             case Failure():
                 self.failure, self.exchange.failed = event, True
-                tell(event)
+                self._say(event)
+            case Notice():
+                self._say(event)
+
+    def _say(self, message: Notice | Failure) -> None:
+        if self.turn:
+            self._tell(message)
+        else:
+            self._untold.append(message)
 
     def timings_ms(self) -> dict[str, float]:
-        """Where the time went between the user's last voiced sample and now, the first sound: the parts add up."""
-        now, clause_at = self._clock(), self._clause_at or self._asked_at
+        """Where the time went between the user's last voiced sample and now, the first sound: the parts add up. Of a
+        reply that began as a guess, what was left to wait for."""
+        now, clause_at = self._clock(), max(self._clause_at or self._asked_at, self._asked_at)
         parts = {"eot": 0.0, "stt": 0.0, "llm": clause_at - self._asked_at, "tts": now - clause_at}
         if self.pieces:
             last = self.pieces[-1]

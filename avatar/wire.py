@@ -20,7 +20,8 @@ server -> page
   heard     {final, partial}: words of the utterance so far
   turn      {turn}: a reply begins; audio frames of lower turns are stale from now on
   clause    {turn, text, at}: the audio from sample `at` of this turn says `text`
-  latency   {turn, eot, stt, llm, tts, engines}: ms of each part up to the first audio
+  latency   {turn, eot, stt, llm, tts, engines, sure, wasted}: ms of each part up to the first audio; wasted: tokens so
+            far of answers that were begun in pauses after which the user went on
   duck      {on}: lower the reply while we find out whether the user is speaking
   flush     {turn}: stop playing at once; frames up to and including this turn are stale
   end       {turn, samples}: all audio of this turn has been sent

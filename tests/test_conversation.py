@@ -204,6 +204,37 @@ async def test_the_model_reads_the_words_while_they_are_spoken(live):
         assert s.llm.read and [m.content for m in s.llm.read[0]][1:] == [s.stt.words]
 
 
+async def test_the_answer_begins_before_it_is_certain_and_is_not_asked_for_twice(live):
+    async with live(patience_ms=2000) as s:
+        s.smart_turn.value = 0.0
+        await s.hear(1.0)
+        for _ in range(30):
+            await s.silence(FRAME_S)
+        assert len(s.llm.prompts) == 1 and s.kinds("turn", "clause") == [] and s.it.chat.lines() == []
+        latency = await s.until("latency")
+        assert latency["llm"] + latency["tts"] < 100 and latency["wasted"] == 0
+        assert len(s.llm.prompts) == 1
+        assert (await s.until("saved"))["state"] == "done"
+        assert s.saved[0][:2] == (s.stt.words, s.llm.text)
+
+
+async def test_a_guess_after_which_the_user_goes_on_leaves_no_trace(live):
+    async with live(patience_ms=2000) as s:
+        s.smart_turn.value = 0.0
+        await s.hear(1.0)
+        await s.silence(0.4)
+        s.stt.words = "what is the weather today in Paris?"
+        s.smart_turn.value = 0.99
+        await s.hear(1.0)
+        latency = await s.until("latency")
+        await s.until("saved")
+        asked = [prompt[-1].content for prompt in s.llm.prompts]
+        assert asked == ["what is the weather today?", "what is the weather today in Paris?"]
+        assert len(s.llm.prompts[1]) == 2  # nothing remembered of the first
+        assert [saved[0] for saved in s.saved] == asked[1:] and len(s.kinds("turn")) == 1
+        assert latency["wasted"] > 0
+
+
 async def test_silence_and_noise_get_no_reply_and_are_told(live):
     async with live() as s:
         s.stt.words = "?"

@@ -1,16 +1,18 @@
-"""Moonshine's adapter: what goes in and out around a fake library, and real words from real clips."""
+"""Moonshine's adapter: what goes in and out around a fake model, and real words from real clips."""
 
-import ctypes
 import threading
+from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import av
 import numpy as np
 import pytest
 
 from avatar.engines import moonshine
-from avatar.engines.moonshine import MoonshineSTT, split, tidy, usable
-from avatar.errors import EngineError, WeightsError
+from avatar.engines.moonshine import END, MoonshineSTT, split, tidy, usable, vocabulary
+from avatar.errors import WeightsError
 from avatar.events import Samples
 from avatar.settings import Settings
 
@@ -18,31 +20,51 @@ DATA = Path(__file__).parent / "data"
 RATE = 16_000
 
 
-class FakeTranscriber:
-    """Speaks the C API: answers the texts in turn, and records the lengths it was given."""
+class FakeModel:
+    """Both of its sessions: "hears" the texts in turn, a token per word, and records what it is given."""
 
-    def __init__(self, *texts: str, error: int = 0) -> None:
-        from moonshine_voice.moonshine_api import TranscriptC, TranscriptLineC
+    OUTPUTS = ("logits", "present.0.decoder.key", "present.0.encoder.key")
 
-        self._handle: int | None = 1
-        self._lib = self
-        self.texts, self.error, self.lengths, self.inside, self.most_inside = list(texts), error, [], 0, 0
-        self._line, self._transcript = TranscriptLineC(), TranscriptC()
+    def __init__(self, *texts: str, endless: bool = False) -> None:
+        self.texts, self.endless = list(texts), endless
+        words = dict.fromkeys(word for text in texts for word in text.split())
+        self.vocabulary = [b"", b"<s>", b"</s>", *(f"\u2581{word}".encode() for word in words)]
+        self.lengths: list[int] = []
+        self.steps: list[int] = []  # tokens judged in each call of the decoder
+        self._heard: list[list[int]] = []
 
-    def moonshine_transcribe_without_streaming(self, handle, audio, count, rate, flags, out) -> int:
-        self.inside += 1
-        self.most_inside = max(self.most_inside, self.inside)
-        threading.Event().wait(0.01)
-        self.lengths.append(count)
-        self._text = ctypes.create_string_buffer(self.texts.pop(0).encode() if self.texts else b"")
-        self._line.text = ctypes.cast(self._text, type(self._line.text))
-        self._transcript.lines, self._transcript.line_count = ctypes.pointer(self._line), 1
-        out._obj.contents = self._transcript
-        self.inside -= 1
-        return self.error
+    @property
+    def engine(self) -> MoonshineSTT:
+        decoder = SimpleNamespace(run=self.decode, get_outputs=self.outputs, get_inputs=self.inputs)
+        return MoonshineSTT(SimpleNamespace(run=self.encode), decoder, self.vocabulary)
 
-    def close(self) -> None:
-        self._handle = None
+    def outputs(self) -> list[Any]:
+        return [SimpleNamespace(name=name) for name in self.OUTPUTS]
+
+    def inputs(self) -> list[Any]:
+        names = [name.replace("present", "past_key_values") for name in self.OUTPUTS[1:]]
+        return [SimpleNamespace(name=name, shape=[1, 1, 0, 1]) for name in names]
+
+    def encode(self, _: None, feed: dict[str, Any]) -> list[Any]:
+        self.lengths.append(feed["input_values"].shape[1])
+        text = self.texts.pop(0) if self.texts else ""
+        self._heard.append([self.vocabulary.index(f"\u2581{word}".encode()) for word in text.split()])
+        return [np.full((1, 4, 2), len(self._heard) - 1, np.float32)]
+
+    def decode(self, names: Sequence[str], feed: dict[str, Any]) -> list[Any]:
+        script = self._heard[int(feed["encoder_hidden_states"][0, 0, 0])]
+        tokens, cached = feed["input_ids"][0], feed["past_key_values.0.decoder.key"].shape[2]
+        assert feed["use_cache_branch"][0] == (cached > 0)
+        self.steps.append(len(tokens))
+        logits = np.zeros((1, len(tokens), len(self.vocabulary)), np.float32)
+        for i in range(len(tokens)):
+            at = cached + i
+            logits[0, i, (script * 99)[at] if self.endless else script[at] if at < len(script) else END] = 1.0
+        state = {
+            "present.0.decoder.key": np.zeros((1, 1, cached + len(tokens), 1), np.float32),
+            "present.0.encoder.key": np.zeros((1, 1, 4, 1), np.float32),
+        }
+        return [logits, *(state[name] for name in names[1:])]
 
 
 def noise(seconds: float) -> Samples:
@@ -59,19 +81,19 @@ def text_of(engine: MoonshineSTT, samples: Samples) -> str:
     "samples", [np.zeros(0), np.zeros(5), np.zeros(RATE), np.full(RATE, np.nan), np.full(RATE, np.inf)]
 )
 def test_what_holds_no_speech_never_reaches_the_engine(samples: Samples) -> None:
-    fake = FakeTranscriber("You")
-    assert text_of(MoonshineSTT(fake), samples.astype(np.float32)) == ""
+    fake = FakeModel("You")
+    assert text_of(fake.engine, samples.astype(np.float32)) == ""
     assert fake.lengths == []
 
 
 @pytest.mark.parametrize("invented", ["You", "you.", "?", "The", "♪♪♪♪", ""])
 def test_what_it_says_to_noise_is_dropped(invented: str) -> None:
-    assert text_of(MoonshineSTT(FakeTranscriber(invented)), noise(1)) == ""
+    assert text_of(FakeModel(invented).engine, noise(1)) == ""
 
 
 def test_a_short_clip_is_padded() -> None:
-    fake = FakeTranscriber("Yes.")
-    assert text_of(MoonshineSTT(fake), noise(0.1)) == "Yes."
+    fake = FakeModel("Yes.")
+    assert text_of(fake.engine, noise(0.1)) == "Yes."
     assert fake.lengths == [RATE // 2]
 
 
@@ -81,28 +103,54 @@ def test_a_long_utterance_is_cut_where_it_is_quiet_and_loses_nothing() -> None:
     pieces = split(samples)
     assert len(pieces) == 2 and np.array_equal(np.concatenate(pieces), samples)
     assert 12.0 <= len(pieces[0]) / RATE <= 12.5
-    transcripts = list(MoonshineSTT(FakeTranscriber("one", "two")).transcribe(samples, None))
+    transcripts = list(FakeModel("one", "two").engine.transcribe(samples, None))
     assert [(transcript.text, transcript.final) for transcript in transcripts] == [("one", False), ("one two", True)]
 
 
-def test_two_threads_take_turns() -> None:
-    fake = FakeTranscriber(*"abcdefgh")
-    engine = MoonshineSTT(fake)
-    threads = [threading.Thread(target=lambda: text_of(engine, noise(1))) for _ in range(4)]
+def test_threads_do_not_mix_their_words() -> None:
+    texts = "abcdefgh"
+    engine, said = FakeModel(*texts).engine, list[str]()
+    threads = [threading.Thread(target=lambda: said.append(text_of(engine, noise(1)))) for _ in texts]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(fake.lengths) == 4 and fake.most_inside == 1
+    assert sorted(said) == list(texts)
 
 
-def test_an_error_of_the_library_and_a_closed_engine_are_named() -> None:
-    engine = MoonshineSTT(FakeTranscriber("x", error=-1))
-    with pytest.raises(EngineError, match="error -1"):
-        text_of(engine, noise(1))
-    engine.close()
-    with pytest.raises(EngineError, match="closed"):
-        text_of(engine, noise(1))
+def test_the_words_of_a_shorter_hearing_are_a_draft_that_is_judged_in_one_step() -> None:
+    fake = FakeModel("what is the tea", "what is the time", "what is the time")
+    engine, utterance = fake.engine, noise(3)
+    assert text_of(engine, utterance[:RATE]) == "what is the tea"
+    assert fake.steps == [1] * 5
+    fake.steps.clear()
+    assert text_of(engine, utterance[: 2 * RATE]) == "what is the time"
+    assert fake.steps == [5, 1]  # begin and four words at once, of which three stay and "time" comes; then the end
+    fake.steps.clear()
+    assert text_of(engine, utterance) == "what is the time"
+    assert fake.steps == [5]
+
+
+def test_another_utterance_is_no_draft() -> None:
+    fake = FakeModel("yes", "no")
+    engine = fake.engine
+    assert (text_of(engine, noise(1)), text_of(engine, noise(1)[::-1].copy())) == ("yes", "no")
+    assert max(fake.steps) == 1
+    for _ in range(moonshine.DRAFTS + 1):
+        text_of(engine, np.random.default_rng().standard_normal(RATE).astype(np.float32))
+    assert len(engine._drafts) == moonshine.DRAFTS
+
+
+def test_a_model_that_never_ends_is_stopped() -> None:
+    fake = FakeModel("la la le", endless=True)
+    assert text_of(fake.engine, noise(2))
+    assert len(fake.steps) == int(2.2 * moonshine.TOKENS_PER_S)
+
+
+def test_the_vocabulary_has_lengths_of_one_and_two_bytes(tmp_path: Path) -> None:
+    long = b"x" * 200
+    (tmp_path / "t").write_bytes(bytes([1]) + b"a" + bytes([0]) + bytes([128 + 200 % 128, 200 // 128]) + long)
+    assert vocabulary(tmp_path / "t") == [b"a", b"", long]
 
 
 @pytest.mark.parametrize(
@@ -115,8 +163,8 @@ def test_an_error_of_the_library_and_a_closed_engine_are_named() -> None:
     ],
 )
 def test_words_that_change_with_the_pace_are_not_plausible(heard: str, again: tuple[str, ...], verdict: bool) -> None:
-    fake = FakeTranscriber(*again)
-    assert MoonshineSTT(fake).plausible(noise(2), heard) is verdict
+    fake = FakeModel(*again)
+    assert fake.engine.plausible(noise(2), heard) is verdict
     assert len(fake.lengths) == len(again)
     assert len(set(fake.lengths)) == len(again)  # each at its own pace
 
@@ -166,6 +214,13 @@ def test_real_words(engine: MoonshineSTT, name: str, words: list[str]) -> None:
     text = text_of(engine, clip(name))
     assert moonshine.normal(text)[-len(words) :] == words
     assert engine.plausible(clip(name), text)
+
+
+@pytest.mark.slow
+def test_a_real_draft_changes_no_word(engine: MoonshineSTT) -> None:
+    samples = clip("lk_weather.wav")
+    text_of(engine, samples[: int(1.4 * RATE)])
+    assert moonshine.normal(text_of(engine, samples))[-3:] == ["weather", "in", "paris"]
 
 
 @pytest.mark.slow

@@ -1,4 +1,5 @@
 import asyncio
+from typing import Any
 
 import numpy as np
 import pytest
@@ -39,9 +40,29 @@ def page() -> Page:
     return Page()
 
 
+def allowed(page: Page, **more: Any) -> Playback:
+    playback = Playback(page.send, page.say, page.end, **more)
+    playback.allowed.set()
+    return playback
+
+
 @pytest.fixture
 def playback(page: Page) -> Playback:
-    return Playback(page.send, page.say, page.end)
+    return allowed(page)
+
+
+async def test_nothing_leaves_before_it_is_allowed(page):
+    playback = Playback(page.send, page.say, page.end)
+    playback.clause("One.")
+    playback.push(chunk(0.1))
+    playback.finish()
+    run = asyncio.create_task(playback.run())
+    await asyncio.sleep(0.02)
+    assert (page.frames, page.clauses, page.ended, playback.first_sent_at) == ([], [], None, None)
+    playback.allowed.set()
+    await asyncio.sleep(0.02)
+    assert (page.clauses, page.ended) == ([("One.", 0)], 2400)
+    run.cancel()
 
 
 async def test_sends_at_once_and_says_where_each_clause_begins(page, playback):
@@ -97,7 +118,7 @@ async def test_resamples_other_rates(page, playback):
 
 async def test_only_what_was_heard_counts(page):
     now = [10.0]
-    playback = Playback(page.send, page.say, page.end, clock=lambda: now[0])
+    playback = allowed(page, clock=lambda: now[0])
     playback.clause("one two three four.")
     playback.push(chunk(0.4))
     playback.clause("five six.")
@@ -120,7 +141,7 @@ async def test_only_what_was_heard_counts(page):
 
 
 def test_words_of_a_language_without_spaces_are_cut_by_characters(page):
-    playback = Playback(page.send, page.say, page.end)
+    playback = allowed(page)
     playback.clause("烏龍茶要泡三分鐘")
     playback.push(chunk(0.8))
     playback.finish()

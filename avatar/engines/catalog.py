@@ -42,6 +42,7 @@ CATALOG: tuple[Rung, ...] = (
         languages=("en",),
         licence="MIT",
         memory_mib=150,
+        parallel=2,
     ),
     Rung(
         name="llamacpp",

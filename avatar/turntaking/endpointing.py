@@ -77,6 +77,11 @@ def decide(
     return Decision(silence_ms if sure else max(patience_ms, silence_ms), sure, why)
 
 
+def likely(text: str) -> bool:
+    """Whether Smart Turn alone may end the turn at the soft pause after these words."""
+    return classify(text)[0].value[0] <= 1
+
+
 def classify(text: str) -> tuple[Ending, str]:
     """How `text` ends, and the rule that said so."""
     text = text.strip()

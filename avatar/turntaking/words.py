@@ -90,7 +90,7 @@ CLOSED_ZH = ("是的", "好的", "对的", "真的", "谢谢")  # whole answers 
 # Listening noises: they ask the speaker to go on. Single letters are how Moonshine begins a hum ("M Mm-hmm").
 BACKCHANNELS = _set(
     "a ha haha hahaha heh hehe "
-    "m u h mhm mm hm hmm hmmm mmm mmhm mmhmm uh huh um umm ah aha oh ooh okay ok yeah yep yup yes right sure good "
+    "m u h mhm mm hm hmm hmmm mmm mmhm mmhmm uh hu huh um umm ah aha oh ooh okay ok yeah yep yup yes right sure good "
     "great nice cool wow really true exactly indeed fine alright i see got it of course very you know all 嗯 恩 "
     "呣 唔 哦 噢 喔 啊 哎 诶 欸 呃 对 好 是 行 没 错 的 呀 吧 啦 了 嘛 呵 哈 真 吗 这 样 原 来 如 此"
 )
@@ -122,4 +122,4 @@ STOP_PHRASES = (
     "且慢",
 )
 # What Moonshine tiny writes for coughs, hums and knocks (avatar/bench/noises.py): never words to act on.
-INVENTED = _set("you the m mm mhm mmhm hm hmm hmmm mmm u uh huh um h umm 嗯 恩 呃 唔")
+INVENTED = _set("you the m mm mhm mmhm hm hmm hmmm mmm u uh hu huh um h umm 嗯 恩 呃 唔")
