@@ -44,7 +44,7 @@ class Update:
     conversation_id: str
     lines: list[ChatLine]
     audio: tuple[int, NDArray[np.int16]] | None = None
-    notice: str | None = None
+    notice: Notice | None = None
 
 
 class Assistant:
@@ -163,7 +163,7 @@ class Assistant:
     def _mine(self, owner: str, live_id: str) -> Conversation:
         conversation = self.live.get(live_id)
         if conversation is None or conversation.owner != owner:
-            raise NotFound("This session has ended. Press Start to begin another.")
+            raise NotFound("This session has ended. Press Start to begin another.", code="SESSION_ENDED")
         return conversation
 
     async def follow(self, owner: str, live_id: str) -> AsyncIterator[list[ChatLine]]:
@@ -223,7 +223,7 @@ class Assistant:
         seat = self.seats.admit(owner, key)
         single = _Single(chat)
         state: TurnState = "interrupted"
-        unsaved: StorageError | None = None
+        unsaved: Notice | None = None
         try:
             heard = asked if isinstance(asked, str) else await self._decoder.decode(asked)
             spoken = None if language == "auto" else language
@@ -243,14 +243,14 @@ class Assistant:
                 try:  # shielded: who leaves in the middle of a turn finds it in the history
                     await asyncio.shield(asyncio.ensure_future(self._recorder.save(owner, chat, ended)))
                 except StorageError as error:  # said below; the answer is given all the same
-                    unsaved = error
+                    unsaved = Notice(error.code, error.sentence)
         if single.failure is not None:
             raise AvatarError(single.failure.sentence, code=single.failure.code)
         if single.exchange is None:
             raise AudioError("I heard no words. Is the right microphone chosen?", code="NOTHING_HEARD")
         spoken_reply = np.frombuffer(pcm16(single.audio()), np.int16)
         audio = (REPLY_RATE, spoken_reply) if len(spoken_reply) else None
-        yield Update(chat.id, chat.lines(), audio=audio, notice=unsaved.sentence if unsaved else None)
+        yield Update(chat.id, chat.lines(), audio=audio, notice=unsaved)
 
     def lines(self, owner: str, conversation_id: str) -> list[ChatLine]:
         """Blocks. The stored conversation. Raises NotFound."""
@@ -267,7 +267,7 @@ class _Single:
         self.engines: dict[str, str] = {}
         self.failure: Failure | None = None
 
-    def take(self, event: object) -> str | None:
+    def take(self, event: object) -> Notice | None:
         """Returns a notice for the user, if `event` is one."""
         match event:
             case Transcript(text, True, language) if text.strip():
@@ -276,8 +276,8 @@ class _Single:
                 self.exchange.reply += text
             case AudioChunk(samples, rate):
                 self._chunks.append(resample(samples, rate, REPLY_RATE))
-            case Notice(_, sentence):
-                return sentence
+            case Notice():
+                return event
             case Serving(stage, engine):
                 self.engines[stage] = engine
             case TurnDone(_, _, timings) if self.exchange is not None:

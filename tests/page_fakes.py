@@ -18,6 +18,7 @@ from gradio import Blocks
 from starlette.routing import Route, WebSocketRoute
 
 from avatar.errors import AvatarError, NotFound, ServerFull
+from avatar.events import Notice
 from avatar.metrics import Snapshot, Stage, TurnTimes
 from avatar.settings import Settings
 from avatar.ui.page import build, launch_options
@@ -40,7 +41,7 @@ class Step:
     conversation_id: str
     lines: list[Line]
     audio: Any = None
-    notice: str | None = None
+    notice: Notice | None = None
 
 
 @dataclass(frozen=True)
@@ -178,7 +179,7 @@ class FakeAssistant:
         self.asked.append(("recorded", owner, conversation_id, path.suffix, turn, lang))
         if self.trouble:
             raise self.trouble
-        yield Step("c1", TEA, (24000, tone(0.3)), notice="Cut at 60 s.")
+        yield Step("c1", TEA, (24000, tone(0.3)), notice=Notice("TOO_LONG", "That was a minute without a pause."))
 
 
 def tone(seconds: float, hertz: float = 440, rate: int = 24000) -> np.ndarray:

@@ -243,7 +243,7 @@ async def test_with_a_full_disk_the_answer_is_given_and_the_loss_is_said(make, m
 
     monkeypatch.setattr(assistant.store, "save_audio", full)
     last = (await typed(assistant))[-1]
-    assert last.audio is not None and last.notice == "The disk is full. Free some space."
+    assert last.audio is not None and last.notice.sentence == "The disk is full. Free some space."
     assert assistant.seats.count() == 0
 
 

@@ -1,5 +1,6 @@
 """The page without a browser: it builds, every sentence is there twice, nothing foreign becomes markup."""
 
+import ast
 import re
 import string
 from dataclasses import replace
@@ -11,6 +12,7 @@ import gradio as gr
 import pytest
 
 from avatar.errors import AudioError, ServerFull
+from avatar.events import Notice
 from avatar.ui import fragments, status, strings, talk
 from avatar.ui.history import HistoryEvents, described, when
 from avatar.ui.page import launch_options
@@ -60,8 +62,48 @@ def test_the_first_language_of_the_browser_counts(header: str | None, table: str
 
 def test_a_failure_is_told_in_the_users_language_or_in_its_own_words() -> None:
     error = AudioError("This file has no sound.")
-    assert strings.failure(error, "en") == "This file has no sound."
-    assert "聲音" in strings.failure(error, "zh-TW")
+    assert strings.told(error, "en") == "This file has no sound."
+    assert "聲音" in strings.told(error, "zh-TW")
+    notice = Notice("STEPPED_DOWN", "The voice failed. Another takes over until it is back.")
+    assert strings.told(notice, "en") == notice.sentence
+    assert "接手" in strings.told(notice, "zh-TW")
+
+
+def codes() -> set[str]:
+    """Of every failure and notice that can reach the page: `code` of a class or a call, or what a call begins with."""
+    found: set[str] = set()
+    naming = {"Notice", "notice", "hang_up", "_error", "Refused"}
+    for path in (fragments.ASSETS.parent / "avatar").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            values: list[ast.expr] = []
+            if isinstance(node, ast.Call):
+                values = [k.value for k in node.keywords if k.arg == "code"]
+                if getattr(node.func, "attr", getattr(node.func, "id", "")) in naming:
+                    values += node.args[:1]
+            elif isinstance(node, ast.ClassDef):
+                names = (s for s in node.body if isinstance(s, ast.Assign) and ast.unparse(s.targets[0]) == "code")
+                values = [statement.value for statement in names]
+            if "bench" not in path.parts:
+                constants = (x.value for value in values for x in ast.walk(value) if isinstance(x, ast.Constant))
+                found |= {code for code in constants if isinstance(code, str) and re.fullmatch("[A-Z_]*[A-Z]", code)}
+    return found - {"SETTINGS"}  # stops the start
+
+
+def test_every_code_has_a_chinese_sentence_and_every_sentence_a_code() -> None:
+    """English ones come with the error itself; the table may say more."""
+    sentences = {key.removeprefix("err_") for key in strings.CHINESE if key.startswith("err_")}
+    assert sentences == codes()
+    assert {key.removeprefix("err_") for key in strings.ENGLISH if key.startswith("err_")} <= sentences
+
+
+async def test_a_notice_is_told_in_the_users_language(monkeypatch: pytest.MonkeyPatch) -> None:
+    toasts: list[str] = []
+    monkeypatch.setattr(gr, "Info", lambda words, title: toasts.append(words))
+    on = TalkEvents(FakeAssistant(), owner_of)  # type: ignore[arg-type]
+    for request in (ENGLISH, CHINESE):
+        async for _ in on.recorded("a.wav", STAGE, "r1", "auto", request):
+            pass
+    assert toasts == ["That was a minute without a pause.", strings.CHINESE["err_TOO_LONG"]]
 
 
 # -- nothing foreign becomes markup -----------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from typing import Final
 import gradio as gr
 
 from avatar.errors import AvatarError
+from avatar.events import Notice
 
 Table = dict[str, str]
 
@@ -165,7 +166,7 @@ ENGLISH: Final[Table] = {
     "last_turns": "Last 30 turns, to first sound",
     "plot_empty": "The plots appear after the first turn.",
     "turn": "turn",
-    # failures by code; where there is no entry the sentence of the error itself is shown
+    # failures and notices by code; their own sentences are English, so only those stand here that say more
     "err_NOT_FOUND": "This is not there any more. It may have been deleted in another window.",
     "err_BAD_MESSAGE": "The page and the server do not understand each other. Reload the page.",
     "err_IDLE": "The seat was freed because nobody spoke for a while. Press Start to go on where you stopped.",
@@ -341,6 +342,11 @@ CHINESE: Final[Table] = {
     "err_AUDIO_TIMEOUT": "這個檔案讀取太久，請換一種格式再試。",
     "err_AUDIO_BUSY": "正在處理太多檔案，請稍後再試一次。",
     "err_STORAGE_READONLY": "資料夾無法寫入，這一輪沒有留存。請檢查磁碟和權限。",
+    "err_ERROR": "剛才出了差錯，請再說一次。",
+    "err_LOGIN": "請先登入。",
+    "err_SESSION_ENDED": "這次連線已經結束，請按「開始說話」重新開始。",
+    "err_DB_CORRUPT": "資料庫已損壞。請換上備份，或把它移走，AVATAR 就會從空的紀錄開始。",
+    "err_DB_NEWER": "資料庫由較新版本的 AVATAR 寫入。請使用該版本，或將 AVATAR_DATA 設為另一個資料夾。",
     "err_DB_BUSY": "資料庫忙碌中，這一輪沒有留存。請再試一次。",
 }
 
@@ -365,6 +371,6 @@ def say(key: str, language: str, **values: object) -> str:
     return STRINGS[language][key].format(**values)
 
 
-def failure(error: AvatarError, language: str) -> str:
-    """What to tell about `error`: the table's sentence for its code, else the error's own."""
-    return STRINGS[language].get(f"err_{error.code}", error.sentence)
+def told(what: AvatarError | Notice, language: str) -> str:
+    """What to tell about a failure or a notice: the table's sentence for its code, else its own."""
+    return STRINGS[language].get(f"err_{what.code}", what.sentence)

@@ -15,7 +15,7 @@ import gradio as gr
 
 from avatar.errors import AvatarError
 from avatar.ui.fragments import ASSETS, fragment, messages, replay
-from avatar.ui.strings import STRINGS, T, failure, language_of
+from avatar.ui.strings import STRINGS, T, language_of, told
 from avatar.wire import MAX_TEXT
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ def language_for(request: gr.Request) -> str:
 
 def warn(error: AvatarError, request: gr.Request) -> None:
     """Show a failure as a toast. The sentence may quote a name, and toasts render HTML: escape it."""
-    gr.Warning(html.escape(failure(error, language_for(request))), title="")
+    gr.Warning(html.escape(told(error, language_for(request))), title="")
 
 
 class TalkEvents:
@@ -140,7 +140,7 @@ class TalkEvents:
         try:
             self.assistant.seats.check(self.owner_of(request))
         except AvatarError as exc:
-            sentence = html.escape(failure(exc, language_for(request)))
+            sentence = html.escape(told(exc, language_for(request)))
             raise gr.Error(sentence, title="", print_exception=False) from exc
 
     async def follow(self, event: gr.EventData, request: gr.Request) -> AsyncIterator[Any]:
@@ -191,7 +191,7 @@ class TalkEvents:
 
     def _shown(self, update: "Update", request: gr.Request) -> tuple[Any, Any, Any]:
         if update.notice:
-            gr.Info(html.escape(update.notice), title="")
+            gr.Info(html.escape(told(update.notice, language_for(request))), title="")
         audio = gr.skip() if update.audio is None else gr.Audio(update.audio, visible=True)
         chat = messages(update.lines, language_for(request))
         return chat, {"conversation": update.conversation_id, "live": ""}, audio
@@ -233,7 +233,7 @@ def talk_tab(assistant: "Assistant", owner_of: OwnerOf, language: gr.Dropdown) -
         try:
             return {"token": assistant.issue_token(owner_of(request))}
         except AvatarError as exc:
-            return {"code": exc.code, "text": failure(exc, language_for(request))}
+            return {"code": exc.code, "text": told(exc, language_for(request))}
 
     def look(_: object) -> dict[str, Any]:
         return overview(assistant)
