@@ -57,12 +57,17 @@ class Exchange:
             client_turn_id=row.client_turn_id,
         )
 
+    @property
+    def answer(self) -> str:
+        """The reply as it is shown, stored and remembered. A dash at its end is SmolLM2's copy of INTERRUPTED."""
+        return self.reply.rstrip(INTERRUPTED)
+
     def lines(self) -> Iterable[ChatLine]:
         yield ChatLine("user", self.user, self.turn_id if self.user_sound else None, self.number)
-        if self.reply or self.interrupted_s is not None:
+        if self.answer or self.interrupted_s is not None:
             sound = self.turn_id if self.reply_sound else None
             timings = dict(self.timings_ms) or None
-            yield ChatLine("assistant", self.reply, sound, self.number, self.interrupted_s, timings)
+            yield ChatLine("assistant", self.answer, sound, self.number, self.interrupted_s, timings)
 
     def messages(self) -> Iterable[Message]:
         """What the model remembers: of an interrupted reply the words that were heard, and where it was cut.
@@ -72,7 +77,7 @@ class Exchange:
         if self.failed:
             return
         yield Message("user", self.user)
-        heard = self.reply
+        heard = self.answer
         if self.interrupted_s is not None:
             heard = f"{heard}{INTERRUPTED}" if heard else ""
         if heard:

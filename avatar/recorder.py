@@ -57,7 +57,7 @@ class Recorder:
         again = ended.state == "failed"  # it may be tried again under the same id
         turn = Turn(
             user_text=ended.exchange.user,
-            reply_text=ended.exchange.reply,
+            reply_text=ended.exchange.answer,
             state=ended.state,
             client_turn_id=None if again else ended.client_turn_id or None,
             user_audio=self._sound(ended.user, STT_RATE, {}),

@@ -91,6 +91,17 @@ async def test_the_conversation_goes_on_and_the_model_remembers(make):
     assert [m.content for m in llm.prompts[1]][1:] == ["one", "Fine.", "two"]
 
 
+async def test_a_dash_copied_from_an_interruption_is_no_part_of_the_answer(make):
+    llm = FakeLLM("Well, I like tea — green tea. —")
+    assistant = make(llm=llm)
+    first = (await typed(assistant, "tea?"))[-1]
+    await typed(assistant, "and now?", first.conversation_id, "t2")
+    answer = "Well, I like tea — green tea."
+    assert first.lines[-1].text == answer
+    assert assistant.store.turns(LOCAL, first.conversation_id)[0].reply_text == answer
+    assert [m.content for m in llm.prompts[1]][1:] == ["tea?", answer, "and now?"]
+
+
 async def test_the_seat_is_held_for_the_turn_only(make):
     assistant = make()
     counts = []
