@@ -31,6 +31,7 @@ from avatar.store import Store
 from avatar.turntaking.smartturn import SmartTurn
 from avatar.turntaking.voice import Silero
 from avatar.weights.__main__ import progress_line
+from avatar.weights.downloads import Downloads
 
 ROOT = Path(__file__).parent
 
@@ -66,6 +67,8 @@ def serve(settings: Settings) -> None:
     fetch_weights(settings, say)
     pool = EnginePool(settings)
     pool.start()  # in the background, while the page's own libraries load
+    downloads = Downloads(settings.weights, settings.download, on_done=pool.look_again)
+    downloads.start_missing(name for rung in pool.status() for name in rung.lacks)
     store = Store(settings.data)
     store.sweep()
     gpu = Gpu()
@@ -80,6 +83,7 @@ def serve(settings: Settings) -> None:
         tokens=Tokens(),
         metrics=Metrics(),
         decoder=decoder,
+        downloads=downloads,
         silero=silero,
         smart_turn=smart_turn,
     )
@@ -116,6 +120,7 @@ def serve(settings: Settings) -> None:
     stop.wait()
     print("Closing: storing what was said.", flush=True)
     demo.close(verbose=False)  # ends the sockets, and each stores its running turn
+    downloads.close()
     decoder.close()
     pool.close()
     store.close()
@@ -132,8 +137,12 @@ def bound_arenas() -> None:
 
 def fetch_weights(settings: Settings, say: Callable[[str], None]) -> None:
     """Fetch what is missing of the bundled weights, once. Without a network: one sentence, and on with what is here."""
-    missing = [name for name in weights.GROUPS["bundled"] if not weights.present(name, settings.weights)]
+    missing = [name for name in weights.GROUPS["bundled"] if not weights.intact(name, settings.weights)]
     for name in missing:
+        if settings.download == "never":
+            weight = weights.known(name)
+            say(f"{name} is not here, and AVATAR_DOWNLOAD=never. {weights.by_hand(weight, settings.weights)}")
+            continue
         say(f"Fetching {name}, {weights.WEIGHTS[name].size / 1e6:.0f} MB, once.")
         try:
             weights.fetch(name, settings.weights, progress_line(name))

@@ -30,6 +30,7 @@ from avatar.settings import Settings
 from avatar.store import Store, TurnState
 from avatar.turntaking.smartturn import SmartTurn
 from avatar.turntaking.voice import Silero, VoiceActivity
+from avatar.weights.downloads import Downloads
 from avatar.wire import REPLY_RATE, Hello, Preferences
 
 log = logging.getLogger(__name__)
@@ -59,11 +60,12 @@ class Assistant:
         tokens: Tokens,
         metrics: Metrics,
         decoder: Decoder,
+        downloads: Downloads,
         silero: Silero | None,
         smart_turn: SmartTurn | None,
     ) -> None:
         self.settings, self.pool, self.store, self.seats = settings, pool, store, seats
-        self.metrics = metrics
+        self.metrics, self.downloads = metrics, downloads
         self._pipeline, self._tokens, self._decoder = pipeline, tokens, decoder
         self._recorder = Recorder(store, metrics)
         self._silero, self._smart_turn = silero, smart_turn

@@ -28,6 +28,7 @@ class Settings:
     auth: str = _setting("", "user:secret, asked for by the page; needed when other machines can reach it")
     data: Path = _setting(Path("~/.local/share/avatar"), "conversations, audio and voices of your users")
     weights: Path = _setting(Path("~/.cache/avatar/weights"), "where model weights are kept")
+    download: str = _setting("ask", "better weights: ask (a button on Status), auto (in the background) or never")
     stt: str = _setting("auto", "speech to text: auto, or the name of one rung")
     llm: str = _setting("auto", "language model: auto, or the name of one rung")
     tts: str = _setting("auto", "text to speech: auto, or the name of one rung")
@@ -86,6 +87,8 @@ class Settings:
             )
         if self.idle_warn_s >= self.idle_s:
             raise SettingsError("AVATAR_IDLE_WARN_S must be smaller than AVATAR_IDLE_S.")
+        if self.download not in ("ask", "auto", "never"):
+            raise SettingsError(f"AVATAR_DOWNLOAD={self.download} is not one of ask, auto, never.")
         if self.log_level not in ("debug", "info", "warning", "error"):
             raise SettingsError(f"AVATAR_LOG_LEVEL={self.log_level} is not one of debug, info, warning, error.")
         if self.gguf is not None and not self.gguf.is_file():

@@ -25,6 +25,7 @@ from avatar.server import owners, routes
 from avatar.sessions import Seats, Tokens
 from avatar.settings import Settings
 from avatar.store import Store
+from avatar.weights.downloads import Downloads
 
 
 class Deaf:
@@ -47,6 +48,7 @@ def make_assistant(settings: Settings, make_pool: Any, **engines: object) -> Ass
         tokens=Tokens(),
         metrics=Metrics(),
         decoder=Decoder(Limits(max_bytes=settings.upload_mib << 20)),
+        downloads=Downloads(settings.weights),
         silero=Deaf(),
         smart_turn=None,
     )

@@ -3,10 +3,11 @@
 import asyncio
 import json
 import secrets
+import socket as socketlib
 import struct
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from avatar.events import Notice
 from avatar.metrics import Snapshot, Stage, TurnTimes
 from avatar.settings import Settings
 from avatar.ui.page import build, launch_options
+from avatar.weights.downloads import Downloads
 
 ID = "0f" * 16
 
@@ -58,6 +60,7 @@ class Rung:
     licence: str = "MIT"
     memory_mib: int = 150
     demo: bool = False
+    lacks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -135,8 +138,13 @@ class Metrics:
 class Pool:
     rungs: list[Rung] = field(default_factory=lambda: [WHISPER, MOONSHINE, SMOLLM, ESPEAK])
 
+    retried: list[str] = field(default_factory=list)
+
     def status(self) -> list[Rung]:
         return self.rungs
+
+    def retry(self, name: str) -> None:
+        self.retried.append(name)
 
 
 class FakeAssistant:
@@ -145,6 +153,7 @@ class FakeAssistant:
     def __init__(self) -> None:
         self.settings = Settings()
         self.pool, self.store, self.seats, self.metrics = Pool(), Store(), Seats(), Metrics()
+        self.downloads = Downloads(Path("/nowhere"))
         self.live: list[Line] = []
         self.trouble: AvatarError | None = None
         self.tokens: set[str] = set()
@@ -263,8 +272,11 @@ def served(assistant: FakeAssistant) -> Iterator[tuple[str, FakeSocket]]:
     """The page on a free port of the loopback: (address, socket)."""
     socket = FakeSocket(assistant)
     page = built(assistant)
+    with closing(socketlib.socket()) as free:  # Gradio's own search leaves a socket open at each port that is taken
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
     app, address, _ = page.queue().launch(
-        server_name="127.0.0.1", prevent_thread_lock=True, quiet=True, **launch_options()
+        server_name="127.0.0.1", server_port=port, prevent_thread_lock=True, quiet=True, **launch_options()
     )
 
     async def sound(request: Any) -> Response:

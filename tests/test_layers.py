@@ -6,7 +6,8 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent / "avatar"
 LEVELS = [
     {"errors", "events"},
-    {"settings", "aio", "text", "audio", "audio_worker", "weights", "database", "gpu", "metrics", "provenance", "wire"},
+    {"settings", "aio", "text", "audio", "audio_worker", "database", "gpu", "metrics", "provenance", "wire"}
+    | {"weights", "weights.*"},
     {"engines.base", "engines.catalog", "guard", "planner", "sessions", "store", "turntaking", "turntaking.*"},
     {"engines.pool", "engines.*", "chat", "playback", "voices", "speaker", "backup"},
     {"pipeline", "recorder", "cluster"},

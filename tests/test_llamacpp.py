@@ -147,6 +147,18 @@ def test_real_answer_streams_and_names_the_capital(engine: LlamaCppLLM) -> None:
 
 
 @pytest.mark.slow
+def test_every_real_slot_has_read_the_beginning(engine: LlamaCppLLM) -> None:
+    def seconds(system: str, seat: int) -> float:
+        started = time.perf_counter()
+        engine.prefill([Message("system", system), Message("user", "Who are you?")], seat)
+        return time.perf_counter() - started
+
+    known = [seconds(llamacpp.SYSTEM_PROMPT, seat) for seat in (3, 4)]
+    unknown = [seconds(f"{seat}. {llamacpp.SYSTEM_PROMPT}", seat) for seat in (3, 4)]
+    assert max(known) < min(unknown) / 3
+
+
+@pytest.mark.slow
 def test_real_answer_is_cancelled_and_the_slot_serves_again(engine: LlamaCppLLM) -> None:
     for _ in range(3):
         answer = engine.reply([Message("user", "Tell me a long story about a king.")], 1)

@@ -180,7 +180,7 @@ def test_usable_needs_more_than_minus_60_dbfs() -> None:
 
 
 def test_missing_weights_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(moonshine.weights.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(moonshine.weights.disk.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(WeightsError, match="moonshine-voice==0.0.73"):
         moonshine.load(Settings(weights=tmp_path), lambda fraction: None)
 

@@ -13,10 +13,11 @@ import pytest
 
 from avatar.errors import AudioError, ServerFull
 from avatar.events import Notice
-from avatar.ui import fragments, status, strings, talk
+from avatar.ui import fragments, ladder, status, strings, talk
 from avatar.ui.history import HistoryEvents, described, when
 from avatar.ui.page import launch_options
 from avatar.ui.talk import TalkEvents, overview, session_of, stage_script
+from avatar.weights.downloads import Downloads
 from tests.page_fakes import ESPEAK, MOONSHINE, SMOLLM, TEA, WHISPER, FakeAssistant, Line, Row, Rung, built, owner_of
 
 HOSTILE = """<img src="http://evil.test/x.png" onerror=alert(1)> ![x](http://evil.test/y.png) **b** $$z$$ &amp; 'q'"""
@@ -136,7 +137,7 @@ def test_an_id_that_is_none_is_no_link() -> None:
         fragments.rung(HOSTILE, HOSTILE, "warming", HOSTILE, True, 0.5),
         fragments.figure(HOSTILE, HOSTILE, HOSTILE),
         fragments.meter(0.5, HOSTILE),
-        status.ladder("stt", [Rung("stt", "x", HOSTILE, "failed", sentence=HOSTILE)], "en"),
+        ladder.ladder("stt", [Rung("stt", HOSTILE, HOSTILE, "failed", sentence=HOSTILE)], Downloads(Path("/x")), "en"),
     ],
 )
 def test_fragments_escape_names(markup: str) -> None:
@@ -311,11 +312,12 @@ def test_going_on_and_renaming_pass_the_owner() -> None:
 
 def test_rungs_say_what_they_can_and_why_they_cannot() -> None:
     warming = Rung("llm", "q", "Qwen", "warming", 0.43, languages=("zh", "en"), clones=False)
-    card = status.ladder("llm", [replace(warming, state="failed", sentence="No GPU."), warming, SMOLLM], "en")
+    rungs: Any = [replace(warming, state="failed", sentence="No GPU."), warming, SMOLLM]
+    card = ladder.ladder("llm", rungs, Downloads(Path("/nowhere")), "en")
     assert "Cannot run" in card and "No GPU." in card and "Warming 43 %" in card and 'aria-valuenow="43"' in card
     assert "中文 · English · 150 MiB · MIT" in card and "demo model" in card and "Serving" in card
-    assert status.rung_note(ESPEAK, "zh-TW").startswith("100+ 種語言")
-    assert status.rung_word(replace(warming, fraction=None), "en") == "Warming"
+    assert ladder.rung_note(ESPEAK, "zh-TW").startswith("100+ 種語言")
+    assert ladder.rung_word(replace(warming, fraction=None), "en") == "Warming"
 
 
 def test_figures_compare_with_their_goals() -> None:

@@ -1,17 +1,21 @@
 """The page in a real Chromium, against a server whose socket the test speaks itself: no engines are needed."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from avatar import weights
 from avatar.bench.browser import FLAGS
 from avatar.errors import ServerFull
 from avatar.ui.strings import CHINESE, ENGLISH
-from tests.page_fakes import ESPEAK, ID, SMOLLM, TEA, FakeAssistant, FakeSocket, Line, Row, Rung, served, tone
+from avatar.weights.downloads import Downloads
+from tests.hubs import Hub, serving, weight
+from tests.page_fakes import ESPEAK, ID, SMOLLM, TEA, WHISPER, FakeAssistant, FakeSocket, Line, Row, Rung, served, tone
 
 pytestmark = [
     pytest.mark.slow,
@@ -534,3 +538,48 @@ def test_reduced_motion_and_themes_keep_the_states_apart(browser: Browser, site:
         s.page.wait_for_timeout(300)
         seen.add((s.page.inner_text(".av-state"), s.page.inner_html(".av-glyph")))
     assert len(seen) == len(states)
+
+
+def test_weights_are_fetched_from_the_status_tab(site: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Get, progress, Cancel, Resume against a hub on the loopback, then a hub that is gone, then the rung is there."""
+    content = bytes(1_500_000)
+    s = site()
+    with serving(Hub({"model.bin": content}, ["stall 600000", "stall 400000"])) as hub:
+        monkeypatch.setitem(weights.WEIGHTS, "whisper-base", weight("whisper-base", hub))
+        monkeypatch.setenv("HF_ENDPOINT", hub.address)
+        s.assistant.downloads = Downloads(
+            tmp_path, on_done=lambda: setattr(s.assistant.pool, "rungs", [replace(WHISPER, state="cold")])
+        )
+        s.assistant.pool.rungs = [replace(WHISPER, lacks=("whisper-base",)), SMOLLM, ESPEAK]
+        s.tab(2)
+        row = s.page.locator(".av-rung").first
+        expect(row).to_contain_text("MIT")
+        s.page.get_by_role("button", name="Get, 2 MB: faster-whisper base").click()
+        expect(row).to_contain_text("Getting 40 %")
+        expect(row.get_by_role("progressbar")).to_have_attribute("aria-valuenow", "40")
+        expect(row).to_contain_text("1 of 2 MB")
+        row.get_by_role("button", name="Cancel").focus()
+        s.page.wait_for_timeout(2500)  # two refreshes replace the markup, and the keyboard stays where it was
+        assert s.page.evaluate("document.activeElement.dataset.act") == "cancel"
+        s.page.keyboard.press("Enter")
+        expect(row).to_contain_text("1 of 2 MB are here")
+        row.get_by_role("button", name="Resume").click()
+        expect(row).to_contain_text("Getting 66 %")
+        row.get_by_role("button", name="Cancel").click()
+        monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+        row.get_by_role("button", name="Resume").click()
+        expect(row).to_contain_text("No connection to 127.0.0.1:9 is possible from here")
+        monkeypatch.setenv("HF_ENDPOINT", hub.address)
+        row.get_by_role("button", name="Resume").click()
+        expect(row).to_contain_text("Loads when needed", timeout=8000)
+        assert (tmp_path / "model.bin").read_bytes() == content
+        assert hub.gets() == ["", "bytes=600000-", "bytes=1000000-"]
+    assert s.errors == [] and s.foreign == []
+
+
+def test_a_failed_rung_is_tried_from_the_status_tab(site: Open) -> None:
+    s = site()
+    s.assistant.pool.rungs = [replace(WHISPER, state="failed", sentence="Out of memory. Trying again in 4 min.")]
+    s.tab(2)
+    s.page.get_by_role("button", name="Try now: faster-whisper base").click()
+    s.until(lambda: s.assistant.pool.retried == ["whisper"])

@@ -107,6 +107,7 @@ def test_others_get_in_with_a_password_only(reach: dict[str, str]) -> None:
 
 
 def test_a_warning_comes_before_the_end() -> None:
+    assert "not one of ask, auto, never" in refused({"AVATAR_DOWNLOAD": "always"})
     assert "smaller" in refused({"AVATAR_IDLE_S": "100", "AVATAR_IDLE_WARN_S": "100"})
 
 

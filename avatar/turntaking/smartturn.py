@@ -1,6 +1,6 @@
 """Smart Turn v3.2: how likely it is that the speaker has finished, from the sound alone.
 
-Knows nothing of words. Weights: pipecat-ai/smart-turn v3.2, BSD-2-Clause, 8.7 MB; see avatar/weights.py.
+Knows nothing of words. Weights: pipecat-ai/smart-turn v3.2, BSD-2-Clause, 8.7 MB; see avatar/weights/table.py.
 """
 
 from functools import cache

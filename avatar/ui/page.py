@@ -30,7 +30,7 @@ def build(assistant: "Assistant", owner_of: OwnerOf, gpu_memory: Callable[[], Me
             with gr.Tab(T("tab_history"), id="history") as second:
                 history_tab(assistant, owner_of, second, tabs, talk)
             with gr.Tab(T("tab_status"), id="status") as third:
-                status_tab(assistant, third, [first, second], gpu_memory)
+                status_tab(assistant, owner_of, third, [first, second], gpu_memory)
     page: gr.Blocks = blocks
     return page
 

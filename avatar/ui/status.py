@@ -1,68 +1,31 @@
 """The Status tab: the ladder, seats, memory, and where the time of the turns goes.
 
-Only reads; it is drawn again when the tab is opened and every few seconds while it is shown.
+It is drawn again when the tab is opened, after a button of the ladder, and every few seconds while it is shown.
 """
 
-import html
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final
 
 import gradio as gr
 import pandas as pd  # Gradio brings it
 
 from avatar.metrics import ram
-from avatar.ui.fragments import PARTS, figure, fragment, icon, meter, rung
+from avatar.ui.fragments import PARTS, figure, fragment, meter
+from avatar.ui.ladder import STAGES, LadderEvents, card, ladder
 from avatar.ui.strings import say
-from avatar.ui.talk import QUICK, language_for
+from avatar.ui.talk import QUICK, OwnerOf, language_for
 
 if TYPE_CHECKING:
     from avatar.assistant import Assistant
-    from avatar.engines.pool import RungStatus
 
-STAGES: Final[tuple[Literal["stt", "llm", "tts"], ...]] = ("stt", "llm", "tts")
-COLOURS: Final = {"stt": "hear", "llm": "think", "tts": "speak"}
 # Plots are canvases, which read no CSS variables: one mid shade per stage that works on both themes.
 SHADES: Final = {"eot": "#8d887c", "stt": "#169a7f", "llm": "#c98a12", "tts": "#6478e8"}
 GOALS_MS: Final = {"p50": 500, "p95": 900}
 REFRESH_S: Final = 4.0
+GETTING_S: Final = 1.0  # between pictures while weights are being fetched
 RECENT: Final = 30  # turns in the line plot
 
 Memory = tuple[float, float]  # used, total, in GiB
-
-
-def rung_word(status: "RungStatus", language: str) -> str:
-    if status.serving:
-        return say("serving", language)
-    if status.state == "warming" and status.fraction is None:
-        return say("rung_warming_", language)
-    return say(f"rung_{status.state}", language, pct=round(100 * (status.fraction or 0)))
-
-
-def rung_note(status: "RungStatus", language: str) -> str:
-    """What is worth knowing of a rung: why it cannot run, else its languages, cloning, memory and licence."""
-    if status.state in ("failed", "absent") and status.sentence:
-        return status.sentence
-    spoken = [say(f"lang_{tag}", language) if tag in ("en", "zh") else tag for tag in status.languages if tag != "*"]
-    words = [say("many_languages", language, n="100+")] if "*" in status.languages else []
-    words += spoken if len(spoken) <= 3 else [say("many_languages", language, n=len(spoken))]
-    if status.clones:
-        words.append(say("clones", language))
-    if status.demo:
-        words.append(say("demo_rung", language))
-    return " · ".join([*words, f"{status.memory_mib:,} MiB", status.licence])
-
-
-def ladder(stage: str, rungs: Sequence["RungStatus"], language: str) -> str:
-    """One stage as a card: heading, then its rungs, best first."""
-    colour = COLOURS[stage]
-    rows = "".join(
-        rung(r.label, rung_note(r, language), r.state, rung_word(r, language), r.serving, r.fraction) for r in rungs
-    )
-    return (
-        f'<section class="av-card av-ladder" style="--k:var(--av-{colour});--k-bg:var(--av-{colour}-bg)">'
-        f'<h3 class="av-stageh">{icon(stage)}{html.escape(say(f"lat_{stage}", language))}'
-        f"<small>{html.escape(say(f'stage_{stage}', language))}</small></h3><ul>{rows}</ul></section>"
-    )
 
 
 def figures(seats: tuple[int, int], total: Mapping[str, float], memory: Memory, gpu: bool, language: str) -> str:
@@ -131,7 +94,11 @@ def turns_plot(totals_ms: Sequence[float], language: str) -> gr.LinePlot:
 
 
 def status_tab(
-    assistant: "Assistant", tab: gr.Tab, others: Sequence[gr.Tab], gpu_memory: Callable[[], Memory | None]
+    assistant: "Assistant",
+    owner_of: OwnerOf,
+    tab: gr.Tab,
+    others: Sequence[gr.Tab],
+    gpu_memory: Callable[[], Memory | None],
 ) -> None:
     """Lay the tab out and connect it. The timer runs only while the tab is shown."""
 
@@ -148,20 +115,30 @@ def status_tab(
         gpu = gpu_memory()
         seats = assistant.seats.count(), assistant.settings.max_sessions
         top = figures(seats, snapshot.get("total", {}), gpu or host_gib(), gpu is not None, language)
-        ladders = [ladder(stage, [r for r in rungs if r.stage == stage], language) for stage in STAGES]
+        downloads = assistant.downloads
+        ladders = [ladder(stage, [r for r in rungs if r.stage == stage], downloads, language) for stage in STAGES]
+        getting = any(downloads.look(name).state == "getting" for r in rungs for name in r.lacks)
+        pace = gr.Timer(GETTING_S if getting else REFRESH_S)
         empty = "" if recent else f'<p class="av-note">{say("plot_empty", language)}</p>'
-        return top, *ladders, empty, parts_plot(snapshot if recent else {}, language), turns_plot(recent, language)
+        plots = parts_plot(snapshot if recent else {}, language), turns_plot(recent, language)
+        return top, *ladders, empty, *plots, pace
 
     timer = gr.Timer(REFRESH_S, active=False)
     outputs: list[Any] = [fragment(elem_id="figures")]
+    cards = []
     with gr.Row(equal_height=True):
         for _ in STAGES:
             with gr.Column(min_width=270, elem_classes="av-stretch"):
-                outputs.append(fragment())
+                cards.append(card())
+    outputs += cards
     outputs.append(fragment())
     with gr.Row(equal_height=True):
         outputs.append(gr.BarPlot(height=240, min_width=320, visible=False, show_label=False))
         outputs.append(gr.LinePlot(height=240, min_width=320, visible=False, show_label=False))
+    outputs.append(timer)
+    gr.on([place.click for place in cards], LadderEvents(assistant, owner_of).act, None, None, **QUICK).then(
+        read, None, outputs, **QUICK
+    )
     tab.select(read, None, outputs, **QUICK).then(lambda: gr.Timer(active=True), None, timer, **QUICK)
     timer.tick(read, None, outputs, **QUICK)
     for other in others:

