@@ -63,11 +63,11 @@ def test_the_first_language_of_the_browser_counts(header: str | None, table: str
 
 def test_a_failure_is_told_in_the_users_language_or_in_its_own_words() -> None:
     error = AudioError("This file has no sound.")
-    assert strings.told(error, "en") == "This file has no sound."
-    assert "聲音" in strings.told(error, "zh-TW")
+    assert strings.failure(error, "en") == "This file has no sound."
+    assert "聲音" in strings.failure(error, "zh-TW")
     notice = Notice("STEPPED_DOWN", "The voice failed. Another takes over until it is back.")
-    assert strings.told(notice, "en") == notice.sentence
-    assert "接手" in strings.told(notice, "zh-TW")
+    assert strings.failure(notice, "en") == notice.sentence
+    assert "接手" in strings.failure(notice, "zh-TW")
 
 
 def codes() -> set[str]:
@@ -87,7 +87,7 @@ def codes() -> set[str]:
             if "bench" not in path.parts:
                 constants = (x.value for value in values for x in ast.walk(value) if isinstance(x, ast.Constant))
                 found |= {code for code in constants if isinstance(code, str) and re.fullmatch("[A-Z_]*[A-Z]", code)}
-    return found - {"SETTINGS"}  # stops the start
+    return found - {"SETTINGS", "DOWNLOAD_STOPPED"}  # stops the start; the user's own wish
 
 
 def test_every_code_has_a_chinese_sentence_and_every_sentence_a_code() -> None:
@@ -231,16 +231,26 @@ async def test_a_recording_stays_when_its_turn_fails(tmp_path: Path) -> None:
 
 def test_the_stage_is_told_what_the_engines_understand() -> None:
     assistant = FakeAssistant()
-    now = overview(assistant)  # type: ignore[arg-type]
+    now = overview(assistant, "en")  # type: ignore[arg-type]
     assert now["engines"]["stt"]["english_only"] and now["engines"]["llm"]["demo"]
     assert now["chinese"] == {"ready": False, "get": {"name": WHISPER.label, "why": WHISPER.sentence}}
     assert now["coming"] is None and now["seats"] == {"n": 1, "of": 5}
+    why = overview(assistant, "zh-TW")["chinese"]["get"]["why"]  # type: ignore[arg-type]
+    assert why == strings.CHINESE["err_RUNG_ABSENT"]
     arriving = replace(WHISPER, state="warming", fraction=0.43)
     assistant.pool.rungs = [arriving, MOONSHINE, SMOLLM, ESPEAK]
-    assert overview(assistant)["coming"] == {"name": WHISPER.label, "pct": 43}  # type: ignore[arg-type]
+    assert overview(assistant, "en")["coming"] == {"name": WHISPER.label, "pct": 43}  # type: ignore[arg-type]
     assistant.pool.rungs = [replace(WHISPER, state="ready", serving=True), SMOLLM]
-    now = overview(assistant)  # type: ignore[arg-type]
+    now = overview(assistant, "en")  # type: ignore[arg-type]
     assert now["chinese"]["ready"] and not now["engines"]["stt"]["english_only"] and now["engines"]["tts"] is None
+
+
+@pytest.mark.parametrize("state", ["absent", "failed"])
+def test_why_a_rung_cannot_run_is_told_in_the_users_language(state: Any) -> None:
+    broken = replace(WHISPER, state=state)
+    assert ladder.rung_note(broken, "en") == WHISPER.sentence
+    assert ladder.rung_note(broken, "zh-TW") == strings.CHINESE[f"err_RUNG_{state.upper()}"]
+    assert strings.hindrance("cold", "", "zh-TW") == ""
 
 
 # -- History ----------------------------------------------------------------------------------------------------------

@@ -370,6 +370,8 @@ CHINESE: Final[Table] = {
     "err_AUDIO_BUSY": "正在處理太多檔案，請稍後再試一次。",
     "err_STORAGE_READONLY": "資料夾無法寫入，這一輪沒有留存。請檢查磁碟和權限。",
     "err_ERROR": "剛才出了差錯，請再說一次。",
+    "err_RUNG_ABSENT": "尚未安裝，缺少套件或模型檔案。",
+    "err_RUNG_FAILED": "剛才失敗了，稍後會自動再試，原因寫在紀錄檔裡。",
     "err_LOGIN": "請先登入。",
     "err_SESSION_ENDED": "這次連線已經結束，請按「開始說話」重新開始。",
     "err_DB_CORRUPT": "資料庫已損壞。請換上備份，或把它移走，AVATAR 就會從空的紀錄開始。",
@@ -398,6 +400,13 @@ def say(key: str, language: str, **values: object) -> str:
     return STRINGS[language][key].format(**values)
 
 
-def told(what: AvatarError | Notice, language: str) -> str:
+def failure(what: AvatarError | Notice, language: str) -> str:
     """What to tell about a failure or a notice: the table's sentence for its code, else its own."""
     return STRINGS[language].get(f"err_{what.code}", what.sentence)
+
+
+def hindrance(state: str, sentence: str, language: str) -> str:
+    """Why a rung that is `absent` or `failed` cannot run, and "" for any other; the ladder's own sentence is English, and says more."""
+    if not sentence:
+        return ""
+    return failure(Notice("RUNG_ABSENT" if state == "absent" else "RUNG_FAILED", sentence), language)

@@ -15,7 +15,7 @@ import gradio as gr
 
 from avatar.errors import AvatarError
 from avatar.ui.fragments import ASSETS, fragment, messages, replay
-from avatar.ui.strings import STRINGS, T, language_of, told
+from avatar.ui.strings import STRINGS, T, failure, hindrance, language_of
 from avatar.wire import MAX_TEXT
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def stage_script(sources: tuple[str, ...] = ("live.js", "ring.js", "transport.js
     return "\n".join([f"const WORKLETS = {json.dumps(worklets)};", *parts])
 
 
-def overview(assistant: "Assistant") -> dict[str, Any]:
+def overview(assistant: "Assistant", language: str) -> dict[str, Any]:
     """What the stage shows before Start: seats, the engines that would answer, and whether they understand 中文."""
     rungs = assistant.pool.status()
     serving = {r.stage: r for r in rungs if r.serving}
@@ -88,7 +88,7 @@ def overview(assistant: "Assistant") -> dict[str, Any]:
         "seats": {"n": assistant.seats.count(), "of": assistant.settings.max_sessions},
         "engines": engines,
         "coming": coming and {"name": coming.label, "pct": round(100 * (coming.fraction or 0))},
-        "chinese": _chinese([r for r in rungs if r.stage == "stt"]),
+        "chinese": _chinese([r for r in rungs if r.stage == "stt"], language),
     }
 
 
@@ -103,10 +103,10 @@ def _engine(rung: "RungStatus") -> dict[str, Any]:
     }
 
 
-def _chinese(ears: list["RungStatus"]) -> dict[str, Any]:
+def _chinese(ears: list["RungStatus"], language: str) -> dict[str, Any]:
     able = [r for r in ears if {"zh", "*"} & set(r.languages)]
     best = next(iter(able), None)
-    get = None if best is None else {"name": best.label, "why": best.sentence}
+    get = None if best is None else {"name": best.label, "why": hindrance(best.state, best.sentence, language)}
     return {"ready": any(r.state == "ready" for r in able), "get": get}
 
 
@@ -124,7 +124,7 @@ def language_for(request: gr.Request) -> str:
 
 def warn(error: AvatarError, request: gr.Request) -> None:
     """Show a failure as a toast. The sentence may quote a name, and toasts render HTML: escape it."""
-    gr.Warning(html.escape(told(error, language_for(request))), title="")
+    gr.Warning(html.escape(failure(error, language_for(request))), title="")
 
 
 class TalkEvents:
@@ -140,7 +140,7 @@ class TalkEvents:
         try:
             self.assistant.seats.check(self.owner_of(request))
         except AvatarError as exc:
-            sentence = html.escape(told(exc, language_for(request)))
+            sentence = html.escape(failure(exc, language_for(request)))
             raise gr.Error(sentence, title="", print_exception=False) from exc
 
     async def follow(self, event: gr.EventData, request: gr.Request) -> AsyncIterator[Any]:
@@ -191,7 +191,7 @@ class TalkEvents:
 
     def _shown(self, update: "Update", request: gr.Request) -> tuple[Any, Any, Any]:
         if update.notice:
-            gr.Info(html.escape(told(update.notice, language_for(request))), title="")
+            gr.Info(html.escape(failure(update.notice, language_for(request))), title="")
         audio = gr.skip() if update.audio is None else gr.Audio(update.audio, visible=True)
         chat = messages(update.lines, language_for(request))
         return chat, {"conversation": update.conversation_id, "live": ""}, audio
@@ -233,10 +233,10 @@ def talk_tab(assistant: "Assistant", owner_of: OwnerOf, language: gr.Dropdown) -
         try:
             return {"token": assistant.issue_token(owner_of(request))}
         except AvatarError as exc:
-            return {"code": exc.code, "text": told(exc, language_for(request))}
+            return {"code": exc.code, "text": failure(exc, language_for(request))}
 
-    def look(_: object) -> dict[str, Any]:
-        return overview(assistant)
+    def look(_: object, request: gr.Request) -> dict[str, Any]:
+        return overview(assistant, language_for(request))
 
     with gr.Row(equal_height=False):
         with gr.Column(scale=11, min_width=340):
