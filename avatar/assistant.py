@@ -197,25 +197,11 @@ class Assistant:
                     conversation.post("seats", n=taken, of=self.settings.max_sessions)
 
     # -- turns without a socket -------------------------------------------------------------------------------------
-    async def typed(
-        self, owner: str, conversation_id: str, text: str, client_turn_id: str, language: str
-    ) -> AsyncGenerator[Update, None]:
-        """Answer typed text; the reply's audio comes with the last update. Raises AvatarError."""
-        async with aclosing(self._single(owner, conversation_id, text, client_turn_id, language)) as updates:
-            async for update in updates:
-                yield update
-
-    async def recorded(
-        self, owner: str, conversation_id: str, path: Path, client_turn_id: str, language: str
-    ) -> AsyncGenerator[Update, None]:
-        """Answer a recording. Raises AvatarError; AudioError says what is wrong with the file."""
-        async with aclosing(self._single(owner, conversation_id, path, client_turn_id, language)) as updates:
-            async for update in updates:
-                yield update
-
-    async def _single(
+    async def answer(
         self, owner: str, conversation_id: str, asked: Path | str, client_turn_id: str, language: str
     ) -> AsyncGenerator[Update, None]:
+        """Answer a recording or typed text; the reply's audio comes with the last update. Raises AvatarError; an
+        AudioError says what is wrong with the file."""
         chat = await asyncio.to_thread(self._reopen, owner, conversation_id, client_turn_id)
         self._begun[owner, chat.id] = chat
         if chat.has(client_turn_id):

@@ -175,20 +175,22 @@ class FakeAssistant:
         if self.trouble:
             raise self.trouble
 
-    async def typed(self, owner: str, conversation_id: str, text: str, turn: str, language: str) -> AsyncIterator[Step]:
-        self.asked.append(("typed", owner, conversation_id, text, turn, language))
+    async def answer(
+        self, owner: str, conversation_id: str, asked: Path | str, turn: str, language: str
+    ) -> AsyncIterator[Step]:
+        if isinstance(asked, Path):
+            self.asked.append(("recorded", owner, conversation_id, asked.suffix, turn, language))
+        else:
+            self.asked.append(("typed", owner, conversation_id, asked, turn, language))
         if self.trouble:
             raise self.trouble
-        lines = [Line("user", text)]
+        if isinstance(asked, Path):
+            yield Step("c1", TEA, (24000, tone(0.3)), Notice("TOO_LONG", "That was a minute without a pause."))
+            return
+        lines = [Line("user", asked)]
         yield Step("c1", lines)
         lines = [*lines, Line("assistant", "Three minutes.", ID, 1, None, {"llm": 60.0, "tts": 90.0})]
         yield Step("c1", lines, (24000, tone(0.3)))
-
-    async def recorded(self, owner: str, conversation_id: str, path: Path, turn: str, lang: str) -> AsyncIterator[Step]:
-        self.asked.append(("recorded", owner, conversation_id, path.suffix, turn, lang))
-        if self.trouble:
-            raise self.trouble
-        yield Step("c1", TEA, (24000, tone(0.3)), notice=Notice("TOO_LONG", "That was a minute without a pause."))
 
 
 def tone(seconds: float, hertz: float = 440, rate: int = 24000) -> np.ndarray:

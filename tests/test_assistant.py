@@ -34,7 +34,7 @@ def make(settings, make_pool):
 
 
 async def typed(assistant, text="how are you", conversation="", turn="t1", owner=LOCAL, language="auto"):
-    return [update async for update in assistant.typed(owner, conversation, text, turn, language)]
+    return [update async for update in assistant.answer(owner, conversation, text, turn, language)]
 
 
 @pytest.fixture
@@ -74,7 +74,7 @@ async def test_a_typed_turn_streams_text_then_gives_its_audio_and_is_stored(make
 
 async def test_a_recording_is_heard_answered_and_kept(make, recording):
     assistant = make(stt=FakeSTT("what time is it"))
-    updates = [u async for u in assistant.recorded(LOCAL, "", recording(), "t1", "auto")]
+    updates = [u async for u in assistant.answer(LOCAL, "", recording(), "t1", "auto")]
     assert updates[-1].lines[0].text == "what time is it" and updates[-1].audio
     (row,) = assistant.store.turns(LOCAL, updates[-1].conversation_id)
     assert row.user_audio and row.reply_audio and row.language == "en"
@@ -105,7 +105,7 @@ async def test_a_dash_copied_from_an_interruption_is_no_part_of_the_answer(make)
 async def test_the_seat_is_held_for_the_turn_only(make):
     assistant = make()
     counts = []
-    async for _ in assistant.typed(LOCAL, "", "hi", "t1", "auto"):
+    async for _ in assistant.answer(LOCAL, "", "hi", "t1", "auto"):
         counts.append(assistant.seats.count())
     assert counts[0] == 1 and counts[-1] == 0
 
@@ -117,14 +117,14 @@ async def test_a_failed_turn_gives_its_seat_back_and_may_be_tried_again(make, re
     assistant = make(**engines)
     path = recording()
     with pytest.raises(AvatarError) as failed:
-        [u async for u in assistant.recorded(LOCAL, "", path, "t1", "auto")]
+        [u async for u in assistant.answer(LOCAL, "", path, "t1", "auto")]
     assert failed.value.code == "ENGINE_FAILED" and "secret" not in failed.value.sentence
     assert assistant.seats.count() == 0
     before = assistant.store.conversations(LOCAL)
     assert len(before) == (0 if stage == "stt" else 1)  # nothing was understood: nothing to store
     conversation = before[0].id if before else ""
     assistant.pool._slots[stage].retry_at = 0.0  # its minute is over
-    again = [u async for u in assistant.recorded(LOCAL, conversation, path, "t1", "auto")]
+    again = [u async for u in assistant.answer(LOCAL, conversation, path, "t1", "auto")]
     assert again[-1].audio is not None
     states = [row.state for row in assistant.store.turns(LOCAL, again[-1].conversation_id)]
     assert states == (["done"] if stage == "stt" else ["failed", "done"])
@@ -138,7 +138,7 @@ async def test_the_sixth_turn_is_refused_before_any_work(make, recording):
     with pytest.raises(ServerFull, match="All 5 seats are taken"):
         await typed(assistant)
     with pytest.raises(ServerFull):
-        [u async for u in assistant.recorded(LOCAL, "", recording().with_name("missing.wav"), "t1", "auto")]
+        [u async for u in assistant.answer(LOCAL, "", recording().with_name("missing.wav"), "t1", "auto")]
     assert llm.prompts == [] and assistant.store.conversations(LOCAL) == []
     assert assistant.seats.count() == 5
 
@@ -157,7 +157,7 @@ async def test_a_resend_is_one_turn(make):
 
 async def test_what_is_typed_while_the_first_answer_comes_joins_its_conversation(make):
     assistant = make()
-    first = assistant.typed(LOCAL, "", "one", "t1", "auto")
+    first = assistant.answer(LOCAL, "", "one", "t1", "auto")
     begun = (await anext(first)).conversation_id
     assert (await typed(assistant, "two", begun, "t2"))[-1].conversation_id == begun
     async for update in first:
@@ -219,7 +219,7 @@ async def test_two_seats_for_one_user_five_for_this_machine(make):
 
 async def test_a_page_that_goes_away_in_the_middle_leaves_an_interrupted_turn(make):
     assistant = make(llm=FakeLLM(LONG))
-    async with aclosing(assistant.typed(LOCAL, "", "a story", "t1", "auto")) as updates:
+    async with aclosing(assistant.answer(LOCAL, "", "a story", "t1", "auto")) as updates:
         async for update in updates:
             if update.lines and update.lines[-1].text.count(" ") > 20:
                 break
@@ -233,7 +233,7 @@ async def test_an_empty_recording_is_no_turn(make, recording):
     llm = FakeLLM()
     assistant = make(stt=FakeSTT(""), llm=llm)
     with pytest.raises(AudioError, match="I heard no words"):
-        [u async for u in assistant.recorded(LOCAL, "", recording(amplitude=0), "t1", "auto")]
+        [u async for u in assistant.answer(LOCAL, "", recording(amplitude=0), "t1", "auto")]
     assert llm.prompts == [] and assistant.store.conversations(LOCAL) == [] and assistant.seats.count() == 0
 
 
@@ -242,7 +242,7 @@ async def test_a_file_that_is_no_recording_is_refused_in_words(make, tmp_path):
     path = tmp_path / "song.wav"
     path.write_bytes(b"<svg onload=alert(1)>")
     with pytest.raises(AudioError, match="no sound I can read"):
-        [u async for u in assistant.recorded(LOCAL, "", path, "t1", "auto")]
+        [u async for u in assistant.answer(LOCAL, "", path, "t1", "auto")]
     assert assistant.seats.count() == 0
 
 

@@ -387,7 +387,7 @@ async def test_an_engine_that_fails_is_said_and_the_session_goes_on(open_door):
 
 
 async def stored_turn(here) -> str:
-    updates = here.assistant.typed("local" if not here.assistant.settings.auth else "ann", "", "hello", "t1", "auto")
+    updates = here.assistant.answer("local" if not here.assistant.settings.auth else "ann", "", "hello", "t1", "auto")
     async for update in updates:
         lines = update.lines
     return lines[-1].turn_id
@@ -397,7 +397,7 @@ async def test_a_recording_is_for_its_owner(open_door):
     here = await open_door()
     turn = await stored_turn(here)
     bobs = here.assistant.store.create_conversation("bob")
-    async for update in here.assistant.typed("bob", bobs, "mine", "t2", "auto"):
+    async for update in here.assistant.answer("bob", bobs, "mine", "t2", "auto"):
         theirs = update.lines[-1].turn_id
     async with httpx.AsyncClient(base_url=f"http://{here.host}/avatar/audio", trust_env=False) as client:
         sound = await client.get(f"/{turn}/reply")

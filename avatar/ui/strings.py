@@ -406,7 +406,7 @@ def failure(what: AvatarError | Notice, language: str) -> str:
 
 
 def hindrance(state: str, sentence: str, language: str) -> str:
-    """Why a rung that is `absent` or `failed` cannot run, and "" for any other; the ladder's own sentence is English, and says more."""
+    """Why a rung that is `absent` or `failed` cannot run, "" for any other. The ladder's own sentence is English."""
     if not sentence:
         return ""
     return failure(Notice("RUNG_ABSENT" if state == "absent" else "RUNG_FAILED", sentence), language)

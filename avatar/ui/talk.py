@@ -166,7 +166,7 @@ class TalkEvents:
                 await self.assistant.say(owner, live, text, client_turn_id)  # the reply comes over the socket
                 yield "", client_turn_id, gr.skip(), gr.skip(), gr.skip()
                 return
-            async for update in self.assistant.typed(owner, conversation, text, client_turn_id, language):
+            async for update in self.assistant.answer(owner, conversation, text, client_turn_id, language):
                 box = gr.skip() if begun else ""  # the user may be writing the next one by now
                 yield box, client_turn_id, *self._shown(update, request)
                 begun = True
@@ -181,7 +181,7 @@ class TalkEvents:
         if path is None:
             return
         conversation, _ = session_of(stage)
-        updates = self.assistant.recorded(self.owner_of(request), conversation, Path(path), client_turn_id, language)
+        updates = self.assistant.answer(self.owner_of(request), conversation, Path(path), client_turn_id, language)
         try:
             async for update in updates:
                 yield gr.skip(), client_turn_id, *self._shown(update, request)
