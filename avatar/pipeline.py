@@ -27,7 +27,7 @@ OWN_VOICE = Voice()
 NO_ANSWER = "The language model gave no answer. Please say it in other words."
 NOT_UNDERSTOOD = (
     "That did not sound like English, the only language that the speech recognition in use understands. "
-    "Say it in English, or type it."
+    "Say it in English, or type it. Other languages need Whisper: Status says how to get it."
 )
 
 

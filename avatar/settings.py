@@ -16,8 +16,9 @@ PREFIX = "AVATAR_"
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
-def _setting(default: Any, help: str, low: float | None = None, high: float | None = None) -> Any:
-    return field(default=default, metadata={"help": help, "low": low, "high": high})
+def _setting(default: Any, help: str, low: float | None = None, high: float | None = None, folder: bool = False) -> Any:
+    """`folder`: a value that is written like a path is one, any other is a name."""
+    return field(default=default, metadata={"help": help, "low": low, "high": high, "folder": folder})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +33,9 @@ class Settings:
     stt: str = _setting("auto", "speech to text: auto, or the name of one rung")
     llm: str = _setting("auto", "language model: auto, or the name of one rung")
     tts: str = _setting("auto", "text to speech: auto, or the name of one rung")
+    whisper_model: Path | str = _setting(
+        "base", "multilingual speech to text: base, or the folder of a Whisper model for CTranslate2", folder=True
+    )
     gguf: Path | None = _setting(None, "a GGUF file for llama.cpp instead of the bundled SmolLM2-135M")
     threads: int = _setting(0, "threads of the language model; 0: 1 for the bundled one, else up to 4", 0, 64)
     max_sessions: int = _setting(5, "how many may talk at once", 1, 64)
@@ -93,6 +97,11 @@ class Settings:
             raise SettingsError(f"AVATAR_LOG_LEVEL={self.log_level} is not one of debug, info, warning, error.")
         if self.gguf is not None and not self.gguf.is_file():
             raise SettingsError(f"AVATAR_GGUF={self.gguf} is not a file. Give the path of a .gguf model, or unset it.")
+        if isinstance(self.whisper_model, Path) and not self.whisper_model.is_dir():
+            raise SettingsError(
+                f"AVATAR_WHISPER_MODEL={self.whisper_model} is not a folder. Give that of a Whisper model for "
+                "CTranslate2, or unset it."
+            )
 
 
 def _expand(name: str, path: Path) -> Path:
@@ -124,7 +133,8 @@ def _parse(name: str, raw: str, spec: Any) -> Any:
         if not raw.strip():
             raise SettingsError(f"{name} is empty: give a path, or unset it.")
         return _expand(name, Path(raw))
-    return raw.strip()
+    raw = raw.strip()
+    return _expand(name, Path(raw)) if spec.metadata["folder"] and (os.sep in raw or raw.startswith("~")) else raw
 
 
 _TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off")

@@ -216,6 +216,24 @@ def joined(clauses: Iterable[str]) -> str:
     return text
 
 
+_ONE_SIGN = r"\u3040-\u30ff\u3400-\u9fff"  # kana and hanzi stand in no words that spaces part
+_WORD = re.compile(rf"[{_ONE_SIGN}]|(?:(?![{_ONE_SIGN}])[^\W_])+(?:['’]\w+)*")
+_SIGNS = re.compile(r"[^\w\s]*")
+
+
+def agreed(before: str, now: str) -> str:
+    """The beginning of `now` that `before` had too, in whole words with the signs behind them; case and signs are not
+    compared. What two hearings of a growing utterance agree on seldom changes any more (LocalAgreement-2, Liu 2020).
+    """
+    end = 0
+    for old, new in zip(_WORD.finditer(before), _WORD.finditer(now), strict=False):
+        if old[0].casefold() != new[0].casefold():
+            break
+        end = new.end()
+    signs = _SIGNS.match(now, end)
+    return now[: signs.end()] if end and signs else ""
+
+
 _LINE_START = re.compile(r"^\s*(?:>+|[-–—•](?:\s+|$))\s*(?:\[[ xX]\]\s*)?")
 _RULE = re.compile(r"[\s|:=*_>+-]*")  # --- and the second row of a table
 _INLINE: list[tuple[re.Pattern[str], str]] = [

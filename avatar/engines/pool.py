@@ -151,8 +151,6 @@ class EnginePool:
     def _look_for(self, rung: Rung) -> tuple[str, tuple[str, ...]]:
         if find_spec(rung.package) is None:
             return f"{rung.label} is not installed: the package {rung.package} is missing.", ()
-        if rung.name == "llamacpp" and self._settings.gguf:
-            return "", ()
         lacks = tuple(name for name in rung.weights if not weights.present(name, self._settings.weights))
         if not lacks:
             return "", ()
@@ -313,7 +311,7 @@ class EnginePool:
         return RungStatus(
             stage=rung.stage,
             name=rung.name,
-            label=rung.label if not (rung.name == "llamacpp" and self._settings.gguf) else self._settings.gguf.stem,
+            label=rung.label,
             state=state,
             fraction=slot.fraction,
             sentence=sentence,
@@ -322,7 +320,7 @@ class EnginePool:
             clones=rung.clones,
             licence=rung.licence,
             memory_mib=rung.memory_mib,
-            demo=rung.demo and not self._settings.gguf,
+            demo=rung.demo,
             lacks=slot.lacks if state == "absent" else (),
         )
 

@@ -361,7 +361,7 @@ CHINESE: Final[Table] = {
     "err_DOWNLOAD_DISK": "磁碟空間不夠，無法下載。請清出空間再試。",
     "err_DOWNLOAD_OFF": "下載已關閉（AVATAR_DOWNLOAD=never）。",
     "err_NOT_OPERATOR": "只有管理這個 AVATAR 的人才能這麼做。",
-    "err_LANGUAGE": "目前的語音辨識只懂英語，所以沒有回答。請說英語，或改用打字；聽中文需要 faster-whisper。",
+    "err_LANGUAGE": "目前的語音辨識只懂英語，所以沒有回答。請說英語，或改用打字；「狀態」頁說明如何聽中文。",
     "err_TOO_LONG": "您說了一分鐘沒有停頓，所以我先回答，之後請接著說。",
     "err_BAD_TOKEN": "本頁已過期，請重新載入。",
     "err_AUDIO_TOO_SHORT": "這段錄音太短了，請說久一點。",
