@@ -98,12 +98,12 @@ class Store:
 
     # -- conversations ------------------------------------------------------------------------------------------------
 
-    def create_conversation(self, owner: str, title: str = "") -> str:
-        """Returns its id. A conversation is listed once it has a turn."""
-        row = {"id": uuid.uuid4().hex, "owner": owner, "title": _clean_title(title), "created_at": self._now()}
+    def create_conversation(self, owner: str, title: str = "", conversation_id: str = "") -> str:
+        """Returns its id. A conversation is listed once it has a turn; one that is there already stays as it is."""
+        new = {"id": conversation_id or uuid.uuid4().hex, "owner": owner, "title": _clean_title(title)}
         with self._db.write():
-            self._conversations.insert(**row).execute()
-        return row["id"]
+            self._conversations.insert(**new, created_at=self._now()).on_conflict_ignore().execute()
+        return new["id"]
 
     def conversation(self, owner: str, conversation_id: str) -> ConversationRow:
         with self._db.read():

@@ -19,6 +19,7 @@ from gradio import Blocks
 from starlette.routing import Route, WebSocketRoute
 
 from avatar.errors import AvatarError, NotFound, ServerFull
+from avatar.events import Notice
 from avatar.metrics import Snapshot, Stage, TurnTimes
 from avatar.settings import Settings
 from avatar.ui.page import build, launch_options
@@ -42,7 +43,7 @@ class Step:
     conversation_id: str
     lines: list[Line]
     audio: Any = None
-    notice: str | None = None
+    notice: Notice | None = None
 
 
 @dataclass(frozen=True)
@@ -194,20 +195,22 @@ class FakeAssistant:
         if self.trouble:
             raise self.trouble
 
-    async def typed(self, owner: str, conversation_id: str, text: str, turn: str, language: str) -> AsyncIterator[Step]:
-        self.asked.append(("typed", owner, conversation_id, text, turn, language))
+    async def answer(
+        self, owner: str, conversation_id: str, asked: Path | str, turn: str, language: str
+    ) -> AsyncIterator[Step]:
+        if isinstance(asked, Path):
+            self.asked.append(("recorded", owner, conversation_id, asked.suffix, turn, language))
+        else:
+            self.asked.append(("typed", owner, conversation_id, asked, turn, language))
         if self.trouble:
             raise self.trouble
-        lines = [Line("user", text)]
+        if isinstance(asked, Path):
+            yield Step("c1", TEA, (24000, tone(0.3)), Notice("TOO_LONG", "That was a minute without a pause."))
+            return
+        lines = [Line("user", asked)]
         yield Step("c1", lines)
         lines = [*lines, Line("assistant", "Three minutes.", ID, 1, None, {"llm": 60.0, "tts": 90.0})]
         yield Step("c1", lines, (24000, tone(0.3)))
-
-    async def recorded(self, owner: str, conversation_id: str, path: Path, turn: str, lang: str) -> AsyncIterator[Step]:
-        self.asked.append(("recorded", owner, conversation_id, path.suffix, turn, lang))
-        if self.trouble:
-            raise self.trouble
-        yield Step("c1", TEA, (24000, tone(0.3)), notice="Cut at 60 s.")
 
 
 def tone(seconds: float, hertz: float = 440, rate: int = 24000) -> np.ndarray:
@@ -246,7 +249,7 @@ class FakeSocket:
             return
         self.opened += 1
         ready = {"t": "ready", "live": f"live{self.opened}", "n": 2, "of": 5}
-        await ws.send_text(json.dumps(ready | {"conversation": hello["conversation"]}))
+        await ws.send_text(json.dumps(ready | {"conversation": hello["conversation"] or f"new{self.opened}"}))
         await ws.send_text(json.dumps({"t": "state", "state": "listening", "patience_ms": 900}))
         while (message := await ws.receive())["type"] != "websocket.disconnect":
             if message.get("bytes") is not None:
