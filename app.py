@@ -47,7 +47,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         settings = Settings.from_env(**vars(options))
         logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s")
-        for noisy in ("httpx", "httpcore", "asyncio"):
+        for noisy in ("httpx", "httpcore", "httpx2", "httpcore2", "openai", "asyncio"):
             logging.getLogger(noisy).setLevel(logging.WARNING)
         serve(settings)
     except AvatarError as error:

@@ -3,7 +3,7 @@
 AvatarError
  ├── SettingsError      an AVATAR_* value that cannot be used: stops the start
  ├── WeightsError       a model's weights are missing, damaged or cannot be fetched
- ├── EngineError        an engine failed while serving; has .stage and .engine
+ ├── EngineError        an engine failed while serving; has .stage, .engine and .lost
  │    ├── EngineLoadError   it could not be loaded at all
  │    └── EngineTimeout     it did not deliver an item in time; its thread is abandoned
  ├── NoEngine           every rung of a stage has failed
@@ -41,9 +41,10 @@ class EngineError(AvatarError):
     code = "ENGINE_FAILED"
     retryable = True
 
-    def __init__(self, sentence: str, *, stage: str, engine: str, code: str | None = None) -> None:
+    def __init__(self, sentence: str, *, stage: str, engine: str, code: str | None = None, lost: bool = False) -> None:
+        """lost: the engine cannot serve anyone now, so that it is stepped down from; else only this call failed."""
         super().__init__(sentence, code=code)
-        self.stage, self.engine = stage, engine
+        self.stage, self.engine, self.lost = stage, engine, lost
 
 
 class EngineLoadError(EngineError):

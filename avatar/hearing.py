@@ -106,7 +106,7 @@ class Hearing:
         smart_turn: SmartTurn | None,
         listener: Listener,
         *,
-        patience_ms: int = 900,
+        patience_ms: int,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._pipeline, self._activity, self._smart_turn = pipeline, activity, smart_turn

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from avatar.errors import SettingsError
 
@@ -16,9 +17,17 @@ PREFIX = "AVATAR_"
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
-def _setting(default: Any, help: str, low: float | None = None, high: float | None = None, folder: bool = False) -> Any:
-    """`folder`: a value that is written like a path is one, any other is a name."""
-    return field(default=default, metadata={"help": help, "low": low, "high": high, "folder": folder})
+def _setting(
+    default: Any,
+    help: str,
+    low: float | None = None,
+    high: float | None = None,
+    *,
+    folder: bool = False,
+    secret: bool = False,
+) -> Any:
+    """`folder`: a value that is written like a path is one, any other is a name. `secret`: never in a repr."""
+    return field(default=default, repr=not secret, metadata={"help": help, "low": low, "high": high, "folder": folder})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +35,7 @@ class Settings:
     host: str = _setting("127.0.0.1", "address to listen on; anything but loopback needs AVATAR_AUTH")
     port: int = _setting(7860, "port of the page", 1, 65535)
     share: bool = _setting(False, "open a Gradio share link; needs AVATAR_AUTH")
-    auth: str = _setting("", "user:secret, asked for by the page; needed when other machines can reach it")
+    auth: str = _setting("", "user:secret, asked for by the page; needed when other machines can reach it", secret=True)
     data: Path = _setting(Path("~/.local/share/avatar"), "conversations, audio and voices of your users")
     weights: Path = _setting(Path("~/.cache/avatar/weights"), "where model weights are kept")
     download: str = _setting("ask", "better weights: ask (a button on Status), auto (in the background) or never")
@@ -36,12 +45,23 @@ class Settings:
     whisper_model: Path | str = _setting(
         "base", "multilingual speech to text: base, or the folder of a Whisper model for CTranslate2", folder=True
     )
+    llm_url: str = _setting("", "base URL of an OpenAI-compatible server; what users say is sent there")
+    llm_model: str = _setting("", "its model; empty: the first that it lists")
+    llm_key: str = _setting("", "its key, if it wants one", secret=True)
     gguf: Path | None = _setting(None, "a GGUF file for llama.cpp instead of the bundled SmolLM2-135M")
+    pocket_model: Path | None = _setting(
+        None, "a folder with a pocket-tts model, or with several, instead of the fetched one"
+    )
     threads: int = _setting(0, "threads of the language model; 0: 1 for the bundled one, else up to 4", 0, 64)
     max_sessions: int = _setting(5, "how many may talk at once", 1, 64)
     idle_warn_s: float = _setting(240.0, "an idle seat is warned after this many seconds", 1)
     idle_s: float = _setting(300.0, "an idle seat is freed after this many seconds", 2)
-    patience_ms: int = _setting(900, "how long a pause may last before AVATAR answers although it is unsure", 300, 2500)
+    patience_ms: int = _setting(
+        1300,
+        "the longest pause before AVATAR answers although it is unsure; shorter where the words could end",
+        300,
+        2500,
+    )
     max_utterance_s: float = _setting(60.0, "an utterance is closed after this many seconds", 5, 300)
     upload_mib: int = _setting(25, "the largest recording or upload in MiB", 1, 500)
     log_level: str = _setting("info", "debug, info, warning or error; words and audio are never logged")
@@ -64,8 +84,9 @@ class Settings:
             if not name.startswith(PREFIX):
                 continue
             if name not in by_name:
-                near = difflib.get_close_matches(name, by_name, n=1)
-                hint = f" Did you mean {near[0]}?" if near else ""
+                names = {known.removeprefix(PREFIX): known for known in by_name}  # what all share says nothing
+                near = difflib.get_close_matches(name.removeprefix(PREFIX), names, n=1)
+                hint = f" Did you mean {names[near[0]]}?" if near else ""
                 raise SettingsError(f"{name} is not a setting.{hint} The settings are: {', '.join(by_name)}.")
             spec = by_name[name]
             values[spec.name] = _parse(name, raw, spec)
@@ -89,6 +110,8 @@ class Settings:
                 "Others could reach this page, so it needs a password: set AVATAR_AUTH=user:secret, "
                 "or serve it to this machine only (no --share, --host 127.0.0.1)."
             )
+        if self.llm_url:
+            self._check_llm()
         if self.idle_warn_s >= self.idle_s:
             raise SettingsError("AVATAR_IDLE_WARN_S must be smaller than AVATAR_IDLE_S.")
         if self.download not in ("ask", "auto", "never"):
@@ -102,6 +125,22 @@ class Settings:
                 f"AVATAR_WHISPER_MODEL={self.whisper_model} is not a folder. Give that of a Whisper model for "
                 "CTranslate2, or unset it."
             )
+        if self.pocket_model is not None and not self.pocket_model.is_dir():
+            raise SettingsError(f"AVATAR_POCKET_MODEL={self.pocket_model} is not a folder. Give one, or unset it.")
+
+    def _check_llm(self) -> None:
+        """No value is repeated: a URL may hold a password."""
+        try:
+            url = urlsplit(self.llm_url)
+            plain = url.scheme in ("http", "https") and url.hostname and url.port != 0
+        except ValueError:  # brackets, or a port that is none
+            plain = None
+        if not plain or url.query or url.fragment or not self.llm_url.isprintable() or " " in self.llm_url:
+            raise SettingsError("AVATAR_LLM_URL is not a base URL. Write it like http://127.0.0.1:8080/v1.")
+        if "@" in url.netloc:
+            raise SettingsError("AVATAR_LLM_URL holds a user or password. Leave them out; AVATAR_LLM_KEY takes a key.")
+        if not self.llm_key.isascii() or not self.llm_key.isprintable() or " " in self.llm_key:
+            raise SettingsError("AVATAR_LLM_KEY holds a character that no HTTP header can carry. Copy it again.")
 
 
 def _expand(name: str, path: Path) -> Path:

@@ -89,5 +89,6 @@ class FakeTTS:
 
 
 def rung(name: str, stage: str, **more: object) -> Rung:
-    fields = {"label": name.title(), "module": "none", "package": "json", "languages": ("en",), "licence": "MIT"}
+    languages = ("*",) if stage == "tts" else ("en",)
+    fields = {"label": name.title(), "module": "none", "package": "json", "languages": languages, "licence": "MIT"}
     return Rung(name=name, stage=stage, memory_mib=1, **{**fields, **more})  # type: ignore[arg-type]

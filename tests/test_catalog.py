@@ -26,6 +26,8 @@ def test_a_model_of_the_users_replaces_weights_name_and_demo(tmp_path: Path) -> 
     assert (gguf.label, gguf.weights, gguf.demo) == ("qwen2.5-7b", (), False)
     whisper = rows(whisper_model=tmp_path / "faster-whisper-large-v3.5")["whisper"]
     assert (whisper.label, whisper.weights) == ("faster-whisper-large-v3.5", ())
+    pocket = rows(pocket_model=tmp_path / "german_24l")["pocket"]
+    assert (pocket.label, pocket.weights) == ("Pocket TTS", ())
 
 
 def test_a_model_that_nobody_knows_stops_the_start_with_the_choices(tmp_path: Path) -> None:

@@ -75,6 +75,7 @@ class Live:
                 ),
                 self.smart_turn,
                 conversation,
+                patience_ms=900,
             ),
             save=self.save,
             on_activity=self.touch,
@@ -209,11 +210,11 @@ async def test_words_heard_the_same_twice_are_shown_as_settled(live):
 
 async def test_the_language_that_was_heard_is_the_voices(live):
     async with live() as s:
-        s.stt.language = "ja"
+        s.stt.language = "de"
         await s.hear(1.0)
         await s.silence(1.0)
         await s.until("saved")
-        assert set(s.stt.asked) == {None} and s.tts.languages == {"ja"}
+        assert set(s.stt.asked) == {None} and s.tts.languages == {"de"}
 
 
 async def test_after_committed_words_their_language_is_given(live, monkeypatch):

@@ -87,6 +87,7 @@ def test_an_unknown_name_lists_the_known_ones_and_the_nearest() -> None:
         ("SHARE", "", "not yes or no"),
         ("DATA", " ", "is empty"),
         ("GGUF", "/no/such.gguf", "is not a file"),
+        ("POCKET_MODEL", "/no/such/folder", "is not a folder"),
         ("WHISPER_MODEL", "/no/such", "is not a folder"),
         ("LOG_LEVEL", "loud", "debug, info, warning, error"),
         ("AUTH", "secret", "user:secret"),

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from avatar.text import ClauseSplitter, agreed, count_words, joined, language_of, speakable
+from avatar.text import ClauseSplitter, agreed, count_words, joined, language_of, speakable, voice_language
 
 
 def clauses(text: str, size: int = 0) -> list[str]:
@@ -349,6 +349,29 @@ def test_joined() -> None:
     assert joined(["好。", "走吧。"]) == "好。走吧。"
     assert joined(["好。", "OK.", "走吧。"]) == "好。 OK. 走吧。"
     assert joined(["네.", "좋아요."]) == "네. 좋아요."
+
+
+@pytest.mark.parametrize(
+    ("text", "told", "language"),
+    [
+        ("Hello there.", None, None),
+        ("Guten Tag.", "de-AT", "de-AT"),
+        ("Hello there.", "zh-TW", None),  # a model that answers Chinese in English
+        ("42", "zh", None),
+        ("你好", None, "zh"),
+        ("你好", "en", "zh"),
+        ("你好", "zh-TW", "zh-TW"),
+        ("東京", "ja", "ja"),
+        ("おはよう", "zh", "ja"),
+        ("The word 你好 means hello.", "en", "zh"),  # two letters that no English voice can say
+        ("Привіт", "uk", "uk"),
+        ("Привет", "en", "ru"),
+        ("안녕하세요", None, "ko"),
+        ("", None, None),
+    ],
+)
+def test_voice_language(text: str, told: str | None, language: str | None) -> None:
+    assert voice_language(text, told) == language
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ class Rung:
 
     `given` names the setting with which a user brings another model: a path replaces the weights, a name chooses among
     those called like the rung ("whisper-base").
+    Where languages and cloning depend on the weights found, the loaded engine's `Abilities` win over its row.
     """
 
     name: str
@@ -28,6 +29,8 @@ class Rung:
     label: str
     module: str
     package: str
+    setting: str = ""  # a field of Settings: while it is empty, there is no such engine
+    install: str = ""  # the command that installs the package, where `make run` does not
     weights: tuple[str, ...] = ()
     given: str = ""
     languages: tuple[str, ...]  # BCP 47 primary tags; "*" is any
@@ -70,6 +73,18 @@ CATALOG: tuple[Rung, ...] = (
         parallel=2,
     ),
     Rung(
+        name="remote",
+        stage="llm",
+        label="Model server",
+        module="avatar.engines.remote",
+        package="openai",
+        setting="llm_url",
+        languages=("*",),
+        licence="of the server's model",
+        memory_mib=20,
+        parallel=64,
+    ),
+    Rung(
         name="llamacpp",
         stage="llm",
         label="SmolLM2 135M",
@@ -82,6 +97,19 @@ CATALOG: tuple[Rung, ...] = (
         memory_mib=400,
         parallel=64,
         demo=True,
+    ),
+    Rung(
+        name="pocket",
+        stage="tts",
+        label="Pocket TTS",
+        module="avatar.engines.pocket",
+        package="pocket_tts",
+        install="make voice",
+        weights=("pocket-tts-en",),
+        given="pocket_model",
+        languages=("en", "fr", "de", "pt", "it", "es", "nl"),  # one model each; the loaded ones are its abilities
+        licence="MIT, weights CC-BY-4.0",
+        memory_mib=800,
     ),
     Rung(
         name="espeak",
@@ -117,7 +145,10 @@ def _with_model(rung: Rung, settings: Settings) -> Rung:
     if model is None:
         return rung
     if isinstance(model, Path):
-        return replace(rung, label=model.name.removesuffix(".gguf"), weights=(), demo=False)
+        label = (
+            rung.label if rung.stage == "tts" else model.name.removesuffix(".gguf")
+        )  # a voice's is a language's name
+        return replace(rung, label=label, weights=(), demo=False)
     known = [name.removeprefix(f"{rung.name}-") for name in weights.WEIGHTS if name.startswith(f"{rung.name}-")]
     if model not in known:
         raise SettingsError(

@@ -247,11 +247,13 @@ def build(
     fixed = [*system, *examples]
     budget -= sum(map(tokens, fixed))
     window: list[Message] = []
+    used = 0
     for message in (m for m in messages if m.role != "system"):
         window.append(message)
-        if sum(map(tokens, window)) > budget:
-            while len(window) > 1 and (sum(map(tokens, window)) > budget // 2 or window[0].role == "assistant"):
-                window.pop(0)
+        used += tokens(message)
+        if used > budget:
+            while len(window) > 1 and (used > budget // 2 or window[0].role == "assistant"):
+                used -= tokens(window.pop(0))
     while window and tokens(window[-1]) > max(budget // 2, 16):  # one endless message: its end asks
         last = window.pop()
         window.append(Message(last.role, last.content[len(last.content) // 2 :]))

@@ -19,8 +19,8 @@ from avatar.events import Samples
 MIC_RATE = 16_000  # Hz
 CHUNK = 512  # samples: the only size Silero VAD takes at 16 kHz; 32 ms
 
-# Silero's own default, to start and to go on. Its documented 0.15 less to go on sees the end of our 14 clips 12 ms later
-# and makes no fewer pauses of 64 ms inside them (2.67 a clip against 2.69; 2026-11-23).
+# Silero's own default, to start and to go on. Its documented 0.15 less to go on sees the end of our 14 clips 12 ms
+# later and finds no fewer pauses of 64 ms in them (2.67 a clip, not 2.69; 2026-11-23).
 VOICED = 0.5
 # One chunk this clear begins an utterance: the median of our 16 clips is noticed 24 ms sooner than by two of 0.5, and
 # no more of 108 noises are (24). To end a pause it takes two: Silero also fires where a sound is cut off.
