@@ -215,7 +215,7 @@ _WORDS = _rules(
     ),
     (r"(?<![A-Z] )\bWHO\b(?! [A-Z])", "W H O"),  # among capitals it is a word that is shouted
     (r"\b([\w.+-]{1,64})@(?=[\w-]+\.[a-z]{2})", lambda m: f"{m[1]} at ".replace(".", " dot ")),
-    (r"(?<=[A-Za-z0-9])\.(?=[a-z][a-z0-9])", " dot "),  # example.com, app.py
+    (r"(?<=[A-Za-z0-9])\.(?=[a-z][a-z0-9])|(?<=[A-Za-z])\.(?=\d)", " dot "),  # example.com, app.py, H.264
     (r"\bC\+\+", "C plus plus"),
     (r"\b([CF])#", r"\1 sharp"),
 )
@@ -286,7 +286,7 @@ _NUMBERS = _rules(
 _SIGNS = _rules(
     (r"\bkm/h\b", "kilometers per hour"),
     (r"(?<=[A-Za-z])/(?=[A-Za-z])", " "),
-    (r"\+(?=\s*\w)|(?<=\w)\+", " plus "),
     (r"#(?=\w)", ""),
     (rf"[{''.join(SIGNS)}]", lambda m: SIGNS[m[0]]),
+    (r"\+(?=\s*\w)|(?<=\w)\+", " plus "),
 )
