@@ -4,7 +4,7 @@
 
 const OPEN_MS = 3000;                                // then the page switches to recordings
 const RETRY_MS = [500, 1000, 2000, 4000, 8000];
-const prefs = { language: 'auto', patience_ms: props.patience_ms, half_duplex: false, captions: true };
+const prefs = { language: 'auto', patience_ms: props.patience_ms, half_duplex: false, bargein: 'normal', captions: true };
 const link = { wanted: false, attempt: 0, tries: 0, socket: null, live: '', conversation: '', turn: 0, error: null };
 let heard = '';
 
@@ -13,6 +13,7 @@ const send = message => {
 };
 const settings = () => ({
   language: prefs.language, patience_ms: Math.round(prefs.patience_ms), half_duplex: prefs.half_duplex,
+  bargein: prefs.bargein,
 });
 const publish = () => { props.value = { conversation: link.conversation, live: link.live }; };
 const sentence = ({ code, text }) => (has(`err_${code}`) ? t(`err_${code}`) : text);

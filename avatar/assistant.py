@@ -28,6 +28,7 @@ from avatar.recorder import Ended, Recorder
 from avatar.sessions import Seats, Tokens
 from avatar.settings import Settings
 from avatar.store import Store, TurnState
+from avatar.turntaking.reasons import Reason
 from avatar.turntaking.smartturn import SmartTurn
 from avatar.turntaking.voice import Silero, VoiceActivity
 from avatar.weights.downloads import Downloads
@@ -111,7 +112,7 @@ class Assistant:
         self.live[live_id] = conversation
         self.greet(conversation)
         conversation.prepare()
-        conversation.prefer(Preferences(hello.patience_ms, hello.language, hello.half_duplex))
+        conversation.prefer(Preferences(hello.patience_ms, hello.language, hello.half_duplex, hello.bargein))
         return conversation
 
     def greet(self, conversation: Conversation) -> None:
@@ -182,6 +183,11 @@ class Assistant:
     async def say(self, owner: str, live_id: str, text: str, client_turn_id: str) -> None:
         """Typed while the socket is open: the reply is spoken over it. Raises NotFound."""
         self._mine(owner, live_id).say(text, client_turn_id)
+
+    def reasons(self, owner: str, live_id: str) -> list[tuple[float, Reason]]:
+        """Why a live session answered, waited or stopped: the newest decisions first, with their age in seconds.
+        Raises NotFound."""
+        return self._mine(owner, live_id).reasons()
 
     async def _watch_seats(self) -> None:
         """Runs as long as the server: warn idle seats, free them, tell every page how many seats are taken."""

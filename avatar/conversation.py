@@ -6,6 +6,7 @@ Runs in the event loop of the server; knows the wire's messages, but no socket, 
 import asyncio
 import logging
 import time
+from collections import deque
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
@@ -21,12 +22,15 @@ from avatar.reply import Reply
 from avatar.saying import NO_SAYINGS
 from avatar.store import TurnState
 from avatar.text import count_words, joined
+from avatar.turntaking.bargein import SENSITIVITIES
+from avatar.turntaking.reasons import Reason
 from avatar.wire import Preferences, audio_frame
 
 log = logging.getLogger(__name__)
 
 CONTINUE_S = 1.2  # a user who goes on within this time of a reply's first sound was not finished: DESIGN section 4
 SETTLE_S = 0.3  # after a flush: how long the page has to report what it played
+REASONS = 20  # of the newest decisions about turns; a turn makes one to three
 OUTBOX = 2_000  # messages; the reply is sent at most 1 s ahead, so a page this far behind is gone
 
 Save = Callable[[str, Chat, Ended], Coroutine[Any, Any, None]]
@@ -67,6 +71,7 @@ class Conversation:
         self._muted = self._understood = self._closed = False
         self._unread: str | None = None  # the newest words for the model to read, while it reads
         self._state = ""
+        self._reasons = deque[Reason](maxlen=REASONS)
         self._hearing = make_hearing(self)
 
     # -- from the page ----------------------------------------------------------------------------------------------
@@ -79,6 +84,7 @@ class Conversation:
     def prefer(self, preferences: Preferences) -> None:
         self._preferences = preferences
         self._hearing.patience_ms = preferences.patience_ms
+        self._hearing.sensitivity = SENSITIVITIES[preferences.bargein]
         self._hearing.language = None if preferences.language == "auto" else preferences.language
         if self._deaf():
             self._forget_speech()
@@ -114,6 +120,11 @@ class Conversation:
     def played(self, turn: int, samples: int) -> None:
         if (reply := self._replies.get(turn)) is not None:
             reply.playback.played(samples)
+
+    def reasons(self) -> list[tuple[float, Reason]]:
+        """The newest decisions about turns, newest first, with their age in seconds."""
+        now = self._clock()
+        return [(now - reason.at, reason) for reason in reversed(self._reasons)]
 
     def prepare(self) -> None:
         """Let the model read what it knows of this conversation: the seat's cache may hold another."""
@@ -265,6 +276,9 @@ class Conversation:
         self._carry.clear()
         self._show(self._rest())
         self.post("error", code=error.code, text=error.sentence)
+
+    def on_reason(self, reason: Reason) -> None:
+        self._reasons.append(reason)
 
     def on_too_long(self) -> None:
         self.notice("TOO_LONG", "That was a minute without a pause, so I answer now. Go on afterwards.")

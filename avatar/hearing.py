@@ -18,9 +18,10 @@ from avatar.errors import AvatarError
 from avatar.events import Samples, Serving
 from avatar.pipeline import Pipeline
 from avatar.text import agreed, joined
-from avatar.turntaking.bargein import LOOKS_MS, has_words, judge
+from avatar.turntaking.bargein import ECHO_LIKENESS, LOOKS_MS, NORMAL, has_words, judge
 from avatar.turntaking.echo import likeness
 from avatar.turntaking.endpointing import Decision, decide, likely
+from avatar.turntaking.reasons import Reason, What
 from avatar.turntaking.smartturn import SmartTurn
 from avatar.turntaking.voice import Full, Onset, Pause, Resume, VoiceActivity
 from avatar.wire import REPLY_RATE
@@ -72,6 +73,7 @@ class Listener(Protocol):
     def on_nothing_heard(self) -> None: ...
     def on_too_long(self) -> None: ...
     def on_failure(self, error: AvatarError) -> None: ...
+    def on_reason(self, reason: Reason) -> None: ...
 
 
 @dataclass(slots=True)
@@ -112,6 +114,7 @@ class Hearing:
         self._pipeline, self._activity, self._smart_turn = pipeline, activity, smart_turn
         self._listener, self._clock = listener, clock
         self.patience_ms = patience_ms
+        self.sensitivity = NORMAL
         self.language: str | None = None
         self._in_air: Callable[[], Samples] | None = None  # reply audio that the microphone may hear; None: no reply
         self._over_reply = False  # the voice that is heard began over a reply and is not judged yet
@@ -154,7 +157,7 @@ class Hearing:
         """Space held: the utterance ends when it is released, and not before."""
         self._held = on
         if not on and self._activity.speaking:
-            self._look(self._finish())
+            self._look(self._finish("released"))
 
     def reset(self) -> None:
         """Forget what is being said."""
@@ -202,7 +205,7 @@ class Hearing:
     def _on_full(self) -> None:
         self._listener.on_too_long()
         self._ended_at = self._clock()
-        self._look(self._finish())
+        self._look(self._finish("too long"))
 
     def _step(self) -> None:
         """After each frame of a running utterance: is anything due?"""
@@ -283,7 +286,10 @@ class Hearing:
         )
         if self._activity.silence_ms >= self._due_ms(decision):
             self._end()
-        elif again:
+            return
+        if not decision.sure:
+            self._reason("wait", decision.why, decision.wait_ms, decision.probability, decision.needed)
+        if again:
             self._listener.on_likely(self._heard.words, self._heard.language)  # patience will end before long
         elif not decision.sure:
             self._listener.on_words(self._heard.words, "")
@@ -309,27 +315,34 @@ class Hearing:
         words = self._heard.words
         piece.began = piece.began or words
         echo = echo if before is None else (before + echo) / 2
-        verdict = judge(words, voiced_ms=activity.voiced_ms, over=over, echo=echo, began=piece.began)
-        if verdict == "interrupt":
+        voiced_ms = activity.voiced_ms
+        judgement = judge(
+            words, voiced_ms=voiced_ms, over=over, echo=echo, began=piece.began, sensitivity=self.sensitivity
+        )
+        likeness_asked = (echo, ECHO_LIKENESS) if judgement.why == "echo" else ()
+        if judgement.verdict == "interrupt":
             self._over_reply = False
-            if not self._listener.on_interrupting(self._onset_at):
+            continuing = self._listener.on_interrupting(self._onset_at)
+            self._reason("continue" if continuing else "interrupt", judgement.why, voiced_ms)
+            if not continuing:
                 self._merged_pause_ms = 0.0
             self._listener.on_words("", words)
             if activity.pausing:  # the pause was reported while the voice was being judged
                 self._look(self._decide(activity.silence_ms, again=False))
-        elif verdict == "ignore" or over:
+        elif judgement.verdict == "ignore" or over:
             self._forget()
+            self._reason("kept", judgement.why, voiced_ms, *likeness_asked)
             self._listener.on_not_interrupting(self._onset_at)
         else:
             later = [look for look in LOOKS_MS if look > activity.since_onset_ms]
             self._next_judge_ms = later[0] if later else activity.since_onset_ms + LOOK_AGAIN_MS
 
-    async def _finish(self) -> None:
+    async def _finish(self, why: str) -> None:
         """End the utterance now, whatever it is."""
         started = self._clock()
         await self._transcribe()
         self._hear_ms = (self._clock() - started) * 1000
-        self._decision = Decision(0, True, "released")
+        self._decision = Decision(0, True, why)
         self._end()
 
     async def _transcribe(self) -> None:
@@ -347,12 +360,16 @@ class Hearing:
 
     def _end(self) -> None:
         decision, heard = self._decision, self._heard
-        samples = self._activity.utterance()
+        samples, silence_ms = self._activity.utterance(), self._activity.silence_ms
         self._forget()
         if not has_words(heard.words):
+            self._reason("nothing", "no words", silence_ms)
             self._listener.on_nothing_heard()
             return
         sure = decision is not None and decision.sure
+        if decision is not None:
+            what: What = "answer" if sure else "patience"
+            self._reason(what, decision.why, silence_ms, decision.probability, decision.needed)
         utterance = Utterance(
             samples=samples,
             words=heard.words,
@@ -364,6 +381,9 @@ class Hearing:
             engine=heard.engine,
         )
         self._listener.on_utterance(utterance)
+
+    def _reason(self, what: What, why: str, ms: float, probability: float = 0.0, needed: float = 0.0) -> None:
+        self._listener.on_reason(Reason(self._clock(), what, why, round(ms), probability, needed))
 
     def _forget(self) -> None:
         self._cancel()

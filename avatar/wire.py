@@ -54,6 +54,7 @@ class Preferences:
     patience_ms: int = 1300
     language: str = "auto"
     half_duplex: bool = False
+    bargein: str = "normal"  # how little of a voice over a reply interrupts it: turntaking.bargein.SENSITIVITIES
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,7 @@ class Hello:
     patience_ms: int = 1300
     language: str = "auto"
     half_duplex: bool = False
+    bargein: str = "normal"
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +115,7 @@ _KINDS: dict[str, type[ClientMessage]] = {
 }
 _LIMITS = {"patience_ms": (300, 2500), "turn": (0, 2**32 - 1), "samples": (0, REPLY_RATE * 3600)}
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")  # JSON can carry half a character; no database or engine takes one
+_CHOICES = {"language": ("auto", "en", "zh"), "bargein": ("careful", "normal", "quick")}
 _LENGTHS = {"token": 128, "conversation": 64, "text": MAX_TEXT, "client_turn_id": 64}
 
 
@@ -147,8 +150,8 @@ def _check(name: str, value: Any, kind: str) -> None:
         raise WireError(f"The page sent {name} out of range. Reload it.")
     if name in _LENGTHS and len(value) > _LENGTHS[name]:
         raise WireError(f"This {name} is too long: at most {_LENGTHS[name]} characters.")
-    if name == "language" and value not in ("auto", "en", "zh"):
-        raise WireError("The page asked for a language that is not auto, en or zh.")
+    if name in _CHOICES and value not in _CHOICES[name]:
+        raise WireError(f"The page asked for a {name} that is not one of: {', '.join(_CHOICES[name])}.")
 
 
 def audio_frame(turn: int, pcm16: bytes) -> bytes:

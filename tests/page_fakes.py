@@ -22,6 +22,7 @@ from avatar.errors import AvatarError, NotFound, ServerFull
 from avatar.events import Notice
 from avatar.metrics import Snapshot, Stage, TurnTimes
 from avatar.settings import Settings
+from avatar.turntaking.reasons import Reason
 from avatar.ui.page import build, launch_options
 from avatar.weights.downloads import Downloads
 
@@ -168,6 +169,12 @@ class FakeAssistant:
         self.trouble: AvatarError | None = None
         self.tokens: set[str] = set()
         self.asked: list[tuple[Any, ...]] = []
+        self.why: list[tuple[float, Reason]] = []
+
+    def reasons(self, owner: str, live_id: str) -> list[tuple[float, Reason]]:
+        if (owner, live_id) != ("local", "L"):
+            raise NotFound("This session has ended.", code="SESSION_ENDED")
+        return self.why
 
     def issue_token(self, owner: str) -> str:
         self.tokens.add(token := secrets.token_urlsafe(8))

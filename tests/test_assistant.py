@@ -198,6 +198,9 @@ async def test_no_owner_reaches_what_is_anothers(make):
             [lines async for lines in assistant.follow("bob", live.live_id)]
         with pytest.raises(NotFound):
             await assistant.say("ann", "made up", "hello", "t9")
+        with pytest.raises(NotFound):
+            assistant.reasons("bob", live.live_id)
+        assert assistant.reasons("ann", live.live_id) == []
     finally:
         await assistant.leave(live)
         assistant._watcher.cancel()

@@ -7,7 +7,7 @@ from avatar.bench.bargein import beginning, echoed, replay
 from avatar.engines import moonshine
 from avatar.engines.moonshine import MoonshineSTT
 from avatar.settings import Settings
-from avatar.turntaking.bargein import has_words, judge
+from avatar.turntaking.bargein import SENSITIVITIES, has_words, judge
 from avatar.turntaking.voice import Silero
 
 
@@ -15,8 +15,8 @@ from avatar.turntaking.voice import Silero
     "text", ["Mhm.", "Uh-huh", "Mm-hmm,", "yeah, right", "Okay.", "嗯", "對對對", "好的", "M Mm-hmm,", "Haha."]
 )
 def test_listening_noises_do_not_interrupt(text: str) -> None:
-    assert judge(text, voiced_ms=500) == "wait"
-    assert judge(text, voiced_ms=500, over=True) == "ignore"
+    assert judge(text, voiced_ms=500).verdict == "wait"
+    assert judge(text, voiced_ms=500, over=True).verdict == "ignore"
 
 
 @pytest.mark.parametrize("text", ["안녕하세요", "はい", "Привет", "שלום", "ça va", "สวัสดี", "नमस्ते"])
@@ -28,38 +28,66 @@ def test_every_script_has_words(text: str) -> None:
     "text", ["Stop.", "Wait", "no, no", "okay, stop", "yeah hold on", "停", "等一下", "嗯，等等", "不是這樣"]
 )
 def test_stop_words_interrupt_at_once(text: str) -> None:
-    assert judge(text, voiced_ms=290) == "interrupt"
+    assert judge(text, voiced_ms=290).verdict == "interrupt"
 
 
 @pytest.mark.parametrize(
     "text", ["What about", "And so?", "I do not think", "yeah but what about cats", "我想問", "对了我想"]
 )
 def test_real_words_interrupt_at_the_first_look(text: str) -> None:
-    assert judge(text, voiced_ms=290) == "interrupt"
+    assert judge(text, voiced_ms=290).verdict == "interrupt"
 
 
 def test_one_word_is_heard_twice_before_it_counts() -> None:
-    assert judge("Actually,", voiced_ms=290) == "wait"
-    assert judge("Actually,", voiced_ms=400) == "interrupt"
-    assert judge("Actually,", voiced_ms=290, over=True) == "interrupt"
+    assert judge("Actually,", voiced_ms=290).verdict == "wait"
+    assert judge("Actually,", voiced_ms=400).verdict == "interrupt"
+    assert judge("Actually,", voiced_ms=290, over=True).verdict == "interrupt"
 
 
 def test_a_hum_that_is_heard_again_as_one_word_is_still_a_hum() -> None:
-    assert judge("Ever.", voiced_ms=480, began="Mm-Hmm") == "wait"
-    assert judge("Ever.", voiced_ms=480, over=True, began="Okay.") == "ignore"
-    assert judge("Yesterday.", voiced_ms=480, began="Yes.") == "interrupt"
-    assert judge("Ever since then", voiced_ms=600, began="Mm-Hmm") == "interrupt"
+    assert judge("Ever.", voiced_ms=480, began="Mm-Hmm").verdict == "wait"
+    assert judge("Ever.", voiced_ms=480, over=True, began="Okay.").verdict == "ignore"
+    assert judge("Yesterday.", voiced_ms=480, began="Yes.").verdict == "interrupt"
+    assert judge("Ever since then", voiced_ms=600, began="Mm-Hmm").verdict == "interrupt"
 
 
 def test_coughs_and_clicks_are_too_short_or_wordless() -> None:
-    assert judge("Shut up.", voiced_ms=64, over=True) == "ignore"  # what Moonshine once made of a cough
-    assert judge("You", voiced_ms=400, over=True) == "ignore"
-    assert judge("", voiced_ms=400, over=True) == "ignore"
+    assert judge("Shut up.", voiced_ms=64, over=True).verdict == "ignore"  # what Moonshine once made of a cough
+    assert judge("You", voiced_ms=400, over=True).verdict == "ignore"
+    assert judge("", voiced_ms=400, over=True).verdict == "ignore"
 
 
 def test_its_own_echo_does_not_interrupt_whatever_the_words() -> None:
-    assert judge("Shut up, you said that.", voiced_ms=900, echo=0.8) == "wait"
-    assert judge("Shut up, you said that.", voiced_ms=900, echo=0.3) == "interrupt"
+    assert judge("Shut up, you said that.", voiced_ms=900, echo=0.8).verdict == "wait"
+    assert judge("Shut up, you said that.", voiced_ms=900, echo=0.3).verdict == "interrupt"
+
+
+@pytest.mark.parametrize(
+    ("text", "voiced_ms", "interrupts"),
+    [
+        ("What about", 200, {"quick"}),
+        ("What about", 300, {"normal", "quick"}),
+        ("What about", 400, {"careful", "normal", "quick"}),
+        ("Actually,", 300, {"quick"}),
+        ("Actually,", 400, {"normal", "quick"}),
+        ("Actually,", 500, {"careful", "normal", "quick"}),
+        ("Stop.", 160, {"careful", "normal", "quick"}),
+        ("Mhm.", 900, set()),
+    ],
+)
+def test_the_wish_says_how_much_voice_interrupts(text: str, voiced_ms: int, interrupts: set[str]) -> None:
+    found = {name: judge(text, voiced_ms=voiced_ms, sensitivity=wish) for name, wish in SENSITIVITIES.items()}
+    assert {name for name, judgement in found.items() if judgement.verdict == "interrupt"} == interrupts
+
+
+def test_why_names_the_rule_and_never_the_words() -> None:
+    assert judge("Stop my secret.", voiced_ms=400).why == "stop word"
+    assert judge("My secret", voiced_ms=400).why == "words"
+    assert judge("My secret", voiced_ms=400, echo=0.7).why == "echo"
+    assert judge("Secret", voiced_ms=100).why == "short"
+    assert judge("Secret", voiced_ms=290).why == "one word"
+    assert judge("Yeah.", voiced_ms=400).why == judge("Ever.", voiced_ms=480, began="Mhm").why == "listening noise"
+    assert judge("You", voiced_ms=400, over=True).why == "no words"
 
 
 @pytest.mark.parametrize("text", ["", "?", "...", "You", "the", "Mm-hmm.", "Uh, uh.", "嗯。"])

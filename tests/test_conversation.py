@@ -324,6 +324,49 @@ async def test_listening_noises_and_clicks_do_not_interrupt(live):
         assert s.kinds("flush") == []
 
 
+async def test_each_decision_is_kept_with_its_rule_and_without_words(live, monkeypatch):
+    monkeypatch.setattr("avatar.conversation.CONTINUE_S", 0.3)
+    async with live(patience_ms=600) as s:
+        s.llm.text = " ".join(f"word{n}" for n in range(60)) + "."
+        s.smart_turn.value = 0.01
+        await s.hear(1.0)
+        await s.until("latency")
+        await s.silence(SPEED * 0.5)  # of real time: past the window in which it would be a continuation
+        s.smart_turn.value, s.stt.words = 0.99, "yeah"
+        await s.hear(0.4)
+        await s.silence(0.6)
+        s.stt.words, s.llm.text = "no stop that please", "Fine."
+        await s.hear(0.8)
+        await s.until("saved", 2)
+        reasons = [reason for _, reason in s.it.reasons()]
+        assert [(r.what, r.why) for r in reversed(reasons) if r.what != "wait"] == [
+            ("patience", "question"),
+            ("kept", "listening noise"),
+            ("interrupt", "stop word"),
+            ("answer", "closed"),
+        ]
+        assert reasons[0].probability == 0.99 and reasons[0].needed == 0.5 and reasons[0].ms >= 128
+        ages = [age for age, _ in s.it.reasons()]
+        assert ages == sorted(ages) and 0 <= ages[0] < ages[-1]
+        for _ in range(50):
+            s.it.on_reason(reasons[0])
+        assert len(s.it.reasons()) == 20
+
+
+async def test_the_wish_how_easily_it_is_interrupted_counts_at_once(live):
+    async with live(bargein="careful") as s:
+        s.llm.text = " ".join(f"word{n}" for n in range(60)) + "."
+        await s.hear(1.0)
+        await s.until("latency")
+        s.stt.words = "what about"
+        await s.hear(0.3)
+        await s.silence(0.4)
+        assert s.kinds("flush") == [] and s.it.reasons()[0][1].why == "short"
+        s.it.prefer(Preferences(bargein="quick"))
+        await s.hear(0.3)
+        await s.until("flush")
+
+
 async def test_who_goes_on_after_an_early_reply_is_merged_into_one_turn(live):
     async with live() as s:
         s.llm.text = " ".join(f"word{n}" for n in range(60)) + "."

@@ -6,18 +6,21 @@ import string
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import gradio as gr
 import pytest
 
 from avatar.errors import AudioError, AvatarError, ServerFull
 from avatar.events import Notice
+from avatar.turntaking.bargein import SENSITIVITIES
+from avatar.turntaking.reasons import Reason, What
 from avatar.ui import fragments, ladder, status, strings, talk
 from avatar.ui.history import HistoryEvents, described, when
 from avatar.ui.page import launch_options
 from avatar.ui.sayings import SayingsEvents
 from avatar.ui.talk import TalkEvents, overview, session_of, stage_script
+from avatar.ui.why import WhyEvents, reason_list
 from avatar.weights.downloads import Downloads
 from tests.page_fakes import ESPEAK, MOONSHINE, SMOLLM, TEA, WHISPER, FakeAssistant, Line, Row, Rung, built, owner_of
 
@@ -250,6 +253,58 @@ def test_the_stage_is_told_what_the_engines_understand() -> None:
     assistant.pool.rungs = [replace(WHISPER, state="ready", serving=True), SMOLLM]
     now = overview(assistant, "en")  # type: ignore[arg-type]
     assert now["chinese"]["ready"] and not now["engines"]["stt"]["english_only"] and now["engines"]["tts"] is None
+
+
+# -- why it answered or stopped ---------------------------------------------------------------------------------------
+
+
+def rules() -> set[str]:
+    """Of every decision: the last string of an Ending's rule, a Judgement, a Decision; and how a turn is ended."""
+    found: set[str] = set()
+    for name in ("turntaking/endpointing.py", "turntaking/bargein.py", "hearing.py"):
+        source = (Path(talk.__file__).parents[1] / name).read_text(encoding="utf-8")
+        found |= set(
+            re.findall(
+                r'(?:Ending\.\w+\)?, |ALONE, |Judgement\([^()]*, |_finish\(|_reason\("\w+", )"([a-z ]+)"', source
+            )
+        )
+    return found
+
+
+def test_every_rule_has_a_sentence_and_every_sentence_a_rule() -> None:
+    named = {"rule_" + rule.replace(" ", "_") for rule in rules()}
+    assert len(named) > 15 and named == {key for key in strings.ENGLISH if key.startswith("rule_")}
+    for words in (
+        *(f"why_{what}" for what in get_args(What)),
+        *(f"bargein_{wish}" for wish in SENSITIVITIES),
+    ):
+        assert words in strings.ENGLISH
+
+
+def test_a_decision_is_told_with_its_rule_and_its_probability() -> None:
+    sure = Reason(9.0, "answer", "closed", 240, 0.934, 0.5)
+    never = Reason(8.0, "wait", "open word", 1300, 0.9, 1.01)
+    echo = Reason(7.0, "kept", "echo", 480, 0.71, 0.62)
+    hum = Reason(6.0, "kept", "listening noise", 1480)
+    shown = reason_list([(0.6, sure), (2.0, never), (4.0, echo), (61.0, hum)], "en")
+    assert (
+        "Answered after 240 ms of silence" in shown and "a whole sentence · sounds finished 93 %, needs 50 %" in shown
+    )
+    assert "sounds finished 90 %, which is not enough here" in shown
+    assert "its own echo · like the reply itself 71 %, limit 62 %" in shown
+    assert "<span>a listening noise</span><em>61 s ago</em>" in shown and "1,480 ms" in shown
+    assert "聽起來說完了 93 %" in reason_list([(1, sure)], "zh-TW")
+    assert "Nothing is decided yet" in reason_list([], "en")
+
+
+async def test_only_the_owner_of_a_session_reads_its_decisions() -> None:
+    assistant = FakeAssistant()
+    assistant.why = [(1.0, Reason(9.0, "patience", "number", 1300, 0.4, 0.9))]
+    seen = await WhyEvents(assistant, owner_of).reasons({"conversation": "", "live": "L"}, ENGLISH)  # type: ignore[arg-type]
+    assert "patience ran out" in seen
+    for owner, live in (("eve", "L"), ("local", "M"), ("local", "")):
+        other = WhyEvents(assistant, lambda request, owner=owner: owner)  # type: ignore[arg-type, misc]
+        assert "Nothing is decided yet" in await other.reasons({"conversation": "", "live": live}, ENGLISH)
 
 
 # -- how words are said -----------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from avatar.turntaking.bargein import SENSITIVITIES
 from avatar.wire import (
     MAX_TEXT,
     Bye,
@@ -23,7 +24,7 @@ from avatar.wire import (
 )
 
 KINDS = ["hello", "settings", "say", "interrupt", "mute", "hold", "played", "new", "bye"]
-HELLO = ["token", "conversation", "patience_ms", "language", "half_duplex"]
+HELLO = ["token", "conversation", "patience_ms", "language", "half_duplex", "bargein"]
 NAMES = [*HELLO, "t", "text", "client_turn_id", "on", "turn", "samples"]
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(exclude_categories=[])),
@@ -38,8 +39,8 @@ JSON = st.recursive(
         ('{"t": "hello", "token": "x"}', Hello("x")),
         (
             '{"t": "hello", "token": "x", "conversation": "c", "patience_ms": 300,'
-            ' "language": "zh", "half_duplex": true}',
-            Hello("x", "c", 300, "zh", True),
+            ' "language": "zh", "half_duplex": true, "bargein": "quick"}',
+            Hello("x", "c", 300, "zh", True, "quick"),
         ),
         ('{"t": "settings", "patience_ms": 2500}', Preferences(2500)),
         ('{"t": "say", "text": "你好", "client_turn_id": "7"}', Say("你好", "7")),
@@ -79,7 +80,8 @@ def test_every_message_is_understood(raw: str, message: object) -> None:
         ('{"t": "played", "turn": -1, "samples": 0}', "out of range"),
         ('{"t": "played", "turn": 4294967296, "samples": 0}', "out of range"),
         ('{"t": "settings", "patience_ms": 299}', "out of range"),
-        ('{"t": "settings", "language": "fr"}', "auto, en or zh"),
+        ('{"t": "settings", "language": "fr"}', "one of: auto, en, zh"),
+        ('{"t": "settings", "bargein": "never"}', "one of: careful, normal, quick"),
         (json.dumps({"t": "say", "text": "x" * (MAX_TEXT + 1)}), "too long"),
         (json.dumps({"t": "hello", "token": "x" * 129}), "too long"),
         ('{"t": "say", "text": "\\ud800"}', "not text"),  # half a character: the database refuses it
@@ -90,6 +92,11 @@ def test_anything_else_is_refused_in_words(raw: str, words: str) -> None:
     with pytest.raises(WireError, match=words) as refused:
         parse(raw)
     assert refused.value.code == "BAD_MESSAGE"
+
+
+def test_every_wish_of_the_page_is_one_that_the_rules_know() -> None:
+    for wish in SENSITIVITIES:
+        assert parse(json.dumps({"t": "settings", "bargein": wish})) == Preferences(bargein=wish)
 
 
 def understood_or_refused(raw: str) -> None:

@@ -68,7 +68,7 @@ def replay(sound: Samples, detector: Detector, stt: STT, reply: Samples | None =
         *_, heard = stt.transcribe(activity.utterance(), "en")
         words, took_ms = heard.text, (time.perf_counter() - started) * 1000
         began = began or words
-        if judge(words, voiced_ms=activity.voiced_ms, over=over, echo=echo, began=began) == "interrupt":
+        if judge(words, voiced_ms=activity.voiced_ms, over=over, echo=echo, began=began).verdict == "interrupt":
             return Outcome(duck_ms, _since(activity) + took_ms, words)
         if over:
             activity.end()

@@ -135,7 +135,10 @@ def main() -> None:
         lag_ms, looks = look(samples[:stop], silero.detector(), smart_turn, stt)
         found.append(point := Point(file, kind, lag_ms, looks))
         at_ms, decision = answered(point, 1300, args.compute_ms)
-        print(f"{kind:7}{file:34}{at_ms:6.0f} ms  {'sure' if decision.sure else 'wait'}  {decision.why}")
+        print(
+            f"{kind:7}{file:34}{at_ms:6.0f} ms  {'sure' if decision.sure else 'wait'}  {decision.why}"
+            f" {decision.probability:.2f} of {min(decision.needed, 1):.2f}"
+        )
     print("\npatience  sure at ends  first sound p50  p95 of sure  max   early: mid      clause")
     for patience_ms in PATIENCES_MS:
         print(table_row(found, patience_ms, args.compute_ms, args.first_sound_ms))

@@ -3,6 +3,7 @@
 Pure. The reply is ducked at the onset; these rules only decide whether it is also stopped.
 """
 
+from dataclasses import dataclass
 from typing import Literal
 
 from avatar.turntaking.words import BACKCHANNELS, HANZI, INVENTED, STOP_PHRASES, STOPS, tokens
@@ -12,13 +13,47 @@ Verdict = Literal["wait", "ignore", "interrupt"]
 # When to transcribe the piece, in ms since its onset. Before 280 ms Moonshine tiny has little but inventions to offer;
 # the last look leaves 200 ms of the 700 for Silero's late onsets, STT (20-60 ms for such pieces) and the flush.
 LOOKS_MS = (280, 390, 500)
-SHORT_MS, STOP_MS = 250, 150  # less voice than this is a click or a cough; "stop" and "no" are shorter than other words
+STOP_MS = 150  # less voice than this is a click or a cough; "stop" and "no" are shorter than other words
 # Of 201 pieces of echo in a simulated room all reach 0.62, of 1,321 pieces of other voices 2.6 %: those wait for the
 # next look (echo.likeness, 2 s of reply, 2026-11-23).
 ECHO_LIKENESS = 0.62
 
 
-def judge(text: str, *, voiced_ms: int, over: bool = False, echo: float = 0.0, began: str = "") -> Verdict:
+@dataclass(frozen=True, slots=True)
+class Sensitivity:
+    """How much voice, in ms, interrupts: any words at all, and a single word that has not ended yet."""
+
+    short_ms: int
+    single_ms: int
+
+
+# "normal" is what was measured (avatar.bench bargein); the others move its two times by one look each, and ask for no
+# other words: who sits in a noisy room wants "careful", who is never heard wants "quick". "stop" is the same in all.
+SENSITIVITIES = {
+    "careful": Sensitivity(LOOKS_MS[1], LOOKS_MS[2]),
+    "normal": Sensitivity(250, LOOKS_MS[1]),
+    "quick": Sensitivity(STOP_MS, LOOKS_MS[0]),
+}
+NORMAL = SENSITIVITIES["normal"]
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """`why` names the rule, never the words."""
+
+    verdict: Verdict
+    why: str
+
+
+def judge(
+    text: str,
+    *,
+    voiced_ms: int,
+    over: bool = False,
+    echo: float = 0.0,
+    began: str = "",
+    sensitivity: Sensitivity = NORMAL,
+) -> Judgement:
     """Judge a piece of speech heard while a reply plays.
 
     `text` is its transcript so far, `voiced_ms` how much of it is voiced, `over` whether the piece has paused, `echo`
@@ -26,18 +61,23 @@ def judge(text: str, *, voiced_ms: int, over: bool = False, echo: float = 0.0, b
     look. `began` is the transcript at its first look. "ignore": unduck, keep talking, forget the piece.
     """
     undecided: Verdict = "ignore" if over else "wait"
-    if not has_words(text) or echo >= ECHO_LIKENESS:
-        return undecided
+    if not has_words(text):
+        return Judgement(undecided, "no words")
+    if echo >= ECHO_LIKENESS:
+        return Judgement(undecided, "echo")
     if is_stop(text) and voiced_ms >= STOP_MS:
-        return "interrupt"
-    if voiced_ms < SHORT_MS or is_backchannel(text):
-        return undecided
+        return Judgement("interrupt", "stop word")
+    if voiced_ms < sensitivity.short_ms:
+        return Judgement(undecided, "short")
+    if is_backchannel(text):
+        return Judgement(undecided, "listening noise")
     if len(tokens(text)) == 1:
-        if voiced_ms < LOOKS_MS[1] and not over:
-            return "wait"  # the one word of a first look is often an invention that the next look corrects
+        if voiced_ms < sensitivity.single_ms and not over:  # an invention, often, that the next look corrects
+            return Judgement("wait", "one word")
         if is_backchannel(began) and not text.lower().startswith(tokens(began)[0]):
-            return undecided  # a hum becomes "Ever." when it is heard again; "yes" becoming "yesterday" is a word
-    return "interrupt"
+            # a hum becomes "Ever." when it is heard again; "yes" becoming "yesterday" is a word
+            return Judgement(undecided, "listening noise")
+    return Judgement("interrupt", "words")
 
 
 def has_words(text: str) -> bool:

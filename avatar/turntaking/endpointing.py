@@ -48,11 +48,14 @@ LONGER_MS = 250  # than the longest pause after which the user went on: so long 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """Answer when the silence reaches `wait_ms`; `sure` when that is now. `why` names the rule, never the words."""
+    """Answer when the silence reaches `wait_ms`; `sure` when that is now. `why` names the rule, never the words.
+    `needed` is the `probability` that the rule asks for; above 1 no sound is enough."""
 
     wait_ms: int
     sure: bool
     why: str
+    probability: float = 0.0
+    needed: float = 0.0
 
 
 def decide(
@@ -77,13 +80,12 @@ def decide(
     if longest_pause_ms >= HESITANT_MS and ending is Ending.CLOSED:
         needed = later  # who paused this long and went on gets the later look's certainty at once
     sure = probability >= needed
-    why = f"{rule}, smart turn {probability:.2f} {'>=' if sure else '<'} {min(needed, 1):.2f}"
     if sure:
-        return Decision(silence_ms, True, why)
+        return Decision(silence_ms, True, rule, probability, needed)
     if needed <= 1:
         share -= NEARLY * probability / needed
     wait_ms = min(patience_ms, max(round(share * patience_ms), longest_pause_ms + LONGER_MS if longest_pause_ms else 0))
-    return Decision(max(wait_ms, silence_ms), False, why)
+    return Decision(max(wait_ms, silence_ms), False, rule, probability, needed)
 
 
 def likely(text: str) -> bool:

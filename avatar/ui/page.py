@@ -12,6 +12,7 @@ from avatar.ui.status import Memory, status_tab
 from avatar.ui.strings import T
 from avatar.ui.talk import OwnerOf, settings_sidebar, talk_tab
 from avatar.ui.theme import theme
+from avatar.ui.why import why_panel
 
 if TYPE_CHECKING:
     from avatar.assistant import Assistant
@@ -28,6 +29,7 @@ def build(assistant: "Assistant", owner_of: OwnerOf, gpu_memory: Callable[[], Me
         with gr.Tabs() as tabs:
             with gr.Tab(T("tab_talk"), id="talk") as first:
                 talk = talk_tab(assistant, owner_of, language)
+                why_panel(assistant, owner_of, talk.stage)
             with gr.Tab(T("tab_history"), id="history") as second:
                 history_tab(assistant, owner_of, second, tabs, talk)
             with gr.Tab(T("tab_status"), id="status") as third:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import gradio as gr
 
 from avatar.errors import AvatarError
+from avatar.turntaking.bargein import SENSITIVITIES
 from avatar.ui.fragments import ASSETS, fragment, messages, replay
 from avatar.ui.strings import STRINGS, T, failure, hindrance, language_of
 from avatar.wire import MAX_TEXT
@@ -214,16 +215,18 @@ def settings_sidebar(patience_ms: int, more: Callable[[], None]) -> gr.Dropdown:
         language = gr.Dropdown([(T("auto"), "auto"), ("English", "en"), ("中文", "zh")], value="auto", label=T("lang"))
         fragment(_MIC)
         patience = gr.Slider(300, 2500, patience_ms, step=100, label=T("patience"))
+        levels = [(T(f"bargein_{level}"), level) for level in SENSITIVITIES]
+        bargein = gr.Radio(levels, value="normal", label=T("bargein"), info=T("bargein_why"))
         duplex = gr.Checkbox(label=T("duplex"))
         captions = gr.Checkbox(label=T("caps"), value=True)
         more()
     gr.on(
-        [language.change, patience.change, duplex.change, captions.change],
+        [language.change, patience.change, bargein.change, duplex.change, captions.change],
         None,
-        [language, patience, duplex, captions],
+        [language, patience, bargein, duplex, captions],
         None,
-        js="(language, patience_ms, half_duplex, captions) => "
-        "{ window.avatarUI.prefer({language, patience_ms, half_duplex, captions}); return []; }",
+        js="(language, patience_ms, bargein, half_duplex, captions) => "
+        "{ window.avatarUI.prefer({language, patience_ms, bargein, half_duplex, captions}); return []; }",
     )
     return language
 
