@@ -279,6 +279,19 @@ document.addEventListener('click', event => {
   audio.play().catch(() => {});                      // refused or broken: the controls and the caption stay
 });
 
+// Below a reply. What is copied is what is read: the words without the line below them.
+document.addEventListener('click', async event => {
+  const link = event.target.closest?.('a[href="#copy"], a[href="#again"]');
+  if (!link) return;
+  event.preventDefault();
+  if (link.hash === '#again') return void trigger('again', {});
+  const words = link.closest('.av-line').parentElement.parentElement.cloneNode(true);
+  words.querySelector('.av-line').remove();
+  words.querySelectorAll('br').forEach(line => line.replaceWith('\n'));
+  const copied = await navigator.clipboard?.writeText(words.textContent.trim()).then(() => true, () => false);
+  trigger('notice', { kind: copied ? 'info' : 'error', text: t(copied ? 'copied' : 'not_copied') });
+});
+
 // Words of read-only fragments and names that Gradio leaves out, wherever it puts them and whenever.
 function translate(root) {
   for (const node of root.querySelectorAll('[data-t]')) if (!node.textContent) node.textContent = t(node.dataset.t);

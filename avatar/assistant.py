@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avatar.audio import Decoder, pcm16, resample
-from avatar.chat import Chat, ChatLine, Exchange
+from avatar.chat import Chat, ChatLine, Exchange, again_id
 from avatar.conversation import Conversation
 from avatar.engines.pool import EnginePool
 from avatar.errors import AudioError, AvatarError, NotFound, StorageError, WeightsError
@@ -184,6 +184,10 @@ class Assistant:
         """Typed while the socket is open: the reply is spoken over it. Raises NotFound."""
         self._mine(owner, live_id).say(text, client_turn_id)
 
+    async def again(self, owner: str, live_id: str) -> None:
+        """Answer what was said last once more, over the socket. Raises NotFound."""
+        self._mine(owner, live_id).again()
+
     def reasons(self, owner: str, live_id: str) -> list[tuple[float, Reason]]:
         """Why a live session answered, waited or stopped: the newest decisions first, with their age in seconds.
         Raises NotFound."""
@@ -206,11 +210,16 @@ class Assistant:
 
     # -- turns without a socket -------------------------------------------------------------------------------------
     async def answer(
-        self, owner: str, conversation_id: str, asked: Path | str, client_turn_id: str, language: str
+        self, owner: str, conversation_id: str, asked: Path | str | None, client_turn_id: str, language: str
     ) -> AsyncGenerator[Update, None]:
-        """Answer a recording or typed text; the reply's audio comes with the last update. Raises AvatarError; an
-        AudioError says what is wrong with the file."""
+        """Answer a recording or typed text, or with None the last words once more: the new reply takes the place of
+        the old one. The reply's audio comes with the last update. Raises AvatarError; an AudioError says what is wrong
+        with the file."""
         chat = await asyncio.to_thread(self._reopen, owner, conversation_id, client_turn_id)
+        old: Exchange | None = None
+        if asked is None:
+            old = chat.last_answered()
+            asked, client_turn_id = old.user, again_id(old.turn_id)
         self._begun[owner, chat.id] = chat
         if chat.has(client_turn_id):
             yield Update(chat.id, chat.lines())
@@ -219,6 +228,8 @@ class Assistant:
         key = secrets.token_urlsafe(16)
         seat = self.seats.admit(owner, key)
         single = _Single(chat)
+        if old is not None:
+            chat.drop(old)
         state: TurnState = "interrupted"
         unsaved: Notice | None = None
         try:
@@ -236,12 +247,16 @@ class Assistant:
             self.seats.release(key)
             if (exchange := single.exchange) is not None:
                 sound = None if isinstance(heard, str) else heard
-                ended = Ended(exchange, state, sound, single.audio(), client_turn_id, single.language, single.engines)
+                ended = Ended(
+                    exchange, state, sound, single.audio(), client_turn_id, single.language, single.engines, old
+                )
                 try:  # shielded: who leaves in the middle of a turn finds it in the history
                     await asyncio.shield(asyncio.ensure_future(self._recorder.save(owner, chat, ended)))
                 except StorageError as error:  # said below; the answer is given all the same
                     unsaved = Notice(error.code, error.sentence)
+                exchange.over = True
         if single.failure is not None:
+            yield Update(chat.id, chat.lines())  # with the old reply, if this was to take its place
             raise AvatarError(single.failure.sentence, code=single.failure.code)
         if single.exchange is None:
             raise AudioError("I heard no words. Is the right microphone chosen?", code="NOTHING_HEARD")

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from avatar.engines.base import INTERRUPTED, Message
+from avatar.errors import NotFound
 from avatar.store import TurnRow
 
 FOLLOW_S = 0.1  # the page is sent the growing chat at most this often
@@ -23,6 +24,7 @@ class ChatLine:
     number: int = 0
     interrupted_s: float | None = None  # the reply was stopped after this much of it was heard
     timings_ms: Mapping[str, float] | None = None  # eot, stt, llm, tts
+    over: bool = False  # it will not change any more
 
 
 @dataclass(slots=True)
@@ -67,7 +69,7 @@ class Exchange:
         if self.answer or self.interrupted_s is not None:
             sound = self.turn_id if self.reply_sound else None
             timings = dict(self.timings_ms) or None
-            yield ChatLine("assistant", self.answer, sound, self.number, self.interrupted_s, timings)
+            yield ChatLine("assistant", self.answer, sound, self.number, self.interrupted_s, timings, self.over)
 
     def messages(self) -> Iterable[Message]:
         """What the model remembers: of an interrupted reply the words that were heard, and where it was cut.
@@ -82,6 +84,11 @@ class Exchange:
             heard = f"{heard}{INTERRUPTED}" if heard else ""
         if heard:
             yield Message("assistant", heard)
+
+
+def again_id(turn_id: str | None) -> str:
+    """The page's id of the turn that answers `turn_id` again: a second press is the same turn."""
+    return f"again-{turn_id}"
 
 
 class Chat:
@@ -103,6 +110,18 @@ class Chat:
     def drop(self, exchange: Exchange) -> None:
         self.exchanges.remove(exchange)
         self.touch()
+
+    def put_back(self, exchange: Exchange, before: Exchange) -> None:
+        """One that was dropped to be answered again, when nothing came of `before`."""
+        self.exchanges.insert(self.exchanges.index(before), exchange)
+        self.touch()
+
+    def last_answered(self) -> Exchange:
+        """The newest exchange, to be answered again. Raises NotFound: there is none, or it is not stored yet."""
+        last = self.exchanges[-1] if self.exchanges else None
+        if last is None or not last.over or last.turn_id is None:
+            raise NotFound("There is no answer to give again.")
+        return last
 
     def has(self, client_turn_id: str) -> bool:
         """Whether this turn of the page is stored already: then it was sent again."""

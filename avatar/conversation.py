@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
-from avatar.chat import Chat
+from avatar.chat import Chat, Exchange, again_id
 from avatar.engines.pool import EnginePool
 from avatar.errors import AvatarError
 from avatar.events import Failure, Notice
@@ -102,6 +102,14 @@ class Conversation:
         self._on_activity()
         self.interrupt()
         self._answer(text.strip(), [], client_turn_id)
+
+    def again(self) -> None:
+        """Answer what was said last once more; the new reply takes the place of the old one. Raises NotFound."""
+        last = self.chat.last_answered()
+        self._on_activity()
+        self._drop_guess()
+        self.chat.drop(last)
+        self._answer(last.user, [], again_id(last.turn_id), last)
 
     def interrupt(self) -> None:
         if self.reply is not None:
@@ -300,7 +308,9 @@ class Conversation:
         reply.task = self._spawn(self._run(reply))
         return reply
 
-    def _answer(self, words: str, pieces: list[Utterance], client_turn_id: str = "") -> None:
+    def _answer(
+        self, words: str, pieces: list[Utterance], client_turn_id: str = "", instead_of: Exchange | None = None
+    ) -> None:
         if self._guess is None or not self._guess.answers(words):
             self._drop_guess()
             self._guess = self._begin(words, pieces[-1].language if pieces else None)
@@ -308,6 +318,7 @@ class Conversation:
         self.reply = reply
         self._turn += 1
         reply.accept(self._turn, pieces, client_turn_id)
+        reply.instead_of = instead_of
         self._replies[reply.turn] = reply
         self._hearing.guard(reply.playback.in_air)
         self.post("turn", turn=reply.turn)

@@ -32,6 +32,12 @@ class Ended:
     client_turn_id: str = ""
     language: str | None = None
     engines: Mapping[str, str] = field(default_factory=dict)
+    instead_of: Exchange | None = None  # answered again: `exchange` takes its place
+
+    @property
+    def replaces(self) -> bool:
+        """Whether there is something to put in the place of the old answer."""
+        return self.instead_of is not None and self.state != "failed" and bool(self.exchange.answer)
 
 
 class Recorder:
@@ -43,6 +49,8 @@ class Recorder:
         timings = ended.exchange.timings_ms
         parts = {part: ms for part, ms in timings.items() if part in PARTS}
         self._metrics.turn({**parts, "total": sum(parts.values())} if parts else {}, ended.engines, ended.state)
+        if ended.instead_of is not None and not ended.replaces:
+            chat.put_back(ended.instead_of, ended.exchange)
         log.info("turn %s %s %s", ended.state, dict(ended.engines), dict(timings))
         async with chat.saving:  # one after the other: turns keep their order, and a new chat becomes one conversation
             if not chat.stored:
@@ -66,7 +74,8 @@ class Recorder:
             engines=ended.engines,
             timings_ms=ended.exchange.timings_ms,
         )
-        return self._store.add_turn(owner, conversation_id, turn)
+        old = ended.instead_of.turn_id if ended.instead_of is not None and ended.replaces else None
+        return self._store.add_turn(owner, conversation_id, turn, old)
 
     def _sound(self, samples: Samples | None, rate: int, marks: Mapping[str, str]) -> str | None:
         """The name of the new recording; None when there is nothing to record. `marks` say that it is AI speech."""

@@ -36,6 +36,7 @@ class Reply:
         self.turn = 0  # until it is accepted
         self.pieces: list[Utterance] = []  # of speech, the last after an early reply that was withdrawn; typed: none
         self.client_turn_id = ""
+        self.instead_of: Exchange | None = None  # whose words are answered again
         self.task: asyncio.Task[None] | None = None
         self.failure: Failure | None = None
         self.engines: dict[str, str] = {}
@@ -136,4 +137,5 @@ class Reply:
             client_turn_id=self.client_turn_id,
             language=self.language,
             engines=self.engines,
+            instead_of=self.instead_of,
         )

@@ -11,7 +11,7 @@ import time
 import unicodedata
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -140,10 +140,15 @@ class Store:
 
     # -- turns --------------------------------------------------------------------------------------------------------
 
-    def add_turn(self, owner: str, conversation_id: str, turn: Turn) -> TurnRow:
+    def add_turn(self, owner: str, conversation_id: str, turn: Turn, instead_of: str | None = None) -> TurnRow:
         """Store a turn, once: with a client_turn_id that is stored already, returns the row that is there. When this
-        returns, the turn survives a crash. The first words of the user become the title of an unnamed conversation."""
+        returns, the turn survives a crash. The first words of the user become the title of an unnamed conversation.
+
+        `instead_of` is the id of a turn whose place it takes, with the sound of what the user said there; the old reply
+        is deleted. If that turn is gone meanwhile, this one is added at the end.
+        """
         c, t = self._conversations, self._turns
+        old: Mapping[str, Any] | None = None
         with self._db.write():
             title = c.select(c.title).where(c.id == conversation_id, c.owner == owner).scalar()
             if title is None:
@@ -153,7 +158,13 @@ class Store:
                 stored = self._whole_turns().where(mine, t.client_turn_id == turn.client_turn_id).get()
                 if stored is not None:
                     return _turn_row(stored)
-            number = 1 + (t.select(fn.MAX(t.number)).where(mine).scalar() or 0)
+            if instead_of is not None:
+                old = self._whole_turns().where(mine, t.id == instead_of).get()
+            if old is None:
+                number = 1 + (t.select(fn.MAX(t.number)).where(mine).scalar() or 0)
+            else:
+                number, turn = old["number"], replace(turn, user_audio=turn.user_audio or old["user_audio"])
+                t.delete().where(t.id == instead_of).execute()
             row = {f.name: getattr(turn, f.name) for f in fields(Turn)} | {
                 "client_turn_id": turn.client_turn_id or None,
                 "id": uuid.uuid4().hex,
@@ -165,6 +176,11 @@ class Store:
             t.insert(**row | packed).execute()
             if not title and (words := _first_words(turn.user_text)):
                 c.update(title=words).where(c.id == conversation_id).execute()
+        if old is not None:  # a crash before this leaves a file without a row, which `sweep` removes
+            with self._db.typed_errors():
+                for name in {old["user_audio"], old["reply_audio"]} - {None, row["user_audio"]}:
+                    self._audio_file(name).unlink(missing_ok=True)
+            self._db.checkpoint()
         return TurnRow(**row)
 
     def conversation_of(self, owner: str, client_turn_id: str) -> str:

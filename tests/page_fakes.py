@@ -37,6 +37,7 @@ class Line:
     number: int = 0
     interrupted_s: float | None = None
     timings_ms: Mapping[str, float] | None = None
+    over: bool = True
 
 
 @dataclass(frozen=True)
@@ -172,7 +173,7 @@ class FakeAssistant:
         self.why: list[tuple[float, Reason]] = []
 
     def reasons(self, owner: str, live_id: str) -> list[tuple[float, Reason]]:
-        if (owner, live_id) != ("local", "L"):
+        if owner != "local" or live_id not in ("L", "live1"):
             raise NotFound("This session has ended.", code="SESSION_ENDED")
         return self.why
 
@@ -202,13 +203,19 @@ class FakeAssistant:
         if self.trouble:
             raise self.trouble
 
+    async def again(self, owner: str, live_id: str) -> None:
+        self.asked.append(("again", owner, live_id))
+        if self.trouble:
+            raise self.trouble
+
     async def answer(
-        self, owner: str, conversation_id: str, asked: Path | str, turn: str, language: str
+        self, owner: str, conversation_id: str, asked: Path | str | None, turn: str, language: str
     ) -> AsyncIterator[Step]:
         if isinstance(asked, Path):
             self.asked.append(("recorded", owner, conversation_id, asked.suffix, turn, language))
         else:
             self.asked.append(("typed", owner, conversation_id, asked, turn, language))
+        asked = asked or "What was asked before?"
         if self.trouble:
             raise self.trouble
         if isinstance(asked, Path):

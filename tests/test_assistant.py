@@ -172,6 +172,37 @@ async def test_a_resend_finds_its_turn_by_an_id_that_came_to_nothing(make):
     assert again.conversation_id == first.conversation_id
 
 
+async def test_the_last_words_are_answered_again_in_the_place_of_the_old_reply(make, recording):
+    llm = FakeLLM("The first one.")
+    assistant = make(llm=llm)
+    first = (await typed(assistant, recording()))[-1]
+    before = assistant.store.turns(LOCAL, first.conversation_id)[0]
+    llm.text = "The second one."
+    updates = await typed(assistant, None, first.conversation_id, "")
+    assert [line.text for line in updates[-1].lines] == [before.user_text, "The second one."]
+    assert updates[-1].lines[-1].over and updates[-1].audio is not None
+    (row,) = assistant.store.turns(LOCAL, first.conversation_id)
+    assert (row.reply_text, row.number, row.user_audio) == ("The second one.", 1, before.user_audio)
+    assert len(llm.prompts[1]) == 2  # the old answer is not remembered
+    with pytest.raises(NotFound):
+        await typed(assistant, None, first.conversation_id, "", owner="bob")
+    with pytest.raises(NotFound):
+        await typed(assistant, None)
+
+
+async def test_the_old_reply_stays_when_the_new_one_fails(make):
+    llm = FakeLLM("The first one.")
+    assistant = make(llm=llm)
+    first = (await typed(assistant))[-1]
+    llm.trouble.fail_on = (2,)
+    seen = []
+    with pytest.raises(AvatarError):
+        async for update in assistant.answer(LOCAL, first.conversation_id, None, "", "auto"):
+            seen.append(update)
+    assert [line.text for line in seen[-1].lines][:2] == ["how are you", "The first one."]
+    assert [row.state for row in assistant.store.turns(LOCAL, first.conversation_id)] == ["done", "failed"]
+
+
 async def test_the_same_turn_id_of_another_owner_is_another_turn(make):
     assistant = make()
     mine = (await typed(assistant, owner="ann"))[-1]
@@ -200,6 +231,8 @@ async def test_no_owner_reaches_what_is_anothers(make):
             await assistant.say("ann", "made up", "hello", "t9")
         with pytest.raises(NotFound):
             assistant.reasons("bob", live.live_id)
+        with pytest.raises(NotFound):
+            await assistant.again("bob", live.live_id)
         assert assistant.reasons("ann", live.live_id) == []
     finally:
         await assistant.leave(live)

@@ -14,9 +14,10 @@ from avatar.audio import pcm16
 from avatar.chat import Chat, Exchange
 from avatar.conversation import Conversation
 from avatar.engines.base import INTERRUPTED
-from avatar.errors import StorageError
+from avatar.errors import NotFound, StorageError
 from avatar.hearing import PAUSES_MS, Hearing
 from avatar.pipeline import Pipeline, Timeouts
+from avatar.recorder import Ended
 from avatar.turntaking.voice import VoiceActivity
 from avatar.wire import MIC_RATE, Preferences
 
@@ -60,6 +61,7 @@ class Live:
         self.smart_turn = SmartTurnSays()
         self.saved: list[tuple[str, str, str, int]] = []
         self.chats: list[Chat] = []
+        self.ended: list[Ended] = []
         self.save_error: Exception | None = None
         self.messages: list[dict] = []
         self.audio: dict[int, int] = {}
@@ -95,6 +97,7 @@ class Live:
     async def save(self, owner, chat, ended) -> None:
         if self.save_error:
             raise self.save_error
+        self.ended.append(ended)
         exchange, user = ended.exchange, ended.user
         self.saved.append((exchange.user, exchange.reply, ended.state, 0 if user is None else len(user)))
         self.chats.append(chat)
@@ -365,6 +368,24 @@ async def test_the_wish_how_easily_it_is_interrupted_counts_at_once(live):
         s.it.prefer(Preferences(bargein="quick"))
         await s.hear(0.3)
         await s.until("flush")
+
+
+async def test_the_last_words_are_answered_again_and_the_old_reply_is_forgotten(live):
+    async with live() as s:
+        with pytest.raises(NotFound):
+            s.it.again()
+        await s.hear(1.0)
+        await s.until("turn")
+        with pytest.raises(NotFound):  # it is still being answered
+            s.it.again()
+        await s.until("saved")
+        old, s.llm.text = s.llm.text, "Another answer."
+        s.it.again()
+        await s.until("saved", 2)
+        assert [m.content for m in s.it.chat.messages()] == [s.stt.words, "Another answer."]
+        assert all(old not in m.content for m in s.llm.prompts[-1])
+        assert s.ended[1].instead_of is s.ended[0].exchange and s.ended[1].replaces
+        assert s.ended[1].client_turn_id == "again-turn-1"
 
 
 async def test_who_goes_on_after_an_early_reply_is_merged_into_one_turn(live):

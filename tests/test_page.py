@@ -130,6 +130,17 @@ def test_below_a_reply_stand_play_bar_and_tag() -> None:
     assert "2.1 秒後被打斷" in fragments.messages(TEA, "zh-TW")[3]["content"]
 
 
+def test_a_finished_reply_can_be_copied_and_the_last_one_given_again() -> None:
+    shown = [m["content"] for m in fragments.messages(TEA, "en", again=True)]
+    assert ["#copy" in x for x in shown] == [False, True, False, True]
+    assert ["#again" in x for x in shown] == [False, False, False, True] and "Answer again" in shown[3]
+    assert "#again" not in fragments.messages(TEA, "en")[3]["content"]
+    running = replace(TEA[3], over=False)
+    assert "#copy" not in fragments.messages([running], "en", again=True)[0]["content"]
+    unheard = fragments.messages([replace(TEA[3], text="")], "zh-TW", again=True)[0]["content"]
+    assert "#copy" not in unheard and "重新回答" in unheard
+
+
 def test_an_id_that_is_none_is_no_link() -> None:
     (message,) = fragments.messages([Line("user", "x", '"><script>', 1)], "en")
     assert message["content"] == "x"
@@ -159,7 +170,11 @@ def blocks() -> gr.Blocks:
 def test_turns_share_five_slots_and_nothing_is_public(blocks: gr.Blocks) -> None:
     events = [fn for fn in blocks.fns.values() if fn.fn is not None]
     turns = {fn.fn.__name__: fn.concurrency_limit for fn in events if fn.concurrency_id == "turns"}
-    assert turns == {"typed": 5, "recorded": 5}  # "follow" only shows what runs over a socket, which holds a seat
+    assert turns == {
+        "typed": 5,
+        "recorded": 5,
+        "again": 5,
+    }  # "follow" only shows what runs over a socket, which holds a seat
     assert all(fn.concurrency_limit is None for fn in events if fn.concurrency_id != "turns" and fn.queue)
     assert {fn.api_visibility for fn in blocks.fns.values()} == {"private"}
 
@@ -226,6 +241,20 @@ async def test_typed_text_goes_to_the_open_socket() -> None:
     steps = [step async for step in on.typed("Hi", {"conversation": "", "live": "L"}, "t1", "auto", ENGLISH)]
     assert assistant.asked == [("say", "local", "L", "Hi", "t1")] and steps[0][0] == ""
     assert [step async for step in on.typed("  ", STAGE, "t2", "auto", ENGLISH)] == []
+
+
+async def test_the_last_words_are_answered_again_with_and_without_a_socket() -> None:
+    assistant = FakeAssistant()
+    on = TalkEvents(assistant, owner_of)  # type: ignore[arg-type]
+    steps = [step async for step in on.again(STAGE, "zh", ENGLISH)]
+    assert assistant.asked == [("typed", "local", "c9", None, "", "zh")]
+    assert steps[-1][1] == {"conversation": "c1", "live": ""} and "#again" in steps[-1][0][-1]["content"]
+    assert [step async for step in on.again({"conversation": "c9", "live": "L"}, "zh", ENGLISH)] == []
+    assert assistant.asked[1:] == [("again", "local", "L")]
+    assistant.trouble = AvatarError("There is no answer to give again.", code="NOT_FOUND")
+    for stage in (STAGE, {"conversation": "", "live": "L"}):
+        with pytest.warns(UserWarning, match="not there any more"):
+            assert [step async for step in on.again(stage, "auto", ENGLISH)] == []
 
 
 async def test_a_recording_stays_when_its_turn_fails(tmp_path: Path) -> None:

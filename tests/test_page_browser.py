@@ -12,6 +12,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from avatar import weights
 from avatar.bench.browser import FLAGS
 from avatar.errors import ServerFull
+from avatar.turntaking.reasons import Reason
 from avatar.ui.strings import CHINESE, ENGLISH
 from avatar.weights.downloads import Downloads
 from tests.hubs import Hub, serving, weight
@@ -117,7 +118,7 @@ def test_start_opens_a_socket_without_a_token_in_its_address_and_streams_the_mic
     s = site()
     s.start()
     assert s.socket.paths[0].endswith("/avatar/ws") and s.socket.got[0]["t"] == "hello"
-    assert set(s.socket.got[0]) == {"t", "token", "conversation", "language", "patience_ms", "half_duplex"}
+    assert set(s.socket.got[0]) == {"t", "token", "conversation", "language", "patience_ms", "half_duplex", "bargein"}
     first = len(s.socket.frames)
     s.page.wait_for_timeout(2000)
     frames = s.socket.frames[first:]
@@ -312,6 +313,8 @@ def test_the_sidebar_changes_the_open_conversation(site: Open) -> None:
     slider = s.page.locator("input[type=range]")
     slider.fill("1500")
     s.until(lambda: s.socket.said("settings")[-1]["patience_ms"] == 1500)
+    s.page.get_by_label(ENGLISH["bargein_quick"]).check()
+    s.until(lambda: s.socket.said("settings")[-1]["bargein"] == "quick")
     s.page.get_by_label(ENGLISH["caps"]).uncheck()
     expect(s.page.locator(".av-stage")).to_have_class("av-stage nocaps")
     s.page.get_by_label(ENGLISH["mic"]).select_option(index=2)
@@ -481,6 +484,33 @@ def test_a_play_link_plays_in_the_one_player_of_its_tab(site: Open) -> None:
     assert player.get_attribute("aria-label") == "Reply 1, AI speech"
     s.wait("document.querySelector('.av-replay audio').currentTime > 0")
     assert player.get_attribute("src", timeout=1000).endswith(f"/avatar/audio/{ID}/reply")
+
+
+def test_a_reply_is_copied_as_it_reads_and_given_again(site: Open) -> None:
+    words = "First *line*.\nSecond <b>line</b> & more."
+    s = site("navigator.clipboard.writeText = async words => { window.copied = words; };")
+    s.assistant.live = [*TEA[:2], Line("user", "Two?"), Line("assistant", words, ID, 2, None, {"llm": 60.0})]
+    s.start()
+    s.page.locator("#chat a[href='#copy']").nth(1).click()
+    s.wait("window.copied")
+    assert s.page.evaluate("window.copied") == words
+    expect(s.page.get_by_text(ENGLISH["copied"])).to_be_visible()
+    again = s.page.locator("#chat a[href='#again']")
+    expect(again).to_have_count(1)
+    again.click()
+    s.until(lambda: ("again", "local", "live1") in s.assistant.asked)
+    assert not s.errors
+
+
+def test_the_decisions_are_read_while_the_list_is_open(site: Open) -> None:
+    s = site()
+    s.assistant.why = [(1.0, Reason(9.0, "answer", "closed", 240, 0.93, 0.5))]
+    panel = s.page.locator("#why")
+    panel.get_by_text(ENGLISH["why"]).click()
+    expect(panel.get_by_text(ENGLISH["why_none"])).to_be_visible()
+    s.start()
+    expect(panel.get_by_text("Answered after 240 ms of silence")).to_be_visible()
+    expect(panel.get_by_text("needs 50 %")).to_be_visible()
 
 
 # -- other tabs -------------------------------------------------------------------------------------------------------

@@ -189,6 +189,32 @@ def test_audio_is_found_by_turn_only(store: Store) -> None:
         store.audio_path("local", turn.id, "reply")
 
 
+def test_a_turn_answered_again_takes_the_place_of_the_old_one(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    ours = store.create_conversation("local")
+    said, old, new = (store.save_audio(holding(content)) for content in (b"said", b"zebra", b"horse"))
+    first = store.add_turn("local", ours, typed("hello", user_audio=said, reply_audio=old))
+    second = store.add_turn("local", ours, typed("and then"))
+    again = store.add_turn("local", ours, typed("hello", reply_audio=new, client_turn_id="again"), first.id)
+    assert (again.number, again.user_audio) == (1, said) and store.turns("local", ours) == [again, second]
+    assert store.audio_path("local", again.id, "user").read_bytes() == b"said"
+    assert not any(b"zebra" in file.read_bytes() for file in tmp_path.rglob("*") if file.is_file())
+    with pytest.raises(NotFound):
+        store.turn("local", first.id)
+    assert store.add_turn("local", ours, typed("hello", client_turn_id="again"), first.id) == again
+    assert store.add_turn("local", ours, typed("late"), first.id).number == 3  # gone meanwhile: added at the end
+    store.close()
+
+
+def test_a_turn_of_another_conversation_or_owner_is_never_replaced(store: Store) -> None:
+    anns, bobs = store.create_conversation("ann"), store.create_conversation("bob")
+    row = store.add_turn("ann", anns, typed())
+    with pytest.raises(NotFound):
+        store.add_turn("bob", anns, typed(), row.id)
+    store.add_turn("bob", bobs, typed(), row.id)
+    assert store.turns("ann", anns) == [row]
+
+
 def test_delete_leaves_no_trace(tmp_path: Path) -> None:
     store = Store(tmp_path)
     gone, kept = store.create_conversation("local"), store.create_conversation("local")

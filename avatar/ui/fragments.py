@@ -56,23 +56,35 @@ def plain(text: str) -> str:
     return "\n".join(_PUNCTUATION.sub(lambda m: f"&#{ord(m[0])};", line) for line in lines)
 
 
-def messages(lines: "Sequence[ChatLine]", language: str) -> list[dict[str, str]]:
-    """The conversation for gr.Chatbot: the words, and below them the play link, the bar and the tag."""
-    return [{"role": x.role, "content": plain(x.text) + _below(x, language)} for x in lines]
+def messages(lines: "Sequence[ChatLine]", language: str, again: bool = False) -> list[dict[str, str]]:
+    """The conversation for gr.Chatbot: the words, and below them the links, the bar and the tag. `again` offers to
+    answer the last words once more. Gradio's own copy button would copy the markup of `plain` and of the line below."""
+    last = lines[-1] if again and lines else None
+    return [{"role": x.role, "content": plain(x.text) + _below(x, language, x is last)} for x in lines]
 
 
-def _below(line: "ChatLine", language: str) -> str:
+def _below(line: "ChatLine", language: str, again: bool) -> str:
     side = "reply" if line.role == "assistant" else "user"
     parts = []
     if line.turn_id is not None and _TURN_ID.fullmatch(line.turn_id):
         words = html.escape(say(f"play_{side}", language, n=line.number))
         parts.append(f'<a href="#play-{line.turn_id}-{side}"><span class="av-sr">{words}</span></a>')
+    if side == "reply" and line.over:
+        if line.text:
+            parts.append(_link("copy", say("copy_reply", language, n=line.number)))
+        if again:
+            parts.append(_link("again", say("again", language)))
     if side == "reply" and line.timings_ms:
         parts.append(_bar(line.timings_ms))
     if line.interrupted_s is not None:
         tag = html.escape(say("interrupted", language, s=f"{line.interrupted_s:.1f}"))
         parts.append(f'<span class="av-tag">{tag}</span>')
     return f'\n\n<span class="av-line">{"".join(parts)}</span>' if parts else ""
+
+
+def _link(act: str, words: str) -> str:
+    name = html.escape(words)
+    return f'<a class="av-{act}" href="#{act}" title="{name}"><span class="av-sr">{name}</span></a>'
 
 
 def _bar(timings_ms: Mapping[str, float]) -> str:

@@ -88,7 +88,7 @@ class HistoryEvents:
             warn(exc, request)
             return gr.skip(), gr.skip(), gr.skip()
         value = {"conversation": chosen, "live": session_of(stage)[1]}
-        return gr.Tabs(selected="talk"), messages(lines, language_for(request)), value
+        return gr.Tabs(selected="talk"), messages(lines, language_for(request), again=True), value
 
     def ask_name(self, chosen: str | None, request: gr.Request) -> Any:
         """-> rename box, holding the title."""

@@ -149,7 +149,7 @@ class TalkEvents:
         _, live = session_of(event._data)
         try:
             async for lines in self.assistant.follow(self.owner_of(request), live):
-                yield messages(lines, language_for(request))
+                yield messages(lines, language_for(request), again=True)
         except AvatarError as exc:
             if exc.code != "NOT_FOUND":  # the session ended before this event was served: nothing to tell
                 warn(exc, request)
@@ -190,11 +190,24 @@ class TalkEvents:
         except AvatarError as exc:
             warn(exc, request)
 
+    async def again(self, stage: object, language: str, request: gr.Request) -> AsyncIterator[Any]:
+        """-> chat, stage, reply. Answer the last words once more."""
+        conversation, live = session_of(stage)
+        owner = self.owner_of(request)
+        try:
+            if live:
+                await self.assistant.again(owner, live)
+                return
+            async for update in self.assistant.answer(owner, conversation, None, "", language):
+                yield self._shown(update, request)
+        except AvatarError as exc:
+            warn(exc, request)
+
     def _shown(self, update: "Update", request: gr.Request) -> tuple[Any, Any, Any]:
         if update.notice:
             gr.Info(html.escape(failure(update.notice, language_for(request))), title="")
         audio = gr.skip() if update.audio is None else gr.Audio(update.audio, visible=True)
-        chat = messages(update.lines, language_for(request))
+        chat = messages(update.lines, language_for(request), again=True)
         return chat, {"conversation": update.conversation_id, "live": ""}, audio
 
     def new(self) -> tuple[Any, Any]:
@@ -290,6 +303,7 @@ def talk_tab(assistant: "Assistant", owner_of: OwnerOf, language: gr.Dropdown) -
 
     on = TalkEvents(assistant, owner_of)
     stage.turn(on.follow, None, chat, **FOLLOW)
+    stage.again(on.admit, stage, None, **QUICK).success(on.again, [stage, language], [chat, stage, reply], **TURN)
     stage.notice(on.notice, None, None, **QUICK)
     # A resend of what was not accepted keeps its id, so that it cannot become two turns.
     named = "(x, stage, accepted, language) => [x, stage, window.avatarUI.turnId(x, accepted), language]"
