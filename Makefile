@@ -2,10 +2,13 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: run test check campaign
+.PHONY: run voice test check campaign
 
 run: $(VENV)/.run                     ## install once, then serve http://127.0.0.1:7860
 	$(BIN)/python app.py
+
+voice: $(VENV)/.voice                 ## once: a natural English voice (torch, pocket-tts and its weights)
+	$(BIN)/python -m avatar.weights fetch pocket-tts-en
 
 test: $(VENV)/.dev                    ## all tests, real engines and browser included
 	$(BIN)/python -m avatar.weights fetch bundled
@@ -23,6 +26,10 @@ campaign: $(VENV)/.dev                ## make campaign NAME=...: one long test a
 $(VENV)/.run: requirements.txt
 	test -d $(VENV) || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --disable-pip-version-check -r requirements.txt
+	touch $@
+
+$(VENV)/.voice: requirements-voice.txt $(VENV)/.run
+	$(BIN)/python -m pip install --disable-pip-version-check -r requirements-voice.txt
 	touch $@
 
 $(VENV)/.dev: requirements-dev.txt $(VENV)/.run

@@ -81,8 +81,8 @@ class Conversation:
             self._forget_speech()
             self.notice(
                 "LANGUAGE",
-                "The speech recognition in use understands English only, so I am not listening. 中文 needs "
-                "faster-whisper, which is not installed here. You can type in Chinese, or choose English.",
+                "The speech recognition in use understands English only, so I am not listening. 中文 needs Whisper: "
+                "Status says how to get it. You can type in Chinese, or choose English.",
             )
 
     def say(self, text: str, client_turn_id: str = "") -> None:

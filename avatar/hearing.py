@@ -17,7 +17,7 @@ import numpy as np
 from avatar.errors import AvatarError
 from avatar.events import Samples, Serving
 from avatar.pipeline import Pipeline
-from avatar.text import joined
+from avatar.text import agreed, joined
 from avatar.turntaking.bargein import LOOKS_MS, has_words, judge
 from avatar.turntaking.echo import likeness
 from avatar.turntaking.endpointing import Decision, decide, likely
@@ -106,7 +106,7 @@ class Hearing:
         smart_turn: SmartTurn | None,
         listener: Listener,
         *,
-        patience_ms: int = 900,
+        patience_ms: int,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._pipeline, self._activity, self._smart_turn = pipeline, activity, smart_turn
@@ -240,23 +240,28 @@ class Hearing:
             work.cancel()
 
     async def _partial(self) -> None:
-        started = self._clock()
+        started, before = self._clock(), self._heard.tail
         await self._transcribe()
         took_ms = (self._clock() - started) * 1000
         self._next_partial_ms = self._activity.since_onset_ms + max(PARTIAL_MS, PARTIAL_SHARE * took_ms)
-        if has_words(self._heard.words):
-            self._listener.on_words(self._heard.kept, self._heard.tail)
+        self._tell_words(before)
+
+    def _tell_words(self, before: str) -> None:
+        """What is final or was heard the same twice, and what may change. `before` is the tail of the last look."""
+        heard = self._heard
+        if has_words(heard.words):
+            stable = agreed(before, heard.tail)
+            self._listener.on_words(joined([*filter(None, (heard.kept, stable))]), heard.tail[len(stable) :].lstrip())
 
     async def _listen_ahead(self) -> None:
         """At the first breath of silence: the words are then known when the pause is long enough to decide."""
-        heard = self._heard
+        heard, before = self._heard, self._heard.tail
         await self._transcribe()
         if heard is self._heard and self._activity.speaking:
             self._next_partial_ms = self._activity.since_onset_ms + PARTIAL_MS
-            if has_words(heard.words):
-                if self._activity.pausing and likely(heard.words):
-                    self._listener.on_likely(heard.words, heard.language)
-                self._listener.on_words(heard.kept, heard.tail)
+            if has_words(heard.words) and self._activity.pausing and likely(heard.words):
+                self._listener.on_likely(heard.words, heard.language)
+            self._tell_words(before)
 
     async def _decide(self, silence_ms: int, again: bool) -> None:
         """At a soft pause: has the user finished? `again`: the words are known, only Smart Turn looks once more."""
@@ -330,7 +335,9 @@ class Hearing:
     async def _transcribe(self) -> None:
         samples = self._activity.utterance()
         heard = self._heard
-        async with aclosing(self._pipeline.transcribe(samples[heard.upto :], self.language)) as events:
+        # what follows committed words is in their language: a short rest alone is often mistaken for another one
+        language = self.language or (heard.language if heard.kept else None)
+        async with aclosing(self._pipeline.transcribe(samples[heard.upto :], language)) as events:
             async for event in events:
                 if isinstance(event, Serving):
                     heard.engine = event.engine

@@ -18,7 +18,7 @@ from avatar.engines.catalog import Rung
 from avatar.engines.pool import EnginePool
 from avatar.errors import AvatarError, EngineError, EngineLoadError, EngineTimeout
 from avatar.events import AudioChunk, Clause, Event, Failure, Notice, Samples, Serving, Token, Transcript, TurnDone
-from avatar.text import ClauseSplitter, speakable
+from avatar.text import ClauseSplitter, speakable, voice_language
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -27,7 +27,7 @@ OWN_VOICE = Voice()
 NO_ANSWER = "The language model gave no answer. Please say it in other words."
 NOT_UNDERSTOOD = (
     "That did not sound like English, the only language that the speech recognition in use understands. "
-    "Say it in English, or type it."
+    "Say it in English, or type it. Other languages need Whisper: Status says how to get it."
 )
 
 
@@ -115,7 +115,8 @@ class _Turn:
         self, pool: EnginePool, timeouts: Timeouts, clock: Callable[[], float], emit: Callable[[Event], None]
     ) -> None:
         self._pool, self._timeouts, self._clock, self._emit = pool, timeouts, clock, emit
-        self._rungs: dict[Stage, Rung] = {}
+        self._rungs: dict[tuple[Stage, str | None], Rung] = {}  # by stage and, for a voice, language of the clause
+        self._serving: dict[Stage, Rung] = {}
         self._times: dict[str, float] = {}
 
     async def run(
@@ -190,7 +191,7 @@ class _Turn:
         async def think() -> None:
             # a small model can be silenced by what it remembers; silence would look like a hang
             if not await ask(history) and not (history and await ask(())):
-                raise EngineError(NO_ANSWER, stage="llm", engine=self._rungs["llm"].name, code="EMPTY_REPLY")
+                raise EngineError(NO_ANSWER, stage="llm", engine=self._serving["llm"].name, code="EMPTY_REPLY")
             clauses.put_nowait(None)
 
         async def speak() -> None:
@@ -208,10 +209,12 @@ class _Turn:
         return "".join(reply).strip()
 
     async def _say(self, text: str, voice: Voice, language: str | None) -> AsyncGenerator[AudioChunk, None]:
-        def synthesise(tts: TTS) -> Generator[AudioChunk, None, None]:
-            return tts.speak(text, voice, language)
+        tag = voice_language(text, language)  # the model may answer in another language than it was asked in
 
-        async with aclosing(self._run("tts", synthesise, self._timeouts.tts)) as chunks:
+        def synthesise(tts: TTS) -> Generator[AudioChunk, None, None]:
+            return tts.speak(text, voice, tag)
+
+        async with aclosing(self._run("tts", synthesise, self._timeouts.tts, tag)) as chunks:
             async for chunk in chunks:
                 yield chunk
 
@@ -229,12 +232,20 @@ class _Turn:
             return all([verdict async for verdict in verdicts])
 
     async def _run(
-        self, stage: Stage, call: Callable[[Any], Generator[T, None, None]], timeout_s: float
+        self,
+        stage: Stage,
+        call: Callable[[Any], Generator[T, None, None]],
+        timeout_s: float,
+        language: str | None = None,
     ) -> AsyncGenerator[T, None]:
-        """Items of `call` on the rung that serves `stage`; steps down when it fails before its first item."""
+        """Items of `call` on the rung that serves `stage`; steps down when it fails before its first item.
+
+        A rung that does not know `language` is passed over, for this call.
+        """
         while True:
-            if (rung := self._rungs.get(stage)) is None:  # for the whole turn: a better rung takes over between turns
-                rung = self._serve(self._pool.choose(stage))
+            key = stage, language  # for the whole turn: a better rung takes over between turns
+            rung = self._rungs[key] = self._rungs.get(key) or self._pool.choose(stage, language)
+            self._tell(rung)
             delivered = False
             try:
                 if not self._pool.ready(rung):
@@ -270,20 +281,18 @@ class _Turn:
                 self._pool.fail(rung, error)
             if delivered:  # half an answer is out: the user hears that it broke, instead of hearing it twice
                 raise error
-            self._step_down(rung, error)
+            try:
+                below = self._rungs[key] = self._pool.below(rung, language)
+            except EngineError:
+                raise error from None  # it names the cause better than NoEngine
+            self._tell(below)
+            self._emit(Notice("STEPPED_DOWN", f"{error.sentence} {below.label} takes over until it is back."))
 
-    def _step_down(self, rung: Rung, error: EngineError) -> None:
-        """Choose the next rung or raise `error`, which names the cause better than NoEngine."""
-        try:
-            below = self._serve(self._pool.below(rung))
-        except EngineError:
-            raise error from None
-        self._emit(Notice("STEPPED_DOWN", f"{error.sentence} {below.label} takes over until it is back."))
-
-    def _serve(self, rung: Rung) -> Rung:
-        self._rungs[rung.stage] = rung
-        self._emit(Serving(rung.stage, rung.label))
-        return rung
+    def _tell(self, rung: Rung) -> None:
+        """Emit that `rung` serves its stage, unless it did already."""
+        if self._serving.get(rung.stage) is not rung:
+            self._serving[rung.stage] = rung
+            self._emit(Serving(rung.stage, rung.label))
 
     def _loaded(self, rung: Rung) -> Generator[None, None, None]:
         self._pool.warm(rung)

@@ -18,9 +18,16 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 def _setting(
-    default: Any, help: str, low: float | None = None, high: float | None = None, *, secret: bool = False
+    default: Any,
+    help: str,
+    low: float | None = None,
+    high: float | None = None,
+    *,
+    folder: bool = False,
+    secret: bool = False,
 ) -> Any:
-    return field(default=default, repr=not secret, metadata={"help": help, "low": low, "high": high})
+    """`folder`: a value that is written like a path is one, any other is a name. `secret`: never in a repr."""
+    return field(default=default, repr=not secret, metadata={"help": help, "low": low, "high": high, "folder": folder})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,15 +42,26 @@ class Settings:
     stt: str = _setting("auto", "speech to text: auto, or the name of one rung")
     llm: str = _setting("auto", "language model: auto, or the name of one rung")
     tts: str = _setting("auto", "text to speech: auto, or the name of one rung")
+    whisper_model: Path | str = _setting(
+        "base", "multilingual speech to text: base, or the folder of a Whisper model for CTranslate2", folder=True
+    )
     llm_url: str = _setting("", "base URL of an OpenAI-compatible server; what users say is sent there")
     llm_model: str = _setting("", "its model; empty: the first that it lists")
     llm_key: str = _setting("", "its key, if it wants one", secret=True)
     gguf: Path | None = _setting(None, "a GGUF file for llama.cpp instead of the bundled SmolLM2-135M")
+    pocket_model: Path | None = _setting(
+        None, "a folder with a pocket-tts model, or with several, instead of the fetched one"
+    )
     threads: int = _setting(0, "threads of the language model; 0: 1 for the bundled one, else up to 4", 0, 64)
     max_sessions: int = _setting(5, "how many may talk at once", 1, 64)
     idle_warn_s: float = _setting(240.0, "an idle seat is warned after this many seconds", 1)
     idle_s: float = _setting(300.0, "an idle seat is freed after this many seconds", 2)
-    patience_ms: int = _setting(900, "how long a pause may last before AVATAR answers although it is unsure", 300, 2500)
+    patience_ms: int = _setting(
+        1300,
+        "the longest pause before AVATAR answers although it is unsure; shorter where the words could end",
+        300,
+        2500,
+    )
     max_utterance_s: float = _setting(60.0, "an utterance is closed after this many seconds", 5, 300)
     upload_mib: int = _setting(25, "the largest recording or upload in MiB", 1, 500)
     log_level: str = _setting("info", "debug, info, warning or error; words and audio are never logged")
@@ -102,6 +120,13 @@ class Settings:
             raise SettingsError(f"AVATAR_LOG_LEVEL={self.log_level} is not one of debug, info, warning, error.")
         if self.gguf is not None and not self.gguf.is_file():
             raise SettingsError(f"AVATAR_GGUF={self.gguf} is not a file. Give the path of a .gguf model, or unset it.")
+        if isinstance(self.whisper_model, Path) and not self.whisper_model.is_dir():
+            raise SettingsError(
+                f"AVATAR_WHISPER_MODEL={self.whisper_model} is not a folder. Give that of a Whisper model for "
+                "CTranslate2, or unset it."
+            )
+        if self.pocket_model is not None and not self.pocket_model.is_dir():
+            raise SettingsError(f"AVATAR_POCKET_MODEL={self.pocket_model} is not a folder. Give one, or unset it.")
 
     def _check_llm(self) -> None:
         """No value is repeated: a URL may hold a password."""
@@ -147,7 +172,8 @@ def _parse(name: str, raw: str, spec: Any) -> Any:
         if not raw.strip():
             raise SettingsError(f"{name} is empty: give a path, or unset it.")
         return _expand(name, Path(raw))
-    return raw.strip()
+    raw = raw.strip()
+    return _expand(name, Path(raw)) if spec.metadata["folder"] and (os.sep in raw or raw.startswith("~")) else raw
 
 
 _TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off")

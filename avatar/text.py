@@ -203,6 +203,33 @@ def language_of(text: str) -> str:
     return best if counts[best] else "en"
 
 
+_WRITTEN_ALIKE = {  # tags that name a language of this script more exactly than the script can
+    "zh": {"zh", "yue", "ja"},
+    "ja": {"ja"},
+    "ko": {"ko"},
+    "ru": {"ru", "uk", "be", "bg", "sr", "mk", "kk", "ky", "tg", "mn"},
+    "ar": {"ar", "fa", "ur", "ps"},
+    "hi": {"hi", "mr", "ne"},
+    "th": {"th"},
+    "el": {"el"},
+    "he": {"he", "yi"},
+}
+_NOT_LATIN = frozenset[str]().union(*_WRITTEN_ALIKE.values())
+
+
+def voice_language(text: str, told: str | None) -> str | None:
+    """The language a voice must know to say `text`: `told` (BCP 47) where it is written like that, else by script.
+
+    A few letters of another script decide, because a voice of Latin letters cannot say them. None: Latin letters, and
+    nothing else is known.
+    """
+    written = language_of(_SCRIPTS["en"].sub(" ", text))
+    tag = (told or "").partition("-")[0].lower()
+    if written == "en":
+        return None if tag in _NOT_LATIN else told
+    return told if tag in _WRITTEN_ALIKE[written] else written
+
+
 _CJK_END = re.compile(f"[{_CJK}{_CJK_MARKS}]$")
 _CJK_START = re.compile(f"[{_CJK}{_CJK_MARKS}]")
 
@@ -214,6 +241,24 @@ def joined(clauses: Iterable[str]) -> str:
         gap = "" if not text or (_CJK_END.search(text) and _CJK_START.match(clause)) else " "
         text += gap + clause
     return text
+
+
+_ONE_SIGN = r"\u3040-\u30ff\u3400-\u9fff"  # kana and hanzi stand in no words that spaces part
+_WORD = re.compile(rf"[{_ONE_SIGN}]|(?:(?![{_ONE_SIGN}])[^\W_])+(?:['’]\w+)*")
+_SIGNS = re.compile(r"[^\w\s]*")
+
+
+def agreed(before: str, now: str) -> str:
+    """The beginning of `now` that `before` had too, in whole words with the signs behind them; case and signs are not
+    compared. What two hearings of a growing utterance agree on seldom changes any more (LocalAgreement-2, Liu 2020).
+    """
+    end = 0
+    for old, new in zip(_WORD.finditer(before), _WORD.finditer(now), strict=False):
+        if old[0].casefold() != new[0].casefold():
+            break
+        end = new.end()
+    signs = _SIGNS.match(now, end)
+    return now[: signs.end()] if end and signs else ""
 
 
 _LINE_START = re.compile(r"^\s*(?:>+|[-–—•](?:\s+|$))\s*(?:\[[ xX]\]\s*)?")

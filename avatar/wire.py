@@ -51,7 +51,7 @@ class WireError(AvatarError):
 
 @dataclass(frozen=True, slots=True)
 class Preferences:
-    patience_ms: int = 900
+    patience_ms: int = 1300
     language: str = "auto"
     half_duplex: bool = False
 
@@ -60,7 +60,7 @@ class Preferences:
 class Hello:
     token: str
     conversation: str = ""
-    patience_ms: int = 900
+    patience_ms: int = 1300
     language: str = "auto"
     half_duplex: bool = False
 

@@ -19,10 +19,12 @@ from avatar.turntaking.voice import Silero
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Where .ci/run says that there must be a browser, a browser test that was skipped has failed."""
+    """What .ci/run says must be there (a browser, pocket-tts): a test that was skipped for want of it has failed."""
     report = yield
-    if report.skipped and item.get_closest_marker("browser") and os.environ.get("CI_NEEDS_BROWSER"):
-        report.outcome, report.longrepr = "failed", f"skipped, and CI_NEEDS_BROWSER is set: {report.longrepr}"
+    for need in ("browser", "voice"):
+        variable = f"CI_NEEDS_{need.upper()}"
+        if report.skipped and item.get_closest_marker(need) and os.environ.get(variable):
+            report.outcome, report.longrepr = "failed", f"skipped, and {variable} is set: {report.longrepr}"
     return report
 
 

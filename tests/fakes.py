@@ -74,10 +74,12 @@ class FakeTTS:
 
     def __init__(self, trouble: Trouble | None = None, rate: int = 24_000) -> None:
         self.trouble, self.rate, self.said = trouble or Trouble(), rate, list[str]()
+        self.languages = set[str | None]()
 
     def speak(self, text: str, voice: Voice, language: str | None) -> Generator[AudioChunk, None, None]:
         self.trouble.start()
         self.said.append(text)
+        self.languages.add(language)
         for number in range(len(text)):
             self.trouble.item(number)
             yield AudioChunk(np.full(self.rate // 100, 0.1, np.float32), self.rate)
@@ -87,5 +89,6 @@ class FakeTTS:
 
 
 def rung(name: str, stage: str, **more: object) -> Rung:
-    fields = {"label": name.title(), "module": "none", "package": "json", "languages": ("en",), "licence": "MIT"}
+    languages = ("*",) if stage == "tts" else ("en",)
+    fields = {"label": name.title(), "module": "none", "package": "json", "languages": languages, "licence": "MIT"}
     return Rung(name=name, stage=stage, memory_mib=1, **{**fields, **more})  # type: ignore[arg-type]

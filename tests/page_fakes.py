@@ -56,6 +56,7 @@ class Rung:
     serving: bool = False
     languages: tuple[str, ...] = ("en",)
     clones: bool = False
+    voices: tuple[str, ...] = ()
     licence: str = "MIT"
     memory_mib: int = 150
     demo: bool = False

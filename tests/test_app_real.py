@@ -220,7 +220,7 @@ async def test_chinese_on_the_english_rung_is_not_answered_but_explained(app, cl
             pytest.fail(f"answered: {said(page, 'heard')}")
         assert page.sound == {}
         told = [m["text"] for m in page.seen if m.get("code") == "LANGUAGE"]
-        assert told and ("needs faster-whisper" if language == "zh" else "did not sound like English") in told[0]
+        assert told and ("needs Whisper" if language == "zh" else "did not sound like English") in told[0]
 
 
 @pytest.mark.parametrize("clip", ["f5_ref_zh.wav", "cv_zero_shot.wav"])

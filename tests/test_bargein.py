@@ -19,6 +19,11 @@ def test_listening_noises_do_not_interrupt(text: str) -> None:
     assert judge(text, voiced_ms=500, over=True) == "ignore"
 
 
+@pytest.mark.parametrize("text", ["안녕하세요", "はい", "Привет", "שלום", "ça va", "สวัสดี", "नमस्ते"])
+def test_every_script_has_words(text: str) -> None:
+    assert has_words(text)
+
+
 @pytest.mark.parametrize(
     "text", ["Stop.", "Wait", "no, no", "okay, stop", "yeah hold on", "停", "等一下", "嗯，等等", "不是這樣"]
 )

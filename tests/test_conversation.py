@@ -29,13 +29,22 @@ class SmartTurnSays:
 
 
 class Words(FakeSTT):
-    """Says the words that the test put there; they may depend on how long the sound is."""
+    """Says the words that the test put there, in the test's language; `growing` are those of its first seconds."""
+
+    language = "en"
+
+    def __init__(self, words: str) -> None:
+        super().__init__(words)
+        self.growing: list[tuple[float, str]] = []
+        self.asked: list[str | None] = []
 
     def transcribe(self, samples, language):
         self.trouble.start()
         from avatar.events import Transcript
 
-        yield Transcript(self.words, final=True, language="en")
+        self.asked.append(language)
+        words = next((words for seconds, words in self.growing if len(samples) < seconds * MIC_RATE), self.words)
+        yield Transcript(words, final=True, language=self.language)
 
 
 class Live:
@@ -66,6 +75,7 @@ class Live:
                 ),
                 self.smart_turn,
                 conversation,
+                patience_ms=900,
             ),
             save=self.save,
             on_activity=self.touch,
@@ -188,6 +198,35 @@ async def test_partial_words_are_shown_while_speaking(live):
         await s.hear(1.5)
         partial = next(m for m in s.messages if m["t"] == "heard")
         assert partial["partial"] == s.stt.words and partial["final"] == ""
+
+
+async def test_words_heard_the_same_twice_are_shown_as_settled(live):
+    async with live() as s:
+        s.stt.growing = [(1.1, "what is the wea"), (9, "What is the weather, in Par")]
+        await s.hear(1.9)
+        shown = [(m["final"], m["partial"]) for m in s.messages if m["t"] == "heard"]
+        assert shown[0] == ("", "what is the wea") and ("What is the", "weather, in Par") in shown[1:]
+
+
+async def test_the_language_that_was_heard_is_the_voices(live):
+    async with live() as s:
+        s.stt.language = "de"
+        await s.hear(1.0)
+        await s.silence(1.0)
+        await s.until("saved")
+        assert set(s.stt.asked) == {None} and s.tts.languages == {"de"}
+
+
+async def test_after_committed_words_their_language_is_given(live, monkeypatch):
+    monkeypatch.setattr("avatar.hearing.COMMIT_MS", 500)
+    async with live() as s:
+        s.stt.language, s.smart_turn.value = "ja", 0.0
+        await s.hear(1.0)
+        await s.silence(0.4)
+        assert set(s.stt.asked) == {None}
+        s.stt.asked.clear()
+        await s.hear(1.0)
+        assert s.stt.asked and set(s.stt.asked) == {"ja"}
 
 
 async def test_the_model_reads_the_words_while_they_are_spoken(live):

@@ -4,7 +4,7 @@ from avatar.turntaking.endpointing import Ending, classify, decide
 
 
 def first(probability: float, text: str, **more: int) -> bool:
-    return decide(probability, text, **{"voiced_ms": 1500, "silence_ms": 160, **more}).sure
+    return decide(probability, text, **{"voiced_ms": 1500, "silence_ms": 160, "patience_ms": 1000, **more}).sure
 
 
 @pytest.mark.parametrize(
@@ -76,12 +76,24 @@ def test_who_paused_long_before_gets_more_certainty() -> None:
     assert not first(0.6, "I like it very much.", longest_pause_ms=1000)
 
 
-def test_unsure_waits_for_the_patience_and_no_less_than_it_has_waited() -> None:
-    unsure = decide(0.1, "I like it.", voiced_ms=1500, silence_ms=160, patience_ms=700)
-    assert (unsure.wait_ms, unsure.sure) == (700, False)
-    assert decide(0.1, "I like it.", voiced_ms=1500, silence_ms=480, patience_ms=300).wait_ms == 480
+def waited(probability: float, text: str, **more: int) -> int:
+    decision = decide(probability, text, **{"voiced_ms": 1500, "silence_ms": 160, "patience_ms": 1000, **more})
+    assert not decision.sure
+    return decision.wait_ms
+
+
+def test_the_nearer_to_certain_the_shorter_the_wait() -> None:
+    assert waited(0.49, "I like it.") < waited(0.2, "I like it.") < waited(0.0, "I like it.") <= 1000
+    assert waited(0.49, "I like it.") < 600
+    assert waited(0.99, "I would like to ask") == waited(0.0, "What is the") == 1000  # no sound ends such words
+
+
+def test_waits_longer_than_the_pauses_after_which_the_user_went_on_but_never_longer_than_the_patience() -> None:
+    assert waited(0.4, "I like it.", longest_pause_ms=600) == 850
+    assert waited(0.49, "I like it.", longest_pause_ms=2000) == 1000
+    assert waited(0.1, "I like it.", silence_ms=480, patience_ms=300) == 480  # nor than it has waited already
 
 
 def test_the_reason_tells_no_words() -> None:
-    why = decide(0.9, "My secret is the", voiced_ms=1500, silence_ms=160).why
+    why = decide(0.9, "My secret is the", voiced_ms=1500, silence_ms=160, patience_ms=900).why
     assert "secret" not in why and why == "open word, smart turn 0.90 < 1.00"

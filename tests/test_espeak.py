@@ -12,7 +12,7 @@ from avatar.engines import espeak
 from avatar.engines.base import Voice
 from avatar.engines.espeak import OUT_RATE, WORKER, EspeakTTS, trim, voice_for
 from avatar.errors import EngineError, EngineLoadError, EngineTimeout
-from avatar.events import Samples
+from avatar.events import AudioChunk, Samples
 from avatar.settings import Settings
 
 FAKE = """
@@ -57,6 +57,13 @@ def test_audio_is_resampled_trimmed_and_in_chunks(fake: EspeakTTS) -> None:
 @pytest.mark.parametrize("text", ["", "  ", "\x00\x07\n"])
 def test_nothing_to_say_says_nothing(fake: EspeakTTS, text: str) -> None:
     assert len(spoken(fake, text)) == 0
+
+
+@pytest.mark.parametrize("voice", [Voice("Ann", "a1"), Voice("Ann", None, AudioChunk(np.zeros(9, np.float32), 9))])
+def test_a_chosen_voice_is_refused_and_not_replaced(fake: EspeakTTS, voice: Voice) -> None:
+    with pytest.raises(EngineError, match="voice Ann") as refusal:
+        next(fake.speak("hello", voice, None))
+    assert refusal.value.code == "NO_CLONING"
 
 
 def test_a_hang_is_killed_at_the_deadline_and_the_next_clause_spoken(fake: EspeakTTS) -> None:

@@ -276,6 +276,9 @@ def test_rungs_say_what_they_can_and_why_they_cannot() -> None:
     assert "中文 · English · 150 MiB · MIT" in card and "demo model" in card and "Serving" in card
     assert ladder.rung_note(ESPEAK, "zh-TW").startswith("100+ 種語言")
     assert ladder.rung_word(replace(warming, fraction=None), "en") == "Warming"
+    assert "no voice cloning" in ladder.rung_note(ESPEAK, "en") and "cloning" not in card
+    pocket = replace(ESPEAK, languages=("en",), clones=True, voices=("alba", "marius"))
+    assert ladder.rung_note(pocket, "en").startswith("English · 2 voices · clones voices · ")
 
 
 def test_figures_compare_with_their_goals() -> None:

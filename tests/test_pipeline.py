@@ -3,9 +3,10 @@ import time
 
 import numpy as np
 import pytest
-from fakes import FakeLLM, FakeSTT, FakeTTS, Trouble
+from fakes import FakeLLM, FakeSTT, FakeTTS, Trouble, rung
 
 from avatar.engines.base import Message
+from avatar.engines.pool import EnginePool
 from avatar.events import AudioChunk, Clause, Failure, Notice, Serving, Token, Transcript, TurnDone
 from avatar.pipeline import Pipeline, Timeouts, prompted
 
@@ -118,6 +119,41 @@ async def test_steps_down_the_ladder_visibly(make_pool, engines, stage):
     assert isinstance(events[-1], TurnDone)
     served = [e.engine for e in events if isinstance(e, Serving) and e.stage == stage]
     assert served == ["Better", stage.title()]
+
+
+@pytest.fixture
+def two_voices(settings, engines):
+    """natural (en) above plain (any language), both ready; and the pipeline over them."""
+    engines["natural"], engines["plain"] = FakeTTS(), FakeTTS()
+    rows = [rung("llm", "llm"), rung("natural", "tts", languages=("en",)), rung("plain", "tts")]
+    pool = EnginePool(settings, rows, lambda row, *_: engines[row.name])
+    for row in rows:
+        pool.warm(row)
+    return Pipeline(pool)
+
+
+async def test_a_clause_goes_to_a_voice_that_knows_its_language(two_voices, engines):
+    engines["llm"].text = "I am very well today. 你好，我很高興見到你。 How are you feeling now?"
+    events = await collect(two_voices.turn("hello"))
+    assert isinstance(events[-1], TurnDone)
+    assert engines["plain"].said == ["你好，我很高興見到你。"]
+    assert engines["natural"].said == ["I am very well today.", "How are you feeling now?"]
+    served = [e.engine for e in events if isinstance(e, Serving) and e.stage == "tts"]
+    assert served == ["Natural", "Plain", "Natural"]
+    assert not [e for e in events if isinstance(e, Notice)]  # passing over is no failure
+
+
+async def test_the_language_that_was_heard_chooses_the_voice(two_voices, engines):
+    await collect(two_voices.turn("guten Tag", language="de"))
+    assert engines["natural"].said == [] and len(engines["plain"].said) == 2
+
+
+async def test_a_language_that_no_voice_knows_ends_in_a_sentence(settings, engines):
+    engines["llm"].text = "你好，我很高興見到你。"
+    rows = [rung("llm", "llm"), rung("tts", "tts", languages=("en",))]
+    pool = EnginePool(settings, rows, lambda row, *_: engines[row.name])
+    events = await collect(Pipeline(pool).turn("hello"))
+    assert isinstance(events[-1], Failure) and events[-1].code == "NOT_ITS_LANGUAGE"
 
 
 async def test_half_an_answer_is_not_started_again(make_pool, engines):

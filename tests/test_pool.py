@@ -4,6 +4,7 @@ import time
 import pytest
 from fakes import FakeTTS, rung
 
+from avatar.engines.base import Abilities
 from avatar.engines.catalog import CATALOG
 from avatar.engines.pool import RETRY_S, EnginePool
 from avatar.errors import EngineError, EngineLoadError, NoEngine, SettingsError
@@ -161,8 +162,41 @@ def test_what_is_not_installed_is_said(settings):
         pool.choose("tts")
 
 
+def test_what_make_run_does_not_install_says_how(settings):
+    pool = EnginePool(settings, [rung("ghost", "tts", package="no_such_package_here", install="make voice")])
+    assert pool.status()[0].sentence.endswith("Get it with: make voice")
+
+
+def test_a_rung_is_passed_over_for_a_language_it_does_not_know(settings):
+    rows = [rung("natural", "tts", languages=("en", "de")), rung("plain", "tts")]
+    natural, plain = rows
+    pool = EnginePool(settings, rows, lambda *_: FakeTTS())
+    for row in rows:
+        pool.warm(row)
+    assert [pool.choose("tts", tag) for tag in (None, "en", "de-AT", "DE")] == [natural] * 4
+    assert pool.choose("tts", "zh-TW") is plain
+    assert pool.below(natural, "zh") is plain
+    with pytest.raises(NoEngine, match="Natural does not know this language .zh.") as refusal:
+        pool.below(plain, "zh")
+    assert refusal.value.code == "NOT_ITS_LANGUAGE"
+
+
+def test_what_the_loaded_weights_can_do_wins_over_the_row(settings):
+    row = rung("natural", "tts", languages=("en", "de"))
+    engine = FakeTTS()
+    engine.abilities = Abilities(("de",), clones=True, voices=("juergen",))
+    pool = EnginePool(settings, [row], lambda *_: engine)
+    assert pool.status()[0].languages == ("en", "de") and not pool.status()[0].clones
+    assert pool.choose("tts", "en") is row
+    pool.warm(row)
+    seen = pool.status()[0]
+    assert (seen.languages, seen.clones, seen.voices) == (("de",), True, ("juergen",))
+    with pytest.raises(NoEngine, match="AVATAR_TTS=auto"):
+        pool.choose("tts", "en")
+
+
 def test_an_unknown_engine_stops_the_start_with_the_choices(tmp_path):
-    with pytest.raises(SettingsError, match="AVATAR_TTS=siri .* auto, espeak"):
+    with pytest.raises(SettingsError, match="AVATAR_TTS=siri .* auto, pocket, espeak"):
         EnginePool(Settings(tts="siri", data=tmp_path, weights=tmp_path))
 
 

@@ -42,6 +42,12 @@ def test_values_are_read_and_typed(tmp_path: Path) -> None:
     assert settings.data == Path.home() / "talks" and settings.gguf == gguf
 
 
+def test_a_model_is_a_name_or_what_is_written_like_a_path(tmp_path: Path) -> None:
+    assert Settings.from_env({"AVATAR_WHISPER_MODEL": " base "}).whisper_model == "base"
+    assert Settings.from_env({"AVATAR_WHISPER_MODEL": str(tmp_path)}).whisper_model == tmp_path
+    assert Settings.from_env({"AVATAR_WHISPER_MODEL": "~"}).whisper_model == Path.home()
+
+
 @pytest.mark.parametrize("word", ["1", "true", "YES", "on"])
 def test_yes_has_many_spellings(word: str) -> None:
     assert Settings.from_env({"AVATAR_SHARE": word, "AVATAR_AUTH": "ann:secret"}).share
@@ -81,6 +87,8 @@ def test_an_unknown_name_lists_the_known_ones_and_the_nearest() -> None:
         ("SHARE", "", "not yes or no"),
         ("DATA", " ", "is empty"),
         ("GGUF", "/no/such.gguf", "is not a file"),
+        ("POCKET_MODEL", "/no/such/folder", "is not a folder"),
+        ("WHISPER_MODEL", "/no/such", "is not a folder"),
         ("LOG_LEVEL", "loud", "debug, info, warning, error"),
         ("AUTH", "secret", "user:secret"),
         ("AUTH", "ann:", "user:secret"),

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from avatar.text import ClauseSplitter, count_words, joined, language_of, speakable
+from avatar.text import ClauseSplitter, agreed, count_words, joined, language_of, speakable, voice_language
 
 
 def clauses(text: str, size: int = 0) -> list[str]:
@@ -349,3 +349,55 @@ def test_joined() -> None:
     assert joined(["好。", "走吧。"]) == "好。走吧。"
     assert joined(["好。", "OK.", "走吧。"]) == "好。 OK. 走吧。"
     assert joined(["네.", "좋아요."]) == "네. 좋아요."
+
+
+@pytest.mark.parametrize(
+    ("text", "told", "language"),
+    [
+        ("Hello there.", None, None),
+        ("Guten Tag.", "de-AT", "de-AT"),
+        ("Hello there.", "zh-TW", None),  # a model that answers Chinese in English
+        ("42", "zh", None),
+        ("你好", None, "zh"),
+        ("你好", "en", "zh"),
+        ("你好", "zh-TW", "zh-TW"),
+        ("東京", "ja", "ja"),
+        ("おはよう", "zh", "ja"),
+        ("The word 你好 means hello.", "en", "zh"),  # two letters that no English voice can say
+        ("Привіт", "uk", "uk"),
+        ("Привет", "en", "ru"),
+        ("안녕하세요", None, "ko"),
+        ("", None, None),
+    ],
+)
+def test_voice_language(text: str, told: str | None, language: str | None) -> None:
+    assert voice_language(text, told) == language
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "stable"),
+    [
+        ("", "What is", ""),
+        ("What is the wea", "What is the weather in", "What is the"),
+        ("what is the weather.", "What is the weather in Paris", "What is the weather"),
+        ("Hello world", "Hello, world. How", "Hello, world."),
+        ("I don't kno", "I don’t know", "I"),
+        ("Yes", "No", ""),
+        ("今天天氣怎麼", "今天天氣，怎麼樣", "今天天氣，怎麼"),
+        ("東京の天気は", "東京の天気を教えて", "東京の天気"),
+        ("오늘 날씨가 어", "오늘 날씨가 어때", "오늘 날씨가"),
+        ("我想用Pyth", "我想用Python寫", "我想用"),
+    ],
+)
+def test_what_two_hearings_agree_on(before: str, now: str, stable: str) -> None:
+    assert agreed(before, now) == stable
+
+
+@given(st.text(alphabet="ab cé我のꀀ가'., ", max_size=30), st.text(alphabet="ab cé我のꀀ가'., ", max_size=30))
+def test_agreement_is_a_beginning_that_cuts_no_word(before: str, now: str) -> None:
+    stable = agreed(before, now)
+    assert now.startswith(stable) and len(agreed(now, before)) <= len(before)
+    assert count_words(agreed(now, before)) == count_words(stable)
+    assert [c for c in agreed(now, now) if c.isalnum()] == [c for c in now if c.isalnum()]
+    rest = now[len(stable) :]
+    assert not (stable and rest and stable[-1] in "abcé" and rest[0] in "abcé")

@@ -1,6 +1,6 @@
 """How good is the end of turn? Replays clips through the real VAD, Smart Turn and STT, faster than real time.
 
-    python -m avatar.bench.endpointing --clips DIR [--compute-ms 110] [--first-sound-ms 150]
+    python -m avatar.bench.endpointing --clips DIR [--compute-ms 60] [--first-sound-ms 150]
 
 DIR holds the clips (default: those of the tests). Prints what each look said, then the trade-off:
 patience against time to the first sound after true ends, and against early replies in stretched pauses. Times of STT
@@ -29,7 +29,7 @@ from avatar.turntaking.smartturn import SmartTurn
 from avatar.turntaking.voice import MIC_RATE, Detector, Pause, Resume, Silero, VoiceActivity
 
 STRETCHED_S = (0.4, 0.7, 1.0)
-PATIENCES_MS = (500, 700, 900, 1200, 1500)
+PATIENCES_MS = (700, 900, 1100, 1300, 1500, 2000)
 ROOM_S = 1.6  # of room tone after each point, so that every look happens
 
 
@@ -99,7 +99,7 @@ def look(samples: Samples, detector: Detector, smart_turn: SmartTurn, stt: STT) 
 
 def answered(point: Point, patience_ms: int, compute_ms: int, again_ms: int = 60) -> tuple[float, Decision]:
     """When the decision to answer falls, ms after the last voiced sample, and that decision."""
-    decision = Decision(patience_ms, False, "no pause")
+    decision, due_ms = Decision(patience_ms, False, "no pause"), patience_ms
     for i, (silence_ms, probability, words, voiced_ms, longest_ms) in enumerate(point.looks):
         decision = decide(
             probability,
@@ -110,9 +110,12 @@ def answered(point: Point, patience_ms: int, compute_ms: int, again_ms: int = 60
             longest_pause_ms=longest_ms,
         )
         at_ms = silence_ms + (again_ms if i else compute_ms)
-        if decision.sure and at_ms < patience_ms:
+        if at_ms >= due_ms:
+            break
+        if decision.sure:
             return point.lag_ms + at_ms, decision
-    return point.lag_ms + max(patience_ms, point.looks[0][0] + compute_ms), decision
+        due_ms = max(decision.wait_ms, at_ms)
+    return point.lag_ms + due_ms, decision
 
 
 def main() -> None:
@@ -120,7 +123,7 @@ def main() -> None:
         prog="python -m avatar.bench.endpointing", description=(__doc__ or "").split("\n")[0]
     )
     parser.add_argument("--clips", type=Path, default=FOLDER)
-    parser.add_argument("--compute-ms", type=int, default=110, help="STT and Smart Turn at the first look")
+    parser.add_argument("--compute-ms", type=int, default=60, help="STT and Smart Turn at the first look")
     parser.add_argument("--first-sound-ms", type=int, default=150, help="LLM and TTS, from decision to first sound")
     args = parser.parse_args()
     settings = Settings.from_env()
@@ -131,7 +134,7 @@ def main() -> None:
     for file, kind, samples, stop in points(args.clips):
         lag_ms, looks = look(samples[:stop], silero.detector(), smart_turn, stt)
         found.append(point := Point(file, kind, lag_ms, looks))
-        at_ms, decision = answered(point, 900, args.compute_ms)
+        at_ms, decision = answered(point, 1300, args.compute_ms)
         print(f"{kind:7}{file:34}{at_ms:6.0f} ms  {'sure' if decision.sure else 'wait'}  {decision.why}")
     print("\npatience  sure at ends  first sound p50  p95 of sure  max   early: mid      clause")
     for patience_ms in PATIENCES_MS:

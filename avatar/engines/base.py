@@ -41,6 +41,16 @@ class Voice:
     reference_text: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Abilities:
+    """What a loaded engine can do with the weights it found. An engine whose row in the catalog says it all needs none;
+    any other has it as its attribute `abilities`. `voices` are names for Voice.name."""
+
+    languages: tuple[str, ...]  # BCP 47 primary tags; "*" is any
+    clones: bool = False
+    voices: tuple[str, ...] = ()
+
+
 class STT(Protocol):
     def transcribe(self, samples: Samples, language: str | None) -> Generator[Transcript, None, None]:
         """samples: float32 (n,) at STT_RATE. Yields cumulative transcripts, the last one final; silence gives ''."""
@@ -70,7 +80,10 @@ class LLM(Protocol):
 
 class TTS(Protocol):
     def speak(self, text: str, voice: Voice, language: str | None) -> Generator[AudioChunk, None, None]:
-        """Yields audio of one clause, in order. `language` is BCP 47, or None to judge by the text."""
+        """Yields audio of one clause, in order. `language` is BCP 47, or None to judge by the text.
+
+        Raises EngineError, code NO_CLONING, rather than say it in another voice than `voice`.
+        """
         ...
 
     def close(self) -> None: ...

@@ -4,8 +4,10 @@ Data only: adapters are named here and imported by the pool when they load.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
+from avatar import weights
 from avatar.engines.base import Stage
 from avatar.errors import SettingsError
 from avatar.settings import Settings
@@ -15,7 +17,12 @@ STAGES: tuple[Stage, ...] = ("stt", "llm", "tts")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rung:
-    """One engine of the ladder. `package` must import, `weights` must be on disk; `parallel` callers share it."""
+    """One engine of the ladder. `package` must import, `weights` must be on disk; `parallel` callers share it.
+
+    `given` names the setting with which a user brings another model: a path replaces the weights, a name chooses among
+    those called like the rung ("whisper-base").
+    Where languages and cloning depend on the weights found, the loaded engine's `Abilities` win over its row.
+    """
 
     name: str
     stage: Stage
@@ -23,7 +30,9 @@ class Rung:
     module: str
     package: str
     setting: str = ""  # a field of Settings: while it is empty, there is no such engine
+    install: str = ""  # the command that installs the package, where `make run` does not
     weights: tuple[str, ...] = ()
+    given: str = ""
     languages: tuple[str, ...]  # BCP 47 primary tags; "*" is any
     clones: bool = False
     licence: str
@@ -32,7 +41,25 @@ class Rung:
     demo: bool = False
 
 
+# Of OpenAI's multilingual models up to large-v2, as BCP 47: Whisper's own name for Javanese is "jw".
+WHISPER_LANGUAGES = (
+    "en zh de es ru ko fr ja pt tr pl ca nl ar sv it id hi fi vi he uk el ms cs ro da hu ta no th ur hr bg lt la mi ml "
+    "cy sk te fa lv bn sr az sl kn et mk br eu is hy ne mn bs kk sq sw gl mr pa si km sn yo so af oc ka be tg sd gu am "
+    "yi lo uz fo ht ps tk nn mt sa lb my bo tl mg as tt haw ln ha ba jv su"
+)
+
 CATALOG: tuple[Rung, ...] = (
+    Rung(
+        name="whisper",
+        stage="stt",
+        label="Whisper",
+        module="avatar.engines.whisper",
+        package="faster_whisper",
+        given="whisper_model",
+        languages=tuple(WHISPER_LANGUAGES.split()),
+        licence="MIT",
+        memory_mib=260,  # base in 8 bits, after a few transcripts (2026-11-23)
+    ),
     Rung(
         name="moonshine",
         stage="stt",
@@ -64,11 +91,25 @@ CATALOG: tuple[Rung, ...] = (
         module="avatar.engines.llamacpp",
         package="xllamacpp",
         weights=("smollm2-135m",),
+        given="gguf",
         languages=("en",),
         licence="Apache-2.0",
         memory_mib=400,
         parallel=64,
         demo=True,
+    ),
+    Rung(
+        name="pocket",
+        stage="tts",
+        label="Pocket TTS",
+        module="avatar.engines.pocket",
+        package="pocket_tts",
+        install="make voice",
+        weights=("pocket-tts-en",),
+        given="pocket_model",
+        languages=("en", "fr", "de", "pt", "it", "es", "nl"),  # one model each; the loaded ones are its abilities
+        licence="MIT, weights CC-BY-4.0",
+        memory_mib=800,
     ),
     Rung(
         name="espeak",
@@ -84,7 +125,10 @@ CATALOG: tuple[Rung, ...] = (
 
 
 def allowed(catalog: Sequence[Rung], settings: Settings) -> list[Rung]:
-    """The rungs that the settings allow, best first. Raises SettingsError for a name that no rung has."""
+    """The rungs that the settings allow, best first, each with the model that they give it.
+
+    Raises SettingsError for a name that no rung or no model has.
+    """
     rungs: list[Rung] = []
     for stage in STAGES:
         ladder = [rung for rung in catalog if rung.stage == stage]
@@ -92,5 +136,23 @@ def allowed(catalog: Sequence[Rung], settings: Settings) -> list[Rung]:
         if wanted != "auto" and wanted not in (names := [rung.name for rung in ladder]):
             valid = ", ".join(["auto", *names])
             raise SettingsError(f"AVATAR_{stage.upper()}={wanted} is not an engine here. Choose one of: {valid}.")
-        rungs += [rung for rung in ladder if wanted in ("auto", rung.name)]
+        rungs += [_with_model(rung, settings) for rung in ladder if wanted in ("auto", rung.name)]
     return rungs
+
+
+def _with_model(rung: Rung, settings: Settings) -> Rung:
+    model: Path | str | None = getattr(settings, rung.given) if rung.given else None
+    if model is None:
+        return rung
+    if isinstance(model, Path):
+        label = (
+            rung.label if rung.stage == "tts" else model.name.removesuffix(".gguf")
+        )  # a voice's is a language's name
+        return replace(rung, label=label, weights=(), demo=False)
+    known = [name.removeprefix(f"{rung.name}-") for name in weights.WEIGHTS if name.startswith(f"{rung.name}-")]
+    if model not in known:
+        raise SettingsError(
+            f"AVATAR_{rung.given.upper()}={model} is not a model that AVATAR knows. Choose one of: {', '.join(known)}; "
+            "or give the path of a folder."
+        )
+    return replace(rung, label=f"{rung.label} {model}", weights=(f"{rung.name}-{model}",))

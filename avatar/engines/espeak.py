@@ -71,6 +71,9 @@ class EspeakTTS:
         `text` is untrusted: control characters are dropped, markup is read out. Raises EngineTimeout, EngineError;
         the next call starts a fresh process.
         """
+        if voice.profile_id is not None or voice.reference is not None:
+            sentence = f"eSpeak NG cannot speak in the voice {voice.name}, only in its own. Choose the default voice."
+            raise EngineError(sentence, stage="tts", engine="espeak", code="NO_CLONING")
         import soxr
 
         words = "".join(c if c.isprintable() else " " for c in text[:MAX_CHARS]).strip()

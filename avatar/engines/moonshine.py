@@ -18,15 +18,14 @@ from numpy.typing import NDArray
 
 from avatar import weights
 from avatar.engines.base import STT_RATE, Progress
+from avatar.engines.sound import split, usable
 from avatar.events import Samples, Transcript
 from avatar.settings import Settings
 
 LANGUAGE = "en"
 MIN_SAMPLES = STT_RATE // 2  # it raises below about 0.1 s and guesses below 0.5 s
 TAIL_SAMPLES = STT_RATE // 5  # a word cut at the last sample is heard wrong (WER 0.13 -> 0.07 with 0.2 s behind it)
-SEGMENT_SAMPLES = 20 * STT_RATE  # 21 s in one piece went well, 64 s turned into one repeated phrase
-FRAME = STT_RATE // 50  # 20 ms, where a long utterance may be cut
-SILENCE_RMS = 0.001  # -60 dBFS: no microphone has speech below it
+SEGMENT_S = 20  # 21 s in one piece went well, 64 s turned into one repeated phrase
 INVENTED = {"", "you", "the"}  # all it says to zeros, hiss, tones, clicks and coughs
 GUARD_SAMPLES = 8 * STT_RATE  # what `plausible` hears again; by 5 s of f5_ref_zh.wav alone it was taken for English
 PACES = (0.93, 1.08)  # of the second and third hearing that `plausible` compares
@@ -89,7 +88,7 @@ class MoonshineSTT:
         Silence, noise and values that are not finite give ''. `language` is not used: other languages come out as
         English nonsense.
         """
-        pieces = split(samples) if usable(samples) else []
+        pieces = split(samples, SEGMENT_S) if usable(samples) else []
         said: list[str] = []
         for piece in pieces:
             said.append(self._words(piece))
@@ -171,26 +170,6 @@ class MoonshineSTT:
 def normal(text: str) -> list[str]:
     """Words in small letters without punctuation, to compare two hearings."""
     return re.sub(r"[^a-z0-9' ]", " ", text.lower()).split()
-
-
-def usable(samples: Samples) -> bool:
-    """Whether there can be speech in it: not empty, finite, above -60 dBFS somewhere."""
-    frames = samples[: len(samples) // FRAME * FRAME].reshape(-1, FRAME)
-    if not len(frames) or not np.isfinite(samples).all():
-        return False
-    return float(np.sqrt(np.mean(np.square(frames), axis=1)).max()) > SILENCE_RMS
-
-
-def split(samples: Samples) -> list[Samples]:
-    """Cut into pieces of at most 20 s, each at the quietest 20 ms of its second half."""
-    pieces = []
-    while len(samples) > SEGMENT_SAMPLES:
-        half = samples[SEGMENT_SAMPLES // 2 : SEGMENT_SAMPLES].reshape(-1, FRAME)
-        quietest = int(np.argmin(np.convolve(np.mean(np.square(half), axis=1), np.ones(5), "same")))
-        cut = SEGMENT_SAMPLES // 2 + quietest * FRAME + FRAME // 2
-        pieces.append(samples[:cut])
-        samples = samples[cut:]
-    return [*pieces, samples]
 
 
 def tidy(text: str) -> str:

@@ -15,7 +15,7 @@ from importlib.util import find_spec
 from typing import Literal
 
 from avatar import weights
-from avatar.engines.base import Engine, Progress, Stage
+from avatar.engines.base import Abilities, Engine, Progress, Stage
 from avatar.engines.catalog import CATALOG, STAGES, Rung, allowed
 from avatar.errors import AvatarError, EngineLoadError, NoEngine, NotFound
 from avatar.settings import Settings
@@ -43,6 +43,7 @@ class RungStatus:
     serving: bool
     languages: tuple[str, ...]
     clones: bool
+    voices: tuple[str, ...]
     licence: str
     memory_mib: int
     demo: bool
@@ -90,6 +91,17 @@ class _Slot:
     missing_at: float = -INSTALLED_S
     look: int = 0  # which look_again it was for
 
+    @property
+    def abilities(self) -> Abilities:
+        """Those of the loaded engine; before it is loaded, and where it has none to tell, those of its row."""
+        of_row = Abilities(self.rung.languages, self.rung.clones)
+        instance = self.instance
+        return of_row if instance is None else getattr(instance.engine, "abilities", of_row)
+
+    def knows(self, language: str | None) -> bool:
+        languages = self.abilities.languages
+        return language is None or "*" in languages or language.partition("-")[0].lower() in languages
+
 
 def _import_and_load(rung: Rung, settings: Settings, progress: Progress) -> Engine:
     engine: Engine = import_module(rung.module).load(settings, progress)
@@ -115,24 +127,38 @@ class EnginePool:
         self._warmer: threading.Thread | None = None
 
     # -- choosing ---------------------------------------------------------------------------------------------------
-    def choose(self, stage: Stage) -> Rung:
-        """The rung to serve `stage` now: the best ready one, else the lowest that could load. Raises NoEngine."""
-        usable = [slot for slot in self._of(stage) if self._usable(slot)]
-        if not usable:
-            raise self._none(stage)
+    def choose(self, stage: Stage, language: str | None = None) -> Rung:
+        """The rung to serve `stage` now: the best ready one, else the lowest that could load. Raises NoEngine.
+
+        A rung that does not know `language` (BCP 47; None: any will do) is passed over.
+        """
+        usable = self._able(stage, language)
         return next((slot.rung for slot in usable if slot.instance), usable[-1].rung)
 
-    def below(self, rung: Rung) -> Rung:
+    def below(self, rung: Rung, language: str | None = None) -> Rung:
         """The rung to step down to after `rung` failed: the best usable one, ready first. Raises NoEngine."""
-        usable = [slot for slot in self._of(rung.stage) if self._usable(slot) and slot.rung is not rung]
-        if not usable:
-            raise self._none(rung.stage)
+        usable = self._able(rung.stage, language, but=rung)
         return next((slot.rung for slot in usable if slot.instance), usable[0].rung)
 
     def understands(self, language: str) -> bool:
         """Whether the STT rung that would serve now knows this language (a BCP 47 primary tag)."""
-        languages = self.choose("stt").languages
-        return "*" in languages or language in languages
+        return self._slots[self.choose("stt").name].knows(language)
+
+    def _able(self, stage: Stage, language: str | None, but: Rung | None = None) -> list[_Slot]:
+        """The usable rungs that know `language`, best first, at least one. Raises NoEngine."""
+        usable = [slot for slot in self._of(stage) if self._usable(slot) and slot.rung is not but]
+        able = [slot for slot in usable if slot.knows(language)]
+        if usable and not able:
+            sentence = f"{usable[0].rung.label} does not know this language ({language}), and nothing else is in use."
+            raise NoEngine(
+                f"{sentence} With AVATAR_{stage.upper()}=auto another can take over.",
+                stage=stage,
+                engine="",
+                code="NOT_ITS_LANGUAGE",
+            )
+        if not able:
+            raise self._none(stage)
+        return able
 
     def _of(self, stage: Stage) -> list[_Slot]:
         return [slot for slot in self._slots.values() if slot.rung.stage == stage]
@@ -150,12 +176,11 @@ class EnginePool:
 
     def _look_for(self, rung: Rung) -> tuple[str, tuple[str, ...]]:
         if find_spec(rung.package) is None:
-            return f"{rung.label} is not installed: the package {rung.package} is missing.", ()
+            how = f" Get it with: {rung.install}" if rung.install else ""
+            return f"{rung.label} is not installed: the package {rung.package} is missing.{how}", ()
         if rung.setting and not getattr(self._settings, rung.setting):
             setting = f"AVATAR_{rung.setting.upper()}"
             return f"{rung.label} is not set up: {setting} is empty. README.md says what to set.", ()
-        if rung.name == "llamacpp" and self._settings.gguf:
-            return "", ()
         lacks = tuple(name for name in rung.weights if not weights.present(name, self._settings.weights))
         if not lacks:
             return "", ()
@@ -299,7 +324,7 @@ class EnginePool:
         return next((slot.rung.name for slot in self._of(stage) if slot.instance), "")
 
     def _row(self, slot: _Slot, serving: bool) -> RungStatus:
-        rung, sentence = slot.rung, slot.sentence
+        rung, able, sentence = slot.rung, slot.abilities, slot.sentence
         state: State = "cold"
         if slot.instance:
             state, sentence = "ready", ""
@@ -316,16 +341,17 @@ class EnginePool:
         return RungStatus(
             stage=rung.stage,
             name=rung.name,
-            label=rung.label if not (rung.name == "llamacpp" and self._settings.gguf) else self._settings.gguf.stem,
+            label=rung.label,
             state=state,
             fraction=slot.fraction,
             sentence=sentence,
             serving=serving,
-            languages=rung.languages,
-            clones=rung.clones,
+            languages=able.languages,
+            clones=able.clones,
+            voices=able.voices,
             licence=rung.licence,
             memory_mib=rung.memory_mib,
-            demo=rung.demo and not self._settings.gguf,
+            demo=rung.demo,
             lacks=slot.lacks if state == "absent" else (),
         )
 

@@ -19,8 +19,9 @@ from avatar.events import Samples
 MIC_RATE = 16_000  # Hz
 CHUNK = 512  # samples: the only size Silero VAD takes at 16 kHz; 32 ms
 
-# Silero's own default (0.5) to start and its documented 0.15 below to go on: quiet syllable ends stay inside speech.
-START, STAY = 0.5, 0.35
+# Silero's own default, to start and to go on. Its documented 0.15 less to go on sees the end of our 14 clips 12 ms
+# later and finds no fewer pauses of 64 ms in them (2.67 a clip, not 2.69; 2026-11-23).
+VOICED = 0.5
 # One chunk this clear begins an utterance: the median of our 16 clips is noticed 24 ms sooner than by two of 0.5, and
 # no more of 108 noises are (24). To end a pause it takes two: Silero also fires where a sound is cut off.
 CLEAR = 0.7
@@ -191,7 +192,7 @@ class VoiceActivity:
         probability = self._detector(samples)
         self._append(chunk, events)
         flowing = self.speaking and not self._pausing
-        self._recent.append(probability >= (STAY if flowing else START))
+        self._recent.append(probability >= VOICED)
         if flowing:
             if self._recent[-1]:
                 self._last_voiced = self.position

@@ -1,12 +1,13 @@
 """What the words so far say about turn-taking: lists of English and Chinese words, and how a transcript is split.
 
+Words of other languages are words too, of which nothing is known: how they end is left to Smart Turn.
 Knows nothing of sound or time. The lists are closed classes (articles, conjunctions, auxiliaries ...) from grammar;
 where a word also ends real sentences ("where are you from", "I hope not") it stands in the weaker list.
 """
 
 import re
 
-_TOKEN = re.compile(r"[a-z0-9]+(?:'[a-z]+)?|[\u3400-\u9fff]")
+_TOKEN = re.compile(r"[\u3400-\u9fff]|(?:(?![\u3400-\u9fff])[^\W_])+(?:'[a-z]+)?")
 HANZI = re.compile(r"[\u3400-\u9fff]")
 _TRADITIONAL = str.maketrans(
     "來說嗎麼還沒會這個們為過後時對樣話別讓謝應該聽誰裡從與給於當雖繼續靜聲閉夠結東錯",
@@ -15,7 +16,7 @@ _TRADITIONAL = str.maketrans(
 
 
 def tokens(text: str) -> list[str]:
-    """Lower-case English words and single hanzi (simplified where turn-taking words need it), without punctuation."""
+    """Lower-case words and single hanzi (simplified where turn-taking words need it), without punctuation."""
     plain = text.lower().replace("’", "'").replace("-", " ").translate(_TRADITIONAL)
     return _TOKEN.findall(plain)
 

@@ -63,8 +63,10 @@ def _abilities(status: "RungStatus", language: str) -> str:
     spoken = [say(f"lang_{tag}", language) if tag in ("en", "zh") else tag for tag in status.languages if tag != "*"]
     words = [say("many_languages", language, n="100+")] if "*" in status.languages else []
     words += spoken if len(spoken) <= 3 else [say("many_languages", language, n=len(spoken))]
-    if status.clones:
-        words.append(say("clones", language))
+    if status.voices:
+        words.append(say("many_voices", language, n=len(status.voices)))
+    if status.stage == "tts":
+        words.append(say("clones" if status.clones else "no_cloning", language))
     if status.demo:
         words.append(say("demo_rung", language))
     return " · ".join([*words, f"{status.memory_mib:,} MiB", status.licence])
