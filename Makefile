@@ -18,7 +18,7 @@ check: $(VENV)/.dev                   ## format, lint, types and the fast tests,
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow" -n 2
 
 campaign: $(VENV)/.dev                ## make campaign NAME=...: one long test at full size
 	$(BIN)/python -m pytest -s -m campaign -k "$(NAME)" tests/campaigns

@@ -15,7 +15,7 @@ from typing import Any
 
 from starlette.middleware import Middleware
 
-from avatar import weights
+from avatar import saying, weights
 from avatar.assistant import Assistant
 from avatar.audio import Decoder, Limits
 from avatar.engines.pool import EnginePool
@@ -114,6 +114,7 @@ def serve(settings: Settings) -> None:
         **launch_options(),
     )
     say(f"Open {url} and press Start." + (f" Shared at {share_url}" if share_url else ""))
+    saying.prepare()
     stop = threading.Event()
     for name in (signal.SIGINT, signal.SIGTERM):
         signal.signal(name, lambda *_: stop.set())

@@ -190,7 +190,7 @@ const on = {
   async ready({ live, conversation, n, of }) {
     const another = live !== link.live;
     if (another) link.turn = 0;
-    Object.assign(link, { live, conversation, tries: 0, before: link.turn });
+    Object.assign(link, { live, conversation, tries: 0 });
     publish();
     ui.seats(n, of);
     ui.mark('ready', live);
@@ -236,10 +236,8 @@ const on = {
   end({ turn, samples }) {
     sound.player?.port.postMessage({ t: 'end', turn, samples });
   },
-  saved({ turn, conversation }) {
+  saved({ turn }) {
     ui.mark('saved', turn);
-    if (turn > link.before) link.conversation = conversation;   // a new one gets its id with its first turn
-    publish();
     trigger('turn', { live: link.live, turn });      // shows the play links
   },
   merged({ turn }) {
@@ -279,7 +277,7 @@ ui.prefer = wanted => {
   } else if (ui.state === 'tongue') ui.set('idle');
 };
 
-ui.fresh = () => {                                   // also when the one that is left has no id yet
+ui.fresh = () => {                                   // its id comes with the next `ready`
   link.conversation = '';
   publish();
   send({ t: 'new' });

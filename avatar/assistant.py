@@ -10,6 +10,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
+from weakref import WeakValueDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +35,8 @@ from avatar.wire import REPLY_RATE, Hello, Preferences
 
 log = logging.getLogger(__name__)
 
+WATCH_S = 1.0  # between two looks at who idles and how many seats are taken
+
 
 @dataclass(frozen=True, slots=True)
 class Update:
@@ -42,7 +45,7 @@ class Update:
     conversation_id: str
     lines: list[ChatLine]
     audio: tuple[int, NDArray[np.int16]] | None = None
-    notice: str | None = None
+    notice: Notice | None = None
 
 
 class Assistant:
@@ -67,6 +70,7 @@ class Assistant:
         self._recorder = Recorder(store, metrics)
         self._silero, self._smart_turn = silero, smart_turn
         self.live: dict[str, Conversation] = {}
+        self._begun = WeakValueDictionary[tuple[str, str], Chat]()  # by owner and id, those that pages were told of
         self._closing: dict[str, asyncio.Task[None]] = {}  # by live id: what was heard is being stored
         self._watcher: asyncio.Task[None] | None = None
 
@@ -88,6 +92,7 @@ class Assistant:
             left = [key for key, c in self.live.items() if (c.owner, c.chat.id) == (owner, hello.conversation)]
             await asyncio.gather(*(self._closing[key] for key in left if key in self._closing), return_exceptions=True)
             chat = await asyncio.to_thread(self._reopen, owner, hello.conversation)
+            sayings = await asyncio.to_thread(self.store.sayings.of, owner)
             conversation = Conversation(
                 owner=owner,
                 live_id=live_id,
@@ -98,6 +103,7 @@ class Assistant:
                 make_hearing=self._hearing,
                 save=self._recorder.save,
                 on_activity=lambda: self.seats.touch(live_id),
+                sayings=sayings,
             )
         except BaseException:
             self.seats.release(live_id)
@@ -109,6 +115,7 @@ class Assistant:
         return conversation
 
     def greet(self, conversation: Conversation) -> None:
+        self._begun[conversation.owner, conversation.chat.id] = conversation.chat
         conversation.post(
             "ready",
             live=conversation.live_id,
@@ -128,15 +135,20 @@ class Assistant:
             del self.live[live_id], self._closing[live_id]
 
     def _reopen(self, owner: str, conversation_id: str, client_turn_id: str = "") -> Chat:
-        """A page that lost the answer to its first turn does not know the conversation: the turn it resends tells."""
-        if not conversation_id and client_turn_id:
-            conversation_id = self.store.conversation_of(owner, client_turn_id)
-        if not conversation_id:
-            return Chat()
+        """The conversation as stored; without a turn while its first one is on its way; a new one when it is not there.
+
+        A page that lost the answer to its first turn may not know the conversation: the turn it resends tells.
+        """
+        chat = self._stored(owner, conversation_id)
+        if chat is None and client_turn_id:
+            chat = self._stored(owner, self.store.conversation_of(owner, client_turn_id))
+        return chat or Chat(conversation_id if (owner, conversation_id) in self._begun else "")
+
+    def _stored(self, owner: str, conversation_id: str) -> Chat | None:
         try:
             return Chat(conversation_id, self.store.turns(owner, conversation_id))
-        except NotFound:  # deleted meanwhile
-            return Chat()
+        except NotFound:  # no turn of it is stored yet, or it was deleted meanwhile
+            return None
 
     def _hearing(self, conversation: Conversation) -> Hearing:
         if self._silero is None:
@@ -155,7 +167,7 @@ class Assistant:
     def _mine(self, owner: str, live_id: str) -> Conversation:
         conversation = self.live.get(live_id)
         if conversation is None or conversation.owner != owner:
-            raise NotFound("This session has ended. Press Start to begin another.")
+            raise NotFound("This session has ended. Press Start to begin another.", code="SESSION_ENDED")
         return conversation
 
     async def follow(self, owner: str, live_id: str) -> AsyncIterator[list[ChatLine]]:
@@ -175,7 +187,7 @@ class Assistant:
         """Runs as long as the server: warn idle seats, free them, tell every page how many seats are taken."""
         shown = -1
         while True:
-            await asyncio.sleep(1.0)
+            await asyncio.sleep(WATCH_S)
             for seat, left_s in self.seats.idle():
                 if (conversation := self.live.get(seat.key)) is not None:
                     conversation.post("idle", left_s=max(0, round(left_s)))
@@ -187,38 +199,26 @@ class Assistant:
                     conversation.post("seats", n=taken, of=self.settings.max_sessions)
 
     # -- turns without a socket -------------------------------------------------------------------------------------
-    async def typed(
-        self, owner: str, conversation_id: str, text: str, client_turn_id: str, language: str
-    ) -> AsyncGenerator[Update, None]:
-        """Answer typed text; the reply's audio comes with the last update. Raises AvatarError."""
-        async with aclosing(self._single(owner, conversation_id, text, client_turn_id, language)) as updates:
-            async for update in updates:
-                yield update
-
-    async def recorded(
-        self, owner: str, conversation_id: str, path: Path, client_turn_id: str, language: str
-    ) -> AsyncGenerator[Update, None]:
-        """Answer a recording. Raises AvatarError; AudioError says what is wrong with the file."""
-        async with aclosing(self._single(owner, conversation_id, path, client_turn_id, language)) as updates:
-            async for update in updates:
-                yield update
-
-    async def _single(
+    async def answer(
         self, owner: str, conversation_id: str, asked: Path | str, client_turn_id: str, language: str
     ) -> AsyncGenerator[Update, None]:
+        """Answer a recording or typed text; the reply's audio comes with the last update. Raises AvatarError; an
+        AudioError says what is wrong with the file."""
         chat = await asyncio.to_thread(self._reopen, owner, conversation_id, client_turn_id)
+        self._begun[owner, chat.id] = chat
         if chat.has(client_turn_id):
             yield Update(chat.id, chat.lines())
             return
+        sayings = await asyncio.to_thread(self.store.sayings.of, owner)
         key = secrets.token_urlsafe(16)
         seat = self.seats.admit(owner, key)
         single = _Single(chat)
         state: TurnState = "interrupted"
-        unsaved: StorageError | None = None
+        unsaved: Notice | None = None
         try:
             heard = asked if isinstance(asked, str) else await self._decoder.decode(asked)
             spoken = None if language == "auto" else language
-            turn = self._pipeline.turn(heard, chat.messages(), seat=seat.index, language=spoken)
+            turn = self._pipeline.turn(heard, chat.messages(), seat=seat.index, language=spoken, sayings=sayings)
             async with aclosing(turn) as events:
                 async for event in events:
                     if (notice := single.take(event)) is not None:
@@ -234,14 +234,31 @@ class Assistant:
                 try:  # shielded: who leaves in the middle of a turn finds it in the history
                     await asyncio.shield(asyncio.ensure_future(self._recorder.save(owner, chat, ended)))
                 except StorageError as error:  # said below; the answer is given all the same
-                    unsaved = error
+                    unsaved = Notice(error.code, error.sentence)
         if single.failure is not None:
             raise AvatarError(single.failure.sentence, code=single.failure.code)
         if single.exchange is None:
             raise AudioError("I heard no words. Is the right microphone chosen?", code="NOTHING_HEARD")
         spoken_reply = np.frombuffer(pcm16(single.audio()), np.int16)
         audio = (REPLY_RATE, spoken_reply) if len(spoken_reply) else None
-        yield Update(chat.id, chat.lines(), audio=audio, notice=unsaved.sentence if unsaved else None)
+        yield Update(chat.id, chat.lines(), audio=audio, notice=unsaved)
+
+    # -- how words are said -------------------------------------------------------------------------------------------
+    def say_as(self, owner: str, written: str, spoken: str) -> None:
+        """Blocks. From the owner's next reply on, `written` is said as `spoken`. Raises AvatarError."""
+        self.store.sayings.put(owner, written, spoken)
+        self._tell_sayings(owner)
+
+    def unsay(self, owner: str, written: str) -> None:
+        """Blocks. Raises NotFound, StorageError."""
+        self.store.sayings.remove(owner, written)
+        self._tell_sayings(owner)
+
+    def _tell_sayings(self, owner: str) -> None:
+        sayings = self.store.sayings.of(owner)
+        for conversation in list(self.live.values()):
+            if conversation.owner == owner:
+                conversation.sayings = sayings
 
     def lines(self, owner: str, conversation_id: str) -> list[ChatLine]:
         """Blocks. The stored conversation. Raises NotFound."""
@@ -258,7 +275,7 @@ class _Single:
         self.engines: dict[str, str] = {}
         self.failure: Failure | None = None
 
-    def take(self, event: object) -> str | None:
+    def take(self, event: object) -> Notice | None:
         """Returns a notice for the user, if `event` is one."""
         match event:
             case Transcript(text, True, language) if text.strip():
@@ -267,8 +284,8 @@ class _Single:
                 self.exchange.reply += text
             case AudioChunk(samples, rate):
                 self._chunks.append(resample(samples, rate, REPLY_RATE))
-            case Notice(_, sentence):
-                return sentence
+            case Notice():
+                return event
             case Serving(stage, engine):
                 self.engines[stage] = engine
             case TurnDone(_, _, timings) if self.exchange is not None:

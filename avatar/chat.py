@@ -4,6 +4,7 @@ Both views are made from the same exchanges, so that the model never remembers w
 """
 
 import asyncio
+import uuid
 from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
@@ -56,12 +57,17 @@ class Exchange:
             client_turn_id=row.client_turn_id,
         )
 
+    @property
+    def answer(self) -> str:
+        """The reply as it is shown, stored and remembered. A dash at its end is SmolLM2's copy of INTERRUPTED."""
+        return self.reply.rstrip(INTERRUPTED)
+
     def lines(self) -> Iterable[ChatLine]:
         yield ChatLine("user", self.user, self.turn_id if self.user_sound else None, self.number)
-        if self.reply or self.interrupted_s is not None:
+        if self.answer or self.interrupted_s is not None:
             sound = self.turn_id if self.reply_sound else None
             timings = dict(self.timings_ms) or None
-            yield ChatLine("assistant", self.reply, sound, self.number, self.interrupted_s, timings)
+            yield ChatLine("assistant", self.answer, sound, self.number, self.interrupted_s, timings)
 
     def messages(self) -> Iterable[Message]:
         """What the model remembers: of an interrupted reply the words that were heard, and where it was cut.
@@ -71,7 +77,7 @@ class Exchange:
         if self.failed:
             return
         yield Message("user", self.user)
-        heard = self.reply
+        heard = self.answer
         if self.interrupted_s is not None:
             heard = f"{heard}{INTERRUPTED}" if heard else ""
         if heard:
@@ -82,9 +88,10 @@ class Chat:
     """The exchanges of one conversation; `follow` wakes when they change. For one event loop."""
 
     def __init__(self, conversation_id: str = "", rows: Iterable[TurnRow] = ()) -> None:
-        self.id = conversation_id  # "" until its first turn is stored
+        self.id = conversation_id or uuid.uuid4().hex
         self.saving = asyncio.Lock()
         self.exchanges = [Exchange.stored(row) for row in rows]
+        self.stored = bool(self.exchanges)  # the conversation's row is written with its first turn
         self._changed = asyncio.Event()
 
     def add(self, exchange: Exchange) -> Exchange:

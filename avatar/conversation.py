@@ -6,7 +6,7 @@ Runs in the event loop of the server; knows the wire's messages, but no socket, 
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 from avatar.chat import Chat
@@ -18,6 +18,7 @@ from avatar.pipeline import NOT_UNDERSTOOD, Pipeline
 from avatar.playback import Playback
 from avatar.recorder import Ended
 from avatar.reply import Reply
+from avatar.saying import NO_SAYINGS
 from avatar.store import TurnState
 from avatar.text import count_words, joined
 from avatar.wire import Preferences, audio_frame
@@ -46,11 +47,13 @@ class Conversation:
         make_hearing: Callable[["Conversation"], Hearing],
         save: Save,
         on_activity: Callable[[], None],
+        sayings: Mapping[str, str] = NO_SAYINGS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.owner, self.live_id, self.chat = owner, live_id, chat
         self.outbox: asyncio.Queue[dict[str, Any] | bytes | None] = asyncio.Queue()
         self.reply: Reply | None = None
+        self.sayings = sayings  # of the owner; replaced when they change, and the next reply says them
         self._seat, self._pool, self._pipeline, self._save = seat, pool, pipeline, save
         self._on_activity, self._clock = on_activity, clock
         self._preferences = Preferences()
@@ -316,7 +319,7 @@ class Conversation:
             self.post("error", code="LANGUAGE", text=NOT_UNDERSTOOD)
 
     async def _run(self, reply: Reply) -> None:
-        await reply.run(self._pipeline, self._seat)
+        await reply.run(self._pipeline, self._seat, self.sayings)
         if reply is self.reply:
             self._release(reply)
             self._spawn(self._settle(reply, "failed" if reply.failure else "done"))

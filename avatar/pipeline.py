@@ -7,7 +7,7 @@ import asyncio
 import logging
 import time
 import traceback
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
@@ -18,7 +18,8 @@ from avatar.engines.catalog import Rung
 from avatar.engines.pool import EnginePool
 from avatar.errors import AvatarError, EngineError, EngineLoadError, EngineTimeout
 from avatar.events import AudioChunk, Clause, Event, Failure, Notice, Samples, Serving, Token, Transcript, TurnDone
-from avatar.text import ClauseSplitter, speakable, voice_language
+from avatar.saying import NO_SAYINGS, spoken
+from avatar.text import ClauseSplitter, language_of, speakable, voice_language
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -87,8 +88,10 @@ class Pipeline:
         seat: int = 0,
         language: str | None = None,
         room: Callable[[], Awaitable[None]] = at_once,
+        sayings: Mapping[str, str] = NO_SAYINGS,
     ) -> AsyncGenerator[Event, None]:
-        """Answer `heard` (float32 (n,) at 16 kHz, or words already known).
+        """Answer `heard` (float32 (n,) at 16 kHz, or words already known). The voice says what is written in `sayings`
+        as its owner wants it; events carry the text as written.
 
         `room` is awaited before each clause is synthesised: return from it when the listener has little left to
         hear, so that an interruption wastes little. Ends in exactly one TurnDone or Failure; raises only bugs.
@@ -96,7 +99,7 @@ class Pipeline:
         # The work runs in its own task and talks through a queue: a yield inside a TaskGroup would let a cancellation
         # land in the wrong task (PEP 789).
         events: asyncio.Queue[Event | None] = asyncio.Queue()
-        run = _Turn(self._pool, self._timeouts, self._clock, events.put_nowait)
+        run = _Turn(self._pool, self._timeouts, self._clock, events.put_nowait, sayings)
         work = asyncio.create_task(run.run(heard, history, voice, seat, language, room))
         work.add_done_callback(lambda _: events.put_nowait(None))
         try:
@@ -112,9 +115,14 @@ class _Turn:
     """The state of one turn: which rung serves each stage, and the times of first results."""
 
     def __init__(
-        self, pool: EnginePool, timeouts: Timeouts, clock: Callable[[], float], emit: Callable[[Event], None]
+        self,
+        pool: EnginePool,
+        timeouts: Timeouts,
+        clock: Callable[[], float],
+        emit: Callable[[Event], None],
+        sayings: Mapping[str, str] = NO_SAYINGS,
     ) -> None:
-        self._pool, self._timeouts, self._clock, self._emit = pool, timeouts, clock, emit
+        self._pool, self._timeouts, self._clock, self._emit, self._sayings = pool, timeouts, clock, emit, sayings
         self._rungs: dict[tuple[Stage, str | None], Rung] = {}  # by stage and, for a voice, language of the clause
         self._serving: dict[Stage, Rung] = {}
         self._times: dict[str, float] = {}
@@ -199,7 +207,8 @@ class _Turn:
                 self._times.setdefault("llm", (self._clock() - start) * 1000)
                 await room()
                 self._emit(Clause(clause))
-                async for chunk in self._say(clause, voice, language):
+                said = spoken(clause, language or language_of(words), self._sayings)
+                async for chunk in self._say(said, voice, language):
                     self._times.setdefault("tts", (self._clock() - start) * 1000 - self._times["llm"])
                     self._emit(chunk)
 

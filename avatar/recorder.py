@@ -45,8 +45,9 @@ class Recorder:
         self._metrics.turn({**parts, "total": sum(parts.values())} if parts else {}, ended.engines, ended.state)
         log.info("turn %s %s %s", ended.state, dict(ended.engines), dict(timings))
         async with chat.saving:  # one after the other: turns keep their order, and a new chat becomes one conversation
-            if not chat.id:
-                chat.id = await asyncio.to_thread(self._store.create_conversation, owner)
+            if not chat.stored:
+                await asyncio.to_thread(self._store.create_conversation, owner, conversation_id=chat.id)
+                chat.stored = True
             row = await asyncio.to_thread(self._write, owner, chat.id, ended)
         exchange = ended.exchange
         exchange.turn_id, exchange.number, exchange.client_turn_id = row.id, row.number, row.client_turn_id
@@ -56,7 +57,7 @@ class Recorder:
         again = ended.state == "failed"  # it may be tried again under the same id
         turn = Turn(
             user_text=ended.exchange.user,
-            reply_text=ended.exchange.reply,
+            reply_text=ended.exchange.answer,
             state=ended.state,
             client_turn_id=None if again else ended.client_turn_id or None,
             user_audio=self._sound(ended.user, STT_RATE, {}),

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing, suppress
 
 import numpy as np
@@ -68,11 +68,11 @@ class Reply:
     def first_sound_at(self) -> float | None:
         return self.playback.first_sent_at
 
-    async def run(self, pipeline: Pipeline, seat: int) -> None:
+    async def run(self, pipeline: Pipeline, seat: int, sayings: Mapping[str, str]) -> None:
         """Ask and play; returns when all was heard. Cancel to stop both."""
         sending = asyncio.create_task(self.playback.run())
         words, room = self.exchange.user, self.playback.room
-        turn = pipeline.turn(words, self.history, seat=seat, language=self.language, room=room)
+        turn = pipeline.turn(words, self.history, seat=seat, language=self.language, room=room, sayings=sayings)
         try:
             async with aclosing(turn) as events:
                 async for event in events:

@@ -19,6 +19,7 @@ from typing import Any, Literal
 from peewee import JOIN, fn
 
 from avatar.database import Database, sync_folder
+from avatar.dictionary import Dictionary
 from avatar.errors import NotFound
 
 TurnState = Literal["done", "interrupted", "failed"]
@@ -38,6 +39,10 @@ MIGRATIONS: dict[str, tuple[str, ...]] = {
             state TEXT NOT NULL CHECK (state IN ('done', 'interrupted', 'failed')), language TEXT, rating INTEGER,
             engines TEXT NOT NULL, timings_ms TEXT NOT NULL, created_at TEXT NOT NULL,
             UNIQUE (conversation, number), UNIQUE (conversation, client_turn_id))""",
+    ),
+    "0002_sayings": (
+        """CREATE TABLE sayings (owner TEXT NOT NULL, written TEXT NOT NULL COLLATE NOCASE, spoken TEXT NOT NULL,
+            PRIMARY KEY (owner, written)) WITHOUT ROWID""",
     ),
 }
 
@@ -84,6 +89,7 @@ class Store:
         self._db = Database(data, MIGRATIONS, busy_timeout_s)
         self._conversations = self._db.table("conversations", ("id", "owner", "title", "voice_profile", "created_at"))
         self._turns = self._db.table("turns", ("seq", *(f.name for f in fields(TurnRow))))
+        self.sayings = Dictionary(self._db)
         with self._db.typed_errors():
             self._audio.mkdir(exist_ok=True)
 
@@ -92,12 +98,12 @@ class Store:
 
     # -- conversations ------------------------------------------------------------------------------------------------
 
-    def create_conversation(self, owner: str, title: str = "") -> str:
-        """Returns its id. A conversation is listed once it has a turn."""
-        row = {"id": uuid.uuid4().hex, "owner": owner, "title": _clean_title(title), "created_at": self._now()}
+    def create_conversation(self, owner: str, title: str = "", conversation_id: str = "") -> str:
+        """Returns its id. A conversation is listed once it has a turn; one that is there already stays as it is."""
+        new = {"id": conversation_id or uuid.uuid4().hex, "owner": owner, "title": _clean_title(title)}
         with self._db.write():
-            self._conversations.insert(**row).execute()
-        return row["id"]
+            self._conversations.insert(**new, created_at=self._now()).on_conflict_ignore().execute()
+        return new["id"]
 
     def conversation(self, owner: str, conversation_id: str) -> ConversationRow:
         with self._db.read():

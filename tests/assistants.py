@@ -132,13 +132,12 @@ async def door(assistant: Assistant) -> AsyncIterator[Door]:
     app.cookie_id, app.tokens = "id", {}
     listener = socket.create_server(("127.0.0.1", 0))
     server = uvicorn.Server(uvicorn.Config(app, log_level="warning", ws_ping_interval=None))
-    serving = asyncio.create_task(server.serve(sockets=[listener]))
+    server.config.load()
+    server.lifespan = server.config.lifespan_class(server.config)
+    await server.startup([listener])  # not serve(): that looks every 0.1 s whether it is to end
     try:
-        while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
-            await asyncio.sleep(0.005)
         yield Door(assistant, app, f"127.0.0.1:{listener.getsockname()[1]}")
     finally:
-        server.should_exit = True
-        await serving
+        await server.shutdown([listener])
         if assistant._watcher is not None:
             assistant._watcher.cancel()

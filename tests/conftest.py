@@ -71,5 +71,16 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 
 
 @pytest.fixture(scope="session")
+def chromium() -> str:
+    """The browser on PATH; what needs one is skipped where there is none."""
+    from avatar.bench.browser import BrowserMissing, chromium  # imports playwright
+
+    try:
+        return chromium()
+    except BrowserMissing as error:
+        pytest.skip(error.sentence)
+
+
+@pytest.fixture(scope="session")
 def silero() -> Silero:
     return Silero.load(weights.path("silero-vad", Settings.from_env().weights))

@@ -19,6 +19,7 @@ from gradio import Blocks
 from starlette.routing import Route, WebSocketRoute
 
 from avatar.errors import AvatarError, NotFound, ServerFull
+from avatar.events import Notice
 from avatar.metrics import Snapshot, Stage, TurnTimes
 from avatar.settings import Settings
 from avatar.ui.page import build, launch_options
@@ -42,7 +43,7 @@ class Step:
     conversation_id: str
     lines: list[Line]
     audio: Any = None
-    notice: str | None = None
+    notice: Notice | None = None
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,7 @@ TEA = [
 class Store:
     rows: list[Row] = field(default_factory=list)
     owners: list[str] = field(default_factory=list)
+    sayings: "Sayings" = field(default_factory=lambda: Sayings())
 
     def conversations(self, owner: str, limit: int = 50, before: str | None = None) -> list[Row]:
         self.owners.append(owner)
@@ -108,6 +110,14 @@ class Store:
     def delete_conversation(self, owner: str, conversation_id: str) -> None:
         self.conversation(owner, conversation_id)
         self.rows = [r for r in self.rows if r.id != conversation_id]
+
+
+@dataclass
+class Sayings:
+    kept: dict[str, str] = field(default_factory=dict)
+
+    def of(self, owner: str) -> dict[str, str]:
+        return dict(self.kept)
 
 
 @dataclass
@@ -163,6 +173,16 @@ class FakeAssistant:
         self.tokens.add(token := secrets.token_urlsafe(8))
         return token
 
+    def say_as(self, owner: str, written: str, spoken: str) -> None:
+        self.asked.append(("say_as", owner, written, spoken))
+        if self.trouble:
+            raise self.trouble
+        self.store.sayings.kept[written] = spoken
+
+    def unsay(self, owner: str, written: str) -> None:
+        if self.store.sayings.kept.pop(written, None) is None:
+            raise NotFound("There is no such word.")
+
     def lines(self, owner: str, conversation_id: str) -> list[Line]:
         self.store.conversation(owner, conversation_id)
         return TEA
@@ -175,20 +195,22 @@ class FakeAssistant:
         if self.trouble:
             raise self.trouble
 
-    async def typed(self, owner: str, conversation_id: str, text: str, turn: str, language: str) -> AsyncIterator[Step]:
-        self.asked.append(("typed", owner, conversation_id, text, turn, language))
+    async def answer(
+        self, owner: str, conversation_id: str, asked: Path | str, turn: str, language: str
+    ) -> AsyncIterator[Step]:
+        if isinstance(asked, Path):
+            self.asked.append(("recorded", owner, conversation_id, asked.suffix, turn, language))
+        else:
+            self.asked.append(("typed", owner, conversation_id, asked, turn, language))
         if self.trouble:
             raise self.trouble
-        lines = [Line("user", text)]
+        if isinstance(asked, Path):
+            yield Step("c1", TEA, (24000, tone(0.3)), Notice("TOO_LONG", "That was a minute without a pause."))
+            return
+        lines = [Line("user", asked)]
         yield Step("c1", lines)
         lines = [*lines, Line("assistant", "Three minutes.", ID, 1, None, {"llm": 60.0, "tts": 90.0})]
         yield Step("c1", lines, (24000, tone(0.3)))
-
-    async def recorded(self, owner: str, conversation_id: str, path: Path, turn: str, lang: str) -> AsyncIterator[Step]:
-        self.asked.append(("recorded", owner, conversation_id, path.suffix, turn, lang))
-        if self.trouble:
-            raise self.trouble
-        yield Step("c1", TEA, (24000, tone(0.3)), notice="Cut at 60 s.")
 
 
 def tone(seconds: float, hertz: float = 440, rate: int = 24000) -> np.ndarray:
@@ -227,7 +249,7 @@ class FakeSocket:
             return
         self.opened += 1
         ready = {"t": "ready", "live": f"live{self.opened}", "n": 2, "of": 5}
-        await ws.send_text(json.dumps(ready | {"conversation": hello["conversation"]}))
+        await ws.send_text(json.dumps(ready | {"conversation": hello["conversation"] or f"new{self.opened}"}))
         await ws.send_text(json.dumps({"t": "state", "state": "listening", "patience_ms": 900}))
         while (message := await ws.receive())["type"] != "websocket.disconnect":
             if message.get("bytes") is not None:

@@ -1,29 +1,26 @@
-"""The real app.py as a process of its own, and what a browser does with it: pages, events, uploads, sockets."""
+"""What a browser does with the real app.py: pages, events, uploads, sockets."""
 
 import json
 import os
-import shlex
-import socket
-import subprocess
-import sys
 import time
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Self
 
 import httpx
 from assistants import Page
 from gradio_client.utils import apply_diff
 from websockets.asyncio.client import connect
 
-ROOT = Path(__file__).parent.parent
+from avatar.bench.served import ROOT, START_S, App
+
 SPEECH = ROOT / "tests" / "data" / "speech"
 WEIGHTS = Path("~/.cache/avatar/weights").expanduser()  # as `make test` has fetched them
 NOWHERE = {"conversation": "", "live": ""}  # the stage of a page that has just been opened
-START_S = 120.0  # 4 s on an idle machine
 
 
 @dataclass
@@ -35,73 +32,46 @@ class Outcome:
     took_s: float
 
 
-@dataclass
-class Running:
-    """Start with `start`; `wait` until the page is there."""
+class Running(App):
+    """app.py as the bench starts it, with none of the user's settings, and a browser's connection to it."""
 
-    data: Path
-    env: dict[str, str] = field(default_factory=dict)
-    wrap: str = ""  # a command line that starts another: `unshare -n ...`
-    options: tuple[str, ...] = ()
-
-    def start(self) -> "Running":
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+    def __init__(self, data: Path, env: Mapping[str, str] = MappingProxyType({}), **more: Any) -> None:
         kept = {name: value for name, value in os.environ.items() if not name.startswith("AVATAR_")}
-        self.log = self.data.parent / f"{self.data.name}.log"
-        self.started = time.monotonic()
-        with self.log.open("wb") as output:
-            self.process = subprocess.Popen(
-                [*shlex.split(self.wrap), sys.executable, "app.py", "--port", str(self.port), *self.options],
-                cwd=ROOT,
-                env=kept | {"AVATAR_DATA": str(self.data), "PYTHONUNBUFFERED": "1"} | self.env,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-            )
-        self.http = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", trust_env=False, timeout=60)
+        super().__init__(data, kept | env, **more)
+
+    def start(self) -> Self:
+        super().start()
+        self.meet(self.port)
         return self
 
-    def said(self) -> str:
-        return self.log.read_text(errors="replace")
+    def meet(self, port: int) -> None:
+        """Talk to the one that listens there."""
+        self.port, self.config = port, {}
+        self.http = httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=60)
 
     def wait(self) -> float:
-        """Blocks until the page is served and every engine is ready. Returns seconds since the start."""
         self.until("press Start")
-        self.config = self.http.get("/config").json()
-        deadline = self.started + START_S
-        while time.monotonic() < deadline:
-            if all(e and e["ready"] for e in self.ask("look")["engines"].values()):
-                return time.monotonic() - self.started
-            time.sleep(0.1)
-        raise AssertionError(f"engines are not ready: {self.said()[-2000:]}")
+        return super().wait()
 
     def until(self, words: str) -> float:
         """Blocks until the log holds `words`. Returns seconds since the start."""
         while words not in self.said():
-            ended = self.process.poll() is not None or time.monotonic() - self.started > START_S
-            assert not ended, f"app.py: {self.process.poll()} {self.said()[-2000:]}"
+            self.check()
+            assert time.monotonic() - self.started < START_S, self.said()[-2000:]
             time.sleep(0.05)
         return time.monotonic() - self.started
 
-    def stop(self) -> None:
-        """As Ctrl-C or a service manager does. Blocks until it has ended."""
+    def stop(self) -> bool:
         self.http.close()
-        self.process.terminate()
-        try:
-            self.process.wait(30)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-            raise
+        ended = super().stop()
+        assert ended, f"it had to be killed: {self.said()[-2000:]}"
+        return ended
+
+    def request(self, method: str, path: str, body: str | None = None) -> dict[str, Any]:
+        """With the cookies of a login."""
+        return self.http.request(method, path, content=body, headers={"Content-Type": "application/json"}).json()
 
     # -- what a page does -------------------------------------------------------------------------------------------
-    def ask(self, function: str, session: str = "s") -> dict[str, Any]:
-        """A server function of the stage: token or look."""
-        stage = next(c["id"] for c in self.config["components"] if c["props"].get("elem_id") == "live")
-        body = {"data": {}, "component_id": stage, "fn_name": function, "session_hash": session}
-        return self.http.post("/gradio_api/component_server", json=body).json()
-
     def event(self, name: str, data: list[Any], event_data: object = None) -> Outcome:
         """One event of the page, through the queue as Gradio's own script does it. Blocks until it is over."""
         number = next(d["id"] for d in self.config["dependencies"] if d["api_name"] == name)
@@ -135,14 +105,14 @@ class Running:
 
     @asynccontextmanager
     async def socket(self) -> AsyncIterator[Page]:
-        async with connect(f"ws://127.0.0.1:{self.port}/avatar/ws", proxy=None, max_queue=None) as ws:
+        async with connect(self.url, proxy=None, max_queue=None) as ws:
             yield Page(ws)
 
     @asynccontextmanager
     async def page(self, **hello: object) -> AsyncIterator[Page]:
         """A socket that has its seat."""
         async with self.socket() as page:
-            await page.send("hello", token=self.ask("token")["token"], **hello)
+            await page.send("hello", token=self.token(), **hello)
             page.seen.append(await page.until("ready"))
             yield page
 

@@ -180,7 +180,7 @@ async def test_five_talk_and_the_sixth_is_told(app):
             for page in held
         ]
         async with app.socket() as sixth:
-            await sixth.send("hello", token=app.ask("token")["token"])
+            await sixth.send("hello", token=app.token())
             assert await sixth.closed() == 4429
         assert sixth.seen[0]["code"] == "SERVER_FULL"
         refused = await asyncio.to_thread(app.event, "typed", ["hello", NOWHERE, "sixth", "auto"])
@@ -231,20 +231,6 @@ def test_a_chinese_recording_is_not_answered_but_explained(app, clip):
     assert done.outputs == [None] * 5  # nothing in the chat, no sound, and the recording stays
 
 
-def test_torch_was_never_imported(app):
-    """Runs after the turns above: speech, typed and recorded, and with the page imported."""
-    trap = Path(app.env["PYTHONPATH"])
-    probe = [sys.executable, "-c", "import torch"]
-    assert subprocess.run(probe, env={**os.environ, "PYTHONPATH": str(trap)}).returncode == 0
-    mark = trap.parent / "torch-was-imported"
-    assert mark.exists()  # the trap works
-    mark.unlink()
-    app.event("typed", ["Hello again", NOWHERE, "no-torch", "auto"])
-    assert not mark.exists()
-    maps = Path(f"/proc/{app.process.pid}/maps")
-    assert not maps.exists() or "/torch/" not in maps.read_text()
-
-
 async def test_a_restart_stores_the_running_turn_and_keeps_the_history(app):
     await asyncio.to_thread(app.event, "typed", ["Remember me", NOWHERE, "kept", "auto"])
     async with app.page() as page:
@@ -269,3 +255,16 @@ async def test_a_restart_stores_the_running_turn_and_keeps_the_history(app):
         store.close()
     assert turn.state == "interrupted" and turn.client_turn_id == "before-restart" and turn.reply_audio
     assert app.http.get(f"/avatar/audio/{turn.id}/reply").content.startswith(b"OggS")
+
+
+def test_torch_was_never_imported(app):
+    """Last, so that it covers both starts and every turn of the tests before it: spoken, typed and recorded."""
+    app.event("typed", ["Hello again", NOWHERE, "no-torch", "auto"])
+    trap = app.data.parent / "trap"
+    mark = trap.parent / "torch-was-imported"
+    assert not mark.exists()
+    maps = Path(f"/proc/{app.process.pid}/maps")
+    assert not maps.exists() or "/torch/" not in maps.read_text()
+    probe = [sys.executable, "-c", "import torch"]
+    assert subprocess.run(probe, env={**os.environ, "PYTHONPATH": str(trap)}).returncode == 0
+    assert mark.exists()  # the trap works

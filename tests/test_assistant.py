@@ -34,7 +34,7 @@ def make(settings, make_pool):
 
 
 async def typed(assistant, text="how are you", conversation="", turn="t1", owner=LOCAL, language="auto"):
-    return [update async for update in assistant.typed(owner, conversation, text, turn, language)]
+    return [update async for update in assistant.answer(owner, conversation, text, turn, language)]
 
 
 @pytest.fixture
@@ -74,7 +74,7 @@ async def test_a_typed_turn_streams_text_then_gives_its_audio_and_is_stored(make
 
 async def test_a_recording_is_heard_answered_and_kept(make, recording):
     assistant = make(stt=FakeSTT("what time is it"))
-    updates = [u async for u in assistant.recorded(LOCAL, "", recording(), "t1", "auto")]
+    updates = [u async for u in assistant.answer(LOCAL, "", recording(), "t1", "auto")]
     assert updates[-1].lines[0].text == "what time is it" and updates[-1].audio
     (row,) = assistant.store.turns(LOCAL, updates[-1].conversation_id)
     assert row.user_audio and row.reply_audio and row.language == "en"
@@ -91,10 +91,21 @@ async def test_the_conversation_goes_on_and_the_model_remembers(make):
     assert [m.content for m in llm.prompts[1]][1:] == ["one", "Fine.", "two"]
 
 
+async def test_a_dash_copied_from_an_interruption_is_no_part_of_the_answer(make):
+    llm = FakeLLM("Well, I like tea — green tea. —")
+    assistant = make(llm=llm)
+    first = (await typed(assistant, "tea?"))[-1]
+    await typed(assistant, "and now?", first.conversation_id, "t2")
+    answer = "Well, I like tea — green tea."
+    assert first.lines[-1].text == answer
+    assert assistant.store.turns(LOCAL, first.conversation_id)[0].reply_text == answer
+    assert [m.content for m in llm.prompts[1]][1:] == ["tea?", answer, "and now?"]
+
+
 async def test_the_seat_is_held_for_the_turn_only(make):
     assistant = make()
     counts = []
-    async for _ in assistant.typed(LOCAL, "", "hi", "t1", "auto"):
+    async for _ in assistant.answer(LOCAL, "", "hi", "t1", "auto"):
         counts.append(assistant.seats.count())
     assert counts[0] == 1 and counts[-1] == 0
 
@@ -106,14 +117,14 @@ async def test_a_failed_turn_gives_its_seat_back_and_may_be_tried_again(make, re
     assistant = make(**engines)
     path = recording()
     with pytest.raises(AvatarError) as failed:
-        [u async for u in assistant.recorded(LOCAL, "", path, "t1", "auto")]
+        [u async for u in assistant.answer(LOCAL, "", path, "t1", "auto")]
     assert failed.value.code == "ENGINE_FAILED" and "secret" not in failed.value.sentence
     assert assistant.seats.count() == 0
     before = assistant.store.conversations(LOCAL)
     assert len(before) == (0 if stage == "stt" else 1)  # nothing was understood: nothing to store
     conversation = before[0].id if before else ""
     assistant.pool._slots[stage].retry_at = 0.0  # its minute is over
-    again = [u async for u in assistant.recorded(LOCAL, conversation, path, "t1", "auto")]
+    again = [u async for u in assistant.answer(LOCAL, conversation, path, "t1", "auto")]
     assert again[-1].audio is not None
     states = [row.state for row in assistant.store.turns(LOCAL, again[-1].conversation_id)]
     assert states == (["done"] if stage == "stt" else ["failed", "done"])
@@ -127,7 +138,7 @@ async def test_the_sixth_turn_is_refused_before_any_work(make, recording):
     with pytest.raises(ServerFull, match="All 5 seats are taken"):
         await typed(assistant)
     with pytest.raises(ServerFull):
-        [u async for u in assistant.recorded(LOCAL, "", recording().with_name("missing.wav"), "t1", "auto")]
+        [u async for u in assistant.answer(LOCAL, "", recording().with_name("missing.wav"), "t1", "auto")]
     assert llm.prompts == [] and assistant.store.conversations(LOCAL) == []
     assert assistant.seats.count() == 5
 
@@ -142,6 +153,23 @@ async def test_a_resend_is_one_turn(make):
     assert [line.text for line in lost.lines] == [line.text for line in known.lines] == ["hello", "Yes."]
     assert len(llm.prompts) == 1 and len(assistant.store.conversations(LOCAL)) == 1
     assert len(assistant.store.turns(LOCAL, first.conversation_id)) == 1
+
+
+async def test_what_is_typed_while_the_first_answer_comes_joins_its_conversation(make):
+    assistant = make()
+    first = assistant.answer(LOCAL, "", "one", "t1", "auto")
+    begun = (await anext(first)).conversation_id
+    assert (await typed(assistant, "two", begun, "t2"))[-1].conversation_id == begun
+    async for update in first:
+        assert update.conversation_id == begun
+    assert [row.turns for row in assistant.store.conversations(LOCAL)] == [2]
+
+
+async def test_a_resend_finds_its_turn_by_an_id_that_came_to_nothing(make):
+    assistant = make()
+    first = (await typed(assistant, "hello"))[-1]
+    again = (await typed(assistant, "hello", "0f" * 16))[-1]
+    assert again.conversation_id == first.conversation_id
 
 
 async def test_the_same_turn_id_of_another_owner_is_another_turn(make):
@@ -189,9 +217,34 @@ async def test_two_seats_for_one_user_five_for_this_machine(make):
     assistant._watcher.cancel()
 
 
+async def test_each_owner_hears_their_own_sayings_and_a_live_one_at_once(make):
+    tts = FakeTTS()
+    assistant = make(llm=FakeLLM("A GIF, as you know well."), tts=tts)
+    live = await assistant.join("ann", Hello(token=""))
+    try:
+        await asyncio.to_thread(assistant.say_as, "ann", "gif", "jif")
+        for owner in ("ann", "bob"):
+            await typed(assistant, owner=owner)
+        assert tts.said == ["A jif, as you know well.", "A GIF, as you know well."]
+        await assistant.say("ann", live.live_id, "hello", "t9")
+        async with asyncio.timeout(2):
+            while not isinstance(await live.outbox.get(), bytes):  # until it is heard
+                pass
+        assert tts.said[2] == "A jif, as you know well."
+        assistant.unsay("ann", "GIF")
+        assert live.sayings == {}
+    finally:
+        await assistant.leave(live)
+        assistant._watcher.cancel()
+    again = await assistant.join("ann", Hello(token=""))
+    assert again.sayings == {}
+    await assistant.leave(again)
+    assistant._watcher.cancel()
+
+
 async def test_a_page_that_goes_away_in_the_middle_leaves_an_interrupted_turn(make):
     assistant = make(llm=FakeLLM(LONG))
-    async with aclosing(assistant.typed(LOCAL, "", "a story", "t1", "auto")) as updates:
+    async with aclosing(assistant.answer(LOCAL, "", "a story", "t1", "auto")) as updates:
         async for update in updates:
             if update.lines and update.lines[-1].text.count(" ") > 20:
                 break
@@ -205,7 +258,7 @@ async def test_an_empty_recording_is_no_turn(make, recording):
     llm = FakeLLM()
     assistant = make(stt=FakeSTT(""), llm=llm)
     with pytest.raises(AudioError, match="I heard no words"):
-        [u async for u in assistant.recorded(LOCAL, "", recording(amplitude=0), "t1", "auto")]
+        [u async for u in assistant.answer(LOCAL, "", recording(amplitude=0), "t1", "auto")]
     assert llm.prompts == [] and assistant.store.conversations(LOCAL) == [] and assistant.seats.count() == 0
 
 
@@ -214,7 +267,7 @@ async def test_a_file_that_is_no_recording_is_refused_in_words(make, tmp_path):
     path = tmp_path / "song.wav"
     path.write_bytes(b"<svg onload=alert(1)>")
     with pytest.raises(AudioError, match="no sound I can read"):
-        [u async for u in assistant.recorded(LOCAL, "", path, "t1", "auto")]
+        [u async for u in assistant.answer(LOCAL, "", path, "t1", "auto")]
     assert assistant.seats.count() == 0
 
 
@@ -226,7 +279,7 @@ async def test_with_a_full_disk_the_answer_is_given_and_the_loss_is_said(make, m
 
     monkeypatch.setattr(assistant.store, "save_audio", full)
     last = (await typed(assistant))[-1]
-    assert last.audio is not None and last.notice == "The disk is full. Free some space."
+    assert last.audio is not None and last.notice.sentence == "The disk is full. Free some space."
     assert assistant.seats.count() == 0
 
 

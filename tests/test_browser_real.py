@@ -1,18 +1,15 @@
 """The whole product: the real app, real engines, a real Chromium, and a recorded voice as its microphone."""
 
 import os
-import shutil
 
 import pytest
 
 from avatar.bench.browser import BARS_MS, Missed, measure, times
 
-HAS_CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
-
 
 @pytest.mark.slow
 @pytest.mark.browser
-@pytest.mark.skipif(not HAS_CHROMIUM, reason="no Chromium here: the browser tests need one on PATH")
+@pytest.mark.usefixtures("chromium")
 def test_a_voice_is_answered_and_can_interrupt_in_the_browser():
     seen = []
     result = measure(1, lambda page: seen.append((page.inner_text("#chat"), page.inner_text("#live"))))

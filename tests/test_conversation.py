@@ -1,4 +1,7 @@
-"""The live session with fake engines: real voice activity over a loudness detector, sound at 8 times its speed."""
+"""The live session with fake engines: real voice activity over a loudness detector, sound at 8 times its speed.
+
+Replies are in real time; what the page takes to report is shorter.
+"""
 
 import asyncio
 from contextlib import asynccontextmanager
@@ -18,6 +21,7 @@ from avatar.turntaking.voice import VoiceActivity
 from avatar.wire import MIC_RATE, Preferences
 
 FRAME_S, SPEED = 0.02, 8
+REPORT_S = 0.05  # real time, from a reply's end to the page's report that it was played
 
 
 class SmartTurnSays:
@@ -48,7 +52,7 @@ class Words(FakeSTT):
 
 
 class Live:
-    """A session with its page: collects messages, plays audio in real time, feeds sound."""
+    """A session with its page: collects messages, reports what was played, feeds sound."""
 
     def __init__(self, pool_of, **preferences: object) -> None:
         self.stt, self.llm, self.tts = Words("what is the weather today?"), FakeLLM(), FakeTTS()
@@ -110,7 +114,7 @@ class Live:
                 playing[message["turn"]].cancel()
 
     async def play(self, turn: int, samples: int) -> None:
-        await asyncio.sleep(0.3)
+        await asyncio.sleep(REPORT_S)
         self.it.played(turn, samples)
 
     async def hear(self, seconds: float, loud: bool = True) -> None:
@@ -137,7 +141,9 @@ class Live:
 
 
 @pytest.fixture
-def live(make_pool):
+def live(make_pool, monkeypatch):
+    monkeypatch.setattr("avatar.conversation.SETTLE_S", 2 * REPORT_S)
+
     @asynccontextmanager
     async def start(**preferences: object):
         session = Live(make_pool, **preferences)
@@ -277,12 +283,13 @@ async def test_silence_and_noise_get_no_reply_and_are_told(live):
         assert s.kinds("turn") == [] and s.saved == []
 
 
-async def test_an_interruption_ducks_then_silences_and_stores_what_was_heard(live):
+async def test_an_interruption_ducks_then_silences_and_stores_what_was_heard(live, monkeypatch):
+    monkeypatch.setattr("avatar.conversation.CONTINUE_S", 0.3)
     async with live() as s:
         s.llm.text = " ".join(f"word{n}" for n in range(60)) + "."
         await s.hear(1.0)
         await s.until("latency")
-        await s.silence(SPEED * 1.6)  # 1.6 s of real time, past the window in which it would be a continuation
+        await s.silence(SPEED * 0.5)  # of real time: past the window in which it would be a continuation
         long_reply, s.llm.text = s.llm.text, "Fine, I stop here."
         s.stt.words = "no stop that please"
         await s.hear(0.8)

@@ -8,6 +8,7 @@ LEVELS = [
     {"errors", "events"},
     {"settings", "aio", "text", "audio", "audio_worker", "database", "gpu", "metrics", "provenance", "wire"}
     | {"weights", "weights.*"},
+    {"saying", "saying.*", "dictionary"},
     {"engines.base", "engines.catalog", "guard", "planner", "sessions", "store", "turntaking", "turntaking.*"},
     {"engines.pool", "engines.*", "chat", "playback", "voices", "speaker", "backup"},
     {"pipeline", "recorder", "cluster"},

@@ -12,13 +12,12 @@ from running import ROOT, WEIGHTS, Running
 
 pytestmark = pytest.mark.slow
 
-ALONE = "unshare -n sh -c 'ip link set lo up && exec \"$@\"' sh"
+ALONE = ("unshare", "-n", "sh", "-c", 'ip link set lo up && exec "$@"', "sh")
 INSIDE = """
-import asyncio, sys, time
+import asyncio, sys
 from pathlib import Path
 sys.path[:0] = ["tests", "."]
 from running import Running
-import httpx
 
 async def turn(app):
     async with app.page() as page:
@@ -26,17 +25,15 @@ async def turn(app):
         await page.until("audio", 60)
 
 app = Running(Path("."))
-app.port, app.started, app.log = int(sys.argv[1]), time.monotonic(), Path(sys.argv[2])
-app.process = None
-app.http = httpx.Client(base_url=f"http://127.0.0.1:{app.port}", trust_env=False, timeout=60)
+app.meet(int(sys.argv[1]))
 page = app.http.get("/").text
 assert "AVATAR" in page
 app.config = app.http.get("/config").json()
-if sys.argv[3] == "turn":
+if sys.argv[2] == "turn":
     asyncio.run(turn(app))
 else:
     print(app.event("typed", ["Hello", {"conversation": "", "live": ""}, "t1", "auto"]).toasts)
-    print(app.ask("look")["engines"])
+    print(app.engines())
 """
 
 
@@ -54,7 +51,7 @@ def alone(tmp_path):
 
         def inside(what: str) -> str:
             enter = ["nsenter", "-t", str(running.process.pid), "-n", sys.executable, "-c", INSIDE]
-            command = [*enter, str(running.port), str(running.log), what]
+            command = [*enter, str(running.port), what]
             done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
             assert done.returncode == 0, done.stderr[-2000:] + running.said()[-2000:]
             return done.stdout

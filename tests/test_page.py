@@ -1,5 +1,6 @@
 """The page without a browser: it builds, every sentence is there twice, nothing foreign becomes markup."""
 
+import ast
 import re
 import string
 from dataclasses import replace
@@ -10,10 +11,12 @@ from typing import Any
 import gradio as gr
 import pytest
 
-from avatar.errors import AudioError, ServerFull
+from avatar.errors import AudioError, AvatarError, ServerFull
+from avatar.events import Notice
 from avatar.ui import fragments, ladder, status, strings, talk
 from avatar.ui.history import HistoryEvents, described, when
 from avatar.ui.page import launch_options
+from avatar.ui.sayings import SayingsEvents
 from avatar.ui.talk import TalkEvents, overview, session_of, stage_script
 from avatar.weights.downloads import Downloads
 from tests.page_fakes import ESPEAK, MOONSHINE, SMOLLM, TEA, WHISPER, FakeAssistant, Line, Row, Rung, built, owner_of
@@ -63,6 +66,46 @@ def test_a_failure_is_told_in_the_users_language_or_in_its_own_words() -> None:
     error = AudioError("This file has no sound.")
     assert strings.failure(error, "en") == "This file has no sound."
     assert "聲音" in strings.failure(error, "zh-TW")
+    notice = Notice("STEPPED_DOWN", "The voice failed. Another takes over until it is back.")
+    assert strings.failure(notice, "en") == notice.sentence
+    assert "接手" in strings.failure(notice, "zh-TW")
+
+
+def codes() -> set[str]:
+    """Of every failure and notice that can reach the page: `code` of a class or a call, or what a call begins with."""
+    found: set[str] = set()
+    naming = {"Notice", "notice", "hang_up", "_error", "Refused"}
+    for path in (fragments.ASSETS.parent / "avatar").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            values: list[ast.expr] = []
+            if isinstance(node, ast.Call):
+                values = [k.value for k in node.keywords if k.arg == "code"]
+                if getattr(node.func, "attr", getattr(node.func, "id", "")) in naming:
+                    values += node.args[:1]
+            elif isinstance(node, ast.ClassDef):
+                names = (s for s in node.body if isinstance(s, ast.Assign) and ast.unparse(s.targets[0]) == "code")
+                values = [statement.value for statement in names]
+            if "bench" not in path.parts:
+                constants = (x.value for value in values for x in ast.walk(value) if isinstance(x, ast.Constant))
+                found |= {code for code in constants if isinstance(code, str) and re.fullmatch("[A-Z_]*[A-Z]", code)}
+    return found - {"SETTINGS", "DOWNLOAD_STOPPED"}  # stops the start; the user's own wish
+
+
+def test_every_code_has_a_chinese_sentence_and_every_sentence_a_code() -> None:
+    """English ones come with the error itself; the table may say more."""
+    sentences = {key.removeprefix("err_") for key in strings.CHINESE if key.startswith("err_")}
+    assert sentences == codes()
+    assert {key.removeprefix("err_") for key in strings.ENGLISH if key.startswith("err_")} <= sentences
+
+
+async def test_a_notice_is_told_in_the_users_language(monkeypatch: pytest.MonkeyPatch) -> None:
+    toasts: list[str] = []
+    monkeypatch.setattr(gr, "Info", lambda words, title: toasts.append(words))
+    on = TalkEvents(FakeAssistant(), owner_of)  # type: ignore[arg-type]
+    for request in (ENGLISH, CHINESE):
+        async for _ in on.recorded("a.wav", STAGE, "r1", "auto", request):
+            pass
+    assert toasts == ["That was a minute without a pause.", strings.CHINESE["err_TOO_LONG"]]
 
 
 # -- nothing foreign becomes markup -----------------------------------------------------------------------------------
@@ -116,6 +159,12 @@ def test_turns_share_five_slots_and_nothing_is_public(blocks: gr.Blocks) -> None
     assert turns == {"typed": 5, "recorded": 5}  # "follow" only shows what runs over a socket, which holds a seat
     assert all(fn.concurrency_limit is None for fn in events if fn.concurrency_id != "turns" and fn.queue)
     assert {fn.api_visibility for fn in blocks.fns.values()} == {"private"}
+
+
+def test_no_two_handlers_share_a_name(blocks: gr.Blocks) -> None:
+    """The tests of the real app find an event by the name of its handler."""
+    handlers = {fn.fn.__qualname__ for fn in blocks.fns.values() if hasattr(fn.fn, "__self__")}
+    assert len(handlers) > 10 and len({name.rpartition(".")[2] for name in handlers}) == len(handlers)
 
 
 def test_components_keep_their_accessible_names(blocks: gr.Blocks) -> None:
@@ -189,16 +238,53 @@ async def test_a_recording_stays_when_its_turn_fails(tmp_path: Path) -> None:
 
 def test_the_stage_is_told_what_the_engines_understand() -> None:
     assistant = FakeAssistant()
-    now = overview(assistant)  # type: ignore[arg-type]
+    now = overview(assistant, "en")  # type: ignore[arg-type]
     assert now["engines"]["stt"]["english_only"] and now["engines"]["llm"]["demo"]
     assert now["chinese"] == {"ready": False, "get": {"name": WHISPER.label, "why": WHISPER.sentence}}
     assert now["coming"] is None and now["seats"] == {"n": 1, "of": 5}
+    why = overview(assistant, "zh-TW")["chinese"]["get"]["why"]  # type: ignore[arg-type]
+    assert why == strings.CHINESE["err_RUNG_ABSENT"]
     arriving = replace(WHISPER, state="warming", fraction=0.43)
     assistant.pool.rungs = [arriving, MOONSHINE, SMOLLM, ESPEAK]
-    assert overview(assistant)["coming"] == {"name": WHISPER.label, "pct": 43}  # type: ignore[arg-type]
+    assert overview(assistant, "en")["coming"] == {"name": WHISPER.label, "pct": 43}  # type: ignore[arg-type]
     assistant.pool.rungs = [replace(WHISPER, state="ready", serving=True), SMOLLM]
-    now = overview(assistant)  # type: ignore[arg-type]
+    now = overview(assistant, "en")  # type: ignore[arg-type]
     assert now["chinese"]["ready"] and not now["engines"]["stt"]["english_only"] and now["engines"]["tts"] is None
+
+
+# -- how words are said -----------------------------------------------------------------------------------------------
+
+
+def test_a_word_is_saved_listed_changed_and_deleted() -> None:
+    assistant = FakeAssistant()
+    on = SayingsEvents(assistant, owner_of)  # type: ignore[arg-type]
+    assert not on.taught(ENGLISH)[0].visible and not on.choose("GIF", ENGLISH)[2].visible
+    written, spoken, rows, delete = on.teach("GIF", "jif", ENGLISH)
+    assert (written, spoken) == ("", "") and assistant.asked == [("say_as", "local", "GIF", "jif")]
+    assert rows.visible and rows.choices == [("GIF is said as jif", "GIF")] and not delete.visible
+    assert on.taught(CHINESE)[0].choices == [("GIF 唸成 jif", "GIF")]
+    assert on.choose("GIF", ENGLISH)[:2] == ("GIF", "jif") and on.choose("GIF", ENGLISH)[2].visible
+    assert not on.forget("GIF", ENGLISH)[0].visible and assistant.store.sayings.kept == {}
+    with pytest.warns(UserWarning, match="not there any more"):
+        on.forget("GIF", ENGLISH)
+
+
+def test_a_word_that_is_refused_stays_in_its_boxes() -> None:
+    assistant = FakeAssistant()
+    assistant.trouble = AvatarError("Both sides need a letter or a digit.", code="SAYING_EMPTY")
+    on = SayingsEvents(assistant, owner_of)  # type: ignore[arg-type]
+    with pytest.warns(UserWarning, match="need a letter"):
+        assert on.teach("GIF", "", ENGLISH) == (gr.skip(), gr.skip(), gr.skip(), gr.skip())
+    with pytest.warns(UserWarning, match="兩格都填寫"):
+        on.teach("GIF", "", CHINESE)
+
+
+@pytest.mark.parametrize("state", ["absent", "failed"])
+def test_why_a_rung_cannot_run_is_told_in_the_users_language(state: Any) -> None:
+    broken = replace(WHISPER, state=state)
+    assert ladder.rung_note(broken, "en") == WHISPER.sentence
+    assert ladder.rung_note(broken, "zh-TW") == strings.CHINESE[f"err_RUNG_{state.upper()}"]
+    assert strings.hindrance("cold", "", "zh-TW") == ""
 
 
 # -- History ----------------------------------------------------------------------------------------------------------

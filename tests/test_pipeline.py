@@ -43,6 +43,24 @@ async def test_events_come_in_order_and_end_in_one_turn_done(pipeline, engines):
     assert [e for e in events if isinstance(e, Serving)] == [Serving(s, s.title()) for s in ("stt", "llm", "tts")]
 
 
+async def test_the_voice_gets_words_and_everyone_else_what_is_written(pipeline, engines):
+    engines["llm"].text = "The GIF costs $3.50 in all. It was made in 1987."
+    events = await collect(pipeline.turn("hi", sayings={"gif": "jif"}))
+    assert [e.text for e in events if isinstance(e, Clause)] == ["The GIF costs $3.50 in all.", "It was made in 1987."]
+    assert events[-1].reply_text == engines["llm"].text
+    assert engines["tts"].said == [
+        "The jif costs three dollars and fifty cents in all.",
+        "It was made in nineteen eighty-seven.",
+    ]
+
+
+async def test_a_clause_of_digits_is_said_in_the_language_of_the_question(pipeline, engines):
+    engines["llm"].text = "42"
+    await collect(pipeline.turn("六乘以七是多少？"))
+    await collect(pipeline.turn("six times seven?"))
+    assert engines["tts"].said == ["四十二", "forty-two"]
+
+
 async def test_speaks_the_first_clause_while_the_llm_still_writes(pipeline, engines):
     trouble = Trouble(hang_at=6)  # hangs before the 7th word, in the second sentence
     engines["llm"].trouble = trouble

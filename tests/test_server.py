@@ -26,8 +26,9 @@ AUTH = "ann:secret"
 
 
 @pytest.fixture
-async def open_door(settings, make_pool):
+async def open_door(settings, make_pool, monkeypatch):
     """`await open_door(setting=value, llm=engine)`: a server over fakes, closed after the test."""
+    monkeypatch.setattr("avatar.conversation.SETTLE_S", 0.05)
     opened = []
 
     async def start(**changes: object):
@@ -244,11 +245,45 @@ async def test_a_turn_is_stored_where_it_was_begun(open_door):
         assert row.user_text == f"question {number}"
 
 
-async def test_another_owners_conversation_does_not_open(open_door):
-    here = await open_door()
-    theirs = here.assistant.store.create_conversation("bob")
-    async with here.page(conversation=theirs) as page:
-        assert page.seen[0]["conversation"] == ""
+async def test_a_socket_lost_in_the_first_reply_comes_back_to_its_conversation(open_door):
+    here = await open_door(llm=FakeLLM(LONG))
+    async with here.page() as page:
+        begun = page.seen[0]["conversation"]
+        await page.send("say", text="first words", client_turn_id="t1")
+        await page.until("audio")
+        page.ws.transport.abort()
+    await here.wait(lambda: here.assistant.seats.count() == 0)
+    async with here.page(conversation=begun) as page:
+        await page.send("say", text="second words", client_turn_id="t2")
+        await page.until("audio")
+    await here.wait(lambda: not here.assistant.live)
+    (row,) = here.assistant.store.conversations("local")
+    assert row.id == begun
+    assert [turn.user_text for turn in here.assistant.store.turns("local", begun)] == ["first words", "second words"]
+
+
+async def test_a_page_is_back_before_the_loss_of_its_socket_is_noticed(open_door):
+    here = await open_door(llm=FakeLLM(LONG))
+    async with here.page() as lost:
+        begun = lost.seen[0]["conversation"]
+        await lost.send("say", text="first words", client_turn_id="t1")
+        await lost.until("audio")
+        async with here.page(conversation=begun) as page:
+            assert page.seen[0]["conversation"] == begun
+            await page.send("say", text="second words", client_turn_id="t2")
+            await page.until("audio")
+    await here.wait(lambda: not here.assistant.live)
+    assert [row.turns for row in here.assistant.store.conversations("local")] == [2]
+
+
+async def test_only_an_id_that_was_given_to_this_owner_opens(open_door):
+    here = await open_door(host="0.0.0.0", auth=AUTH)
+    here.app.tokens |= {"a-cookie": "ann", "b-cookie": "bob"}
+    stored = here.assistant.store.create_conversation("bob")
+    async with here.page("bob", {"Cookie": "access-token-id=b-cookie"}) as bob:
+        for conversation in (stored, bob.seen[0]["conversation"], "made-up"):
+            async with here.page("ann", {"Cookie": "access-token-id=a-cookie"}, conversation=conversation) as page:
+                assert page.seen[0]["conversation"] != conversation
 
 
 @pytest.mark.parametrize(
@@ -273,12 +308,12 @@ async def test_a_page_that_breaks_the_protocol_is_told_and_closed(open_door, fra
 
 
 async def test_time_without_sound_does_not_add_up_to_a_flood(open_door, monkeypatch):
-    monkeypatch.setattr(server, "BURST_S", 0.5)
+    monkeypatch.setattr(server, "BURST_S", 0.1)
     here = await open_door()
     async with here.page() as page:
-        await asyncio.sleep(0.7)  # muted, say
+        await asyncio.sleep(0.4)  # muted, say
         for _ in range(4):
-            await page.ws.send(b"\0" * (MAX_MIC_BYTES // 5))
+            await page.ws.send(b"\0" * (MAX_MIC_BYTES // 10))
         assert await page.closed() == 1000
 
 
@@ -302,17 +337,18 @@ async def test_a_page_that_reads_nothing_is_closed_and_costs_no_memory(open_door
         ws.transport.abort()
 
 
-async def test_an_idle_seat_is_warned_then_freed(open_door):
-    here = await open_door(idle_warn_s=1.0, idle_s=2.0)
+async def test_an_idle_seat_is_warned_then_freed(open_door, monkeypatch):
+    monkeypatch.setattr("avatar.assistant.WATCH_S", 0.02)
+    here = await open_door(idle_warn_s=0.1, idle_s=0.8)
     async with here.page() as page:
-        warning = await page.until("idle")
-        assert warning["left_s"] in (0, 1)
+        assert (await page.until("idle"))["left_s"] in (0, 1)
         assert await page.closed() == 1000
     assert page.seen[-1]["code"] == "IDLE"
     await here.wait(lambda: here.assistant.seats.count() == 0)
 
 
-async def test_pages_are_told_how_many_seats_are_taken(open_door):
+async def test_pages_are_told_how_many_seats_are_taken(open_door, monkeypatch):
+    monkeypatch.setattr("avatar.assistant.WATCH_S", 0.02)
     here = await open_door()
     async with here.page() as first:
         async with here.page():
@@ -340,6 +376,9 @@ async def test_an_engine_that_fails_is_said_and_the_session_goes_on(open_door):
         await page.send("say", text="hello", client_turn_id="t1")
         error = await page.until("error")
         assert error["code"] == "ENGINE_FAILED" and "secret" not in error["text"]
+        end = await page.until("end")
+        assert end["samples"] == 0
+        await page.send("played", turn=end["turn"], samples=0)
         assert (await page.until("saved"))["state"] == "failed"
         assert here.assistant.seats.count() == 1
 
@@ -348,7 +387,7 @@ async def test_an_engine_that_fails_is_said_and_the_session_goes_on(open_door):
 
 
 async def stored_turn(here) -> str:
-    updates = here.assistant.typed("local" if not here.assistant.settings.auth else "ann", "", "hello", "t1", "auto")
+    updates = here.assistant.answer("local" if not here.assistant.settings.auth else "ann", "", "hello", "t1", "auto")
     async for update in updates:
         lines = update.lines
     return lines[-1].turn_id
@@ -358,7 +397,7 @@ async def test_a_recording_is_for_its_owner(open_door):
     here = await open_door()
     turn = await stored_turn(here)
     bobs = here.assistant.store.create_conversation("bob")
-    async for update in here.assistant.typed("bob", bobs, "mine", "t2", "auto"):
+    async for update in here.assistant.answer("bob", bobs, "mine", "t2", "auto"):
         theirs = update.lines[-1].turn_id
     async with httpx.AsyncClient(base_url=f"http://{here.host}/avatar/audio", trust_env=False) as client:
         sound = await client.get(f"/{turn}/reply")

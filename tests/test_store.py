@@ -86,6 +86,15 @@ def test_a_resend_stores_nothing(store: Store) -> None:
     assert len(store.turns("local", conversation)) == 3
 
 
+def test_a_conversation_that_is_there_already_stays_as_it_is_and_its_owners(store: Store) -> None:
+    assert store.create_conversation("local", "Tea", conversation_id="c1") == "c1"
+    for owner in ("local", "someone"):
+        store.create_conversation(owner, "Coffee", conversation_id="c1")
+    assert store.conversation("local", "c1").title == "Tea"
+    with pytest.raises(NotFound):
+        store.add_turn("someone", "c1", typed())
+
+
 @pytest.mark.parametrize(
     ("said", "title"),
     [

@@ -57,8 +57,6 @@ WebSocket.prototype.send = function (data) {
 };
 """
 BARS_MS = {"first_sound_ms": 600.0, "duck_ms": 150.0, "silence_ms": 700.0}
-
-
 TRIES = 4  # visits for one result
 
 

@@ -10,10 +10,10 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import psutil
 
@@ -32,27 +32,68 @@ class ServedError(AvatarError):
 
 
 class App:
-    """A running server. `url` is its socket's."""
+    """app.py with its data in `data` and its log beside it, on a free loopback port from `start` to `stop`."""
 
-    def __init__(self, process: "subprocess.Popen[bytes]", port: int, log: Path) -> None:
-        self.process, self.port, self._log = process, port, log
-        self.url = f"ws://127.0.0.1:{port}/avatar/ws"
-        self._stage = 0  # the id of the page's component that has the server functions
-        self.patience_ms = 0  # what the page would ask for, once it is there
+    def __init__(
+        self, data: Path, environment: Mapping[str, str], options: Sequence[str] = (), wrap: Sequence[str] = ()
+    ) -> None:
+        """`environment` is all it gets, but for AVATAR_DATA; `wrap` is a command that starts another: unshare -n."""
+        self.data, self.log = data, data.parent / f"{data.name}.log"
+        self._environment = {**environment, "AVATAR_DATA": str(data), "PYTHONUNBUFFERED": "1"}
+        self._options, self._wrap = options, wrap
+        self.port, self.config = 0, dict[str, Any]()  # Gradio's description of the page, once it is there
+
+    def start(self) -> Self:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self.started = time.monotonic()
+        with self.log.open("wb") as output:
+            self.process = subprocess.Popen(
+                [*self._wrap, sys.executable, str(ROOT / "app.py"), "--port", str(self.port), *self._options],
+                cwd=ROOT,
+                env=self._environment,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+        return self
+
+    def stop(self) -> bool:
+        """Blocks. End it as Ctrl-C or a service manager does; False when it had to be killed."""
+        self.process.terminate()
+        try:
+            self.process.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+            return False
+        return True
+
+    @property
+    def url(self) -> str:
+        """Of its socket."""
+        return f"ws://127.0.0.1:{self.port}/avatar/ws"
+
+    @property
+    def patience_ms(self) -> int:
+        """What the page would ask for."""
+        return int(self._stage()["props"]["props"]["patience_ms"])
 
     def token(self) -> str:
         """Blocks. What a page asks for before it opens its socket."""
-        return str(self._ask("token")["token"])
+        return str(self.ask("token")["token"])
 
     def engines(self) -> dict[str, Any]:
         """Blocks. What the page shows before Start: stage -> {"name", "ready", ...}, or None without any rung."""
-        return dict(self._ask("look")["engines"])
+        return dict(self.ask("look")["engines"])
 
-    def _ask(self, function: str) -> dict[str, Any]:
-        body = {"data": {}, "component_id": self._stage, "fn_name": function, "session_hash": "bench"}
-        return self._http("POST", "/gradio_api/component_server", json.dumps(body))
+    def ask(self, function: str) -> dict[str, Any]:
+        """Blocks. A server function of the stage: token or look."""
+        body = {"data": {}, "component_id": self._stage()["id"], "fn_name": function, "session_hash": "bench"}
+        return self.request("POST", "/gradio_api/component_server", json.dumps(body))
 
-    def _http(self, method: str, path: str, body: str | None = None) -> dict[str, Any]:
+    def request(self, method: str, path: str, body: str | None = None) -> dict[str, Any]:
+        """Blocks. Raises OSError, or ValueError for what is not JSON."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
         try:
             connection.request(method, path, body, {"Content-Type": "application/json"})
@@ -62,58 +103,45 @@ class App:
         return answer
 
     def wait(self) -> float:
-        """Blocks until the page is there and every stage's engine is ready; returns the seconds it took."""
-        started = time.monotonic()
-        while time.monotonic() - started < START_S:
-            if self.process.poll() is not None:
-                raise ServedError(f"app.py ended with code {self.process.returncode}:\n{self._tail()}")
+        """Blocks until the page is there and every stage's engine is ready; returns the seconds since the start."""
+        while (since_s := time.monotonic() - self.started) < START_S:
+            self.check()
             try:
-                if self._ready():
-                    return time.monotonic() - started
+                self.config = self.config or self.request("GET", "/config")
+                if all(engine and engine["ready"] for engine in self.engines().values()):
+                    return since_s
             except (OSError, ValueError):  # not listening yet, or no JSON because the page is not built
                 pass
             time.sleep(0.1)
         raise ServedError(f"app.py was not ready in {START_S:.0f} s:\n{self._tail()}")
 
-    def _ready(self) -> bool:
-        if not self._stage:
-            components = self._http("GET", "/config")["components"]
-            stage = next(c for c in components if c["props"].get("elem_id") == "live")
-            self._stage, self.patience_ms = stage["id"], stage["props"]["props"]["patience_ms"]
-        return all(engine and engine["ready"] for engine in self.engines().values())
+    def check(self) -> None:
+        """Raises ServedError when it has ended."""
+        if self.process.poll() is not None:
+            raise ServedError(f"app.py ended with code {self.process.returncode}:\n{self._tail()}")
+
+    def said(self) -> str:
+        return self.log.read_text(errors="replace")
+
+    def _stage(self) -> dict[str, Any]:
+        """The page's component that has the server functions."""
+        components: list[dict[str, Any]] = self.config["components"]
+        return next(c for c in components if c["props"].get("elem_id") == "live")
 
     def _tail(self) -> str:
-        return "\n".join(self._log.read_text(errors="replace").splitlines()[-15:])
+        return "\n".join(self.said().splitlines()[-15:])
 
 
 @contextmanager
 def serving() -> Iterator[App]:
-    """app.py on a free loopback port with an empty data folder; the weights and other AVATAR_* are the user's."""
+    """app.py with an empty data folder; the weights and other AVATAR_* are the user's."""
+    environment = {name: value for name, value in os.environ.items() if name not in OURS}
     with tempfile.TemporaryDirectory(prefix="avatar-bench-", ignore_cleanup_errors=True) as folder:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
-        environment = {name: value for name, value in os.environ.items() if name not in OURS}
-        environment |= {"AVATAR_DATA": f"{folder}/data", "PYTHONUNBUFFERED": "1"}
-        log = Path(folder) / "app.log"
-        with log.open("wb") as output:
-            process = subprocess.Popen(
-                [sys.executable, str(ROOT / "app.py"), "--port", str(port)],
-                cwd=ROOT,
-                env=environment,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-            )
-        app = App(process, port, log)
+        app = App(Path(folder) / "data", environment).start()
         try:
             yield app
         finally:
-            process.terminate()
-            try:
-                process.wait(STOP_S)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+            app.stop()
 
 
 class Watch:

@@ -11,7 +11,7 @@ import gradio as gr
 
 from avatar.errors import AvatarError, NotFound
 from avatar.ui.fragments import action, icon, rung
-from avatar.ui.strings import failure, say
+from avatar.ui.strings import failure, hindrance, say
 from avatar.ui.talk import OwnerOf, warn
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def rung_word(status: "RungStatus", language: str) -> str:
 def rung_note(status: "RungStatus", language: str) -> str:
     """What is worth knowing of a rung: why it cannot run, else its languages, cloning, memory and licence."""
     if status.state in ("failed", "absent") and status.sentence:
-        return status.sentence
+        return hindrance(status.state, status.sentence, language)
     return _abilities(status, language)
 
 

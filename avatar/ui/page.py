@@ -7,6 +7,7 @@ import gradio as gr
 
 from avatar.ui.fragments import ASSETS, fragment, header
 from avatar.ui.history import history_tab
+from avatar.ui.sayings import sayings_panel
 from avatar.ui.status import Memory, status_tab
 from avatar.ui.strings import T
 from avatar.ui.talk import OwnerOf, settings_sidebar, talk_tab
@@ -23,7 +24,7 @@ def build(assistant: "Assistant", owner_of: OwnerOf, gpu_memory: Callable[[], Me
     total, or None without a GPU. Tabs, not routes: a page load would drop the microphone and the socket."""
     with gr.Blocks(title="AVATAR", analytics_enabled=False, delete_cache=CACHE_S) as blocks:
         fragment(header())
-        language = settings_sidebar(assistant.settings.patience_ms)
+        language = settings_sidebar(assistant.settings.patience_ms, lambda: sayings_panel(assistant, owner_of))
         with gr.Tabs() as tabs:
             with gr.Tab(T("tab_talk"), id="talk") as first:
                 talk = talk_tab(assistant, owner_of, language)

@@ -8,6 +8,7 @@ from typing import Final
 import gradio as gr
 
 from avatar.errors import AvatarError
+from avatar.events import Notice
 
 Table = dict[str, str]
 
@@ -116,6 +117,14 @@ ENGLISH: Final[Table] = {
     "patience": "Patience: how long I wait in a pause (ms)",
     "duplex": "Loudspeaker nearby: do not listen while speaking",
     "caps": "Show captions under the ring",
+    # how words are said
+    "sayings": "How I say words",
+    "saying_why": "A name or word that I say wrong: write it as it is written, then as it sounds.",
+    "saying_written": "Written",
+    "saying_spoken": "Said as",
+    "saying_add": "Save",
+    "saying_list": "Your words",
+    "saying_row": "{written} is said as {spoken}",
     # history
     "conversations": "Conversations, newest first",
     "no_history": "Nothing kept yet. Each conversation appears here once a turn is finished.",
@@ -177,7 +186,7 @@ ENGLISH: Final[Table] = {
     "last_turns": "Last 30 turns, to first sound",
     "plot_empty": "The plots appear after the first turn.",
     "turn": "turn",
-    # failures by code; where there is no entry the sentence of the error itself is shown
+    # failures and notices by code; their own sentences are English, so only those stand here that say more
     "err_NOT_FOUND": "This is not there any more. It may have been deleted in another window.",
     "err_BAD_MESSAGE": "The page and the server do not understand each other. Reload the page.",
     "err_IDLE": "The seat was freed because nobody spoke for a while. Press Start to go on where you stopped.",
@@ -281,6 +290,13 @@ CHINESE: Final[Table] = {
     "patience": "耐心：停頓時等多久（毫秒）",
     "duplex": "附近有喇叭：說話時不聆聽",
     "caps": "在圓環下方顯示字幕",
+    "sayings": "字詞唸法",
+    "saying_why": "名字或字詞唸錯了嗎？先寫原來的字，再寫要怎麼唸。",
+    "saying_written": "原文",
+    "saying_spoken": "唸成",
+    "saying_add": "儲存",
+    "saying_list": "您的字詞",
+    "saying_row": "{written} 唸成 {spoken}",
     "conversations": "對話，由新到舊",
     "no_history": "還沒有紀錄。每段對話完成一輪後就會出現在這裡。",
     "pick": "請選擇一段對話來閱讀和聆聽。",
@@ -374,6 +390,16 @@ CHINESE: Final[Table] = {
     "err_AUDIO_TIMEOUT": "這個檔案讀取太久，請換一種格式再試。",
     "err_AUDIO_BUSY": "正在處理太多檔案，請稍後再試一次。",
     "err_STORAGE_READONLY": "資料夾無法寫入，這一輪沒有留存。請檢查磁碟和權限。",
+    "err_SAYING_EMPTY": "原文和唸法都要有文字或數字。請兩格都填寫。",
+    "err_SAYING_LONG": "最多 80 個字元，請寫短一點。",
+    "err_SAYINGS_FULL": "200 個字詞都用完了。請先刪除一個，再儲存新的。",
+    "err_ERROR": "剛才出了差錯，請再說一次。",
+    "err_RUNG_ABSENT": "尚未安裝，缺少套件或模型檔案。",
+    "err_RUNG_FAILED": "剛才失敗了，稍後會自動再試，原因寫在紀錄檔裡。",
+    "err_LOGIN": "請先登入。",
+    "err_SESSION_ENDED": "這次連線已經結束，請按「開始說話」重新開始。",
+    "err_DB_CORRUPT": "資料庫已損壞。請換上備份，或把它移走，AVATAR 就會從空的紀錄開始。",
+    "err_DB_NEWER": "資料庫由較新版本的 AVATAR 寫入。請使用該版本，或將 AVATAR_DATA 設為另一個資料夾。",
     "err_DB_BUSY": "資料庫忙碌中，這一輪沒有留存。請再試一次。",
 }
 
@@ -398,6 +424,13 @@ def say(key: str, language: str, **values: object) -> str:
     return STRINGS[language][key].format(**values)
 
 
-def failure(error: AvatarError, language: str) -> str:
-    """What to tell about `error`: the table's sentence for its code, else the error's own."""
-    return STRINGS[language].get(f"err_{error.code}", error.sentence)
+def failure(what: AvatarError | Notice, language: str) -> str:
+    """What to tell about a failure or a notice: the table's sentence for its code, else its own."""
+    return STRINGS[language].get(f"err_{what.code}", what.sentence)
+
+
+def hindrance(state: str, sentence: str, language: str) -> str:
+    """Why a rung that is `absent` or `failed` cannot run, "" for any other. The ladder's own sentence is English."""
+    if not sentence:
+        return ""
+    return failure(Notice("RUNG_ABSENT" if state == "absent" else "RUNG_FAILED", sentence), language)

@@ -15,7 +15,7 @@ import gradio as gr
 
 from avatar.errors import AvatarError
 from avatar.ui.fragments import ASSETS, fragment, messages, replay
-from avatar.ui.strings import STRINGS, T, failure, language_of
+from avatar.ui.strings import STRINGS, T, failure, hindrance, language_of
 from avatar.wire import MAX_TEXT
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def stage_script(sources: tuple[str, ...] = ("live.js", "ring.js", "transport.js
     return "\n".join([f"const WORKLETS = {json.dumps(worklets)};", *parts])
 
 
-def overview(assistant: "Assistant") -> dict[str, Any]:
+def overview(assistant: "Assistant", language: str) -> dict[str, Any]:
     """What the stage shows before Start: seats, the engines that would answer, and whether they understand 中文."""
     rungs = assistant.pool.status()
     serving = {r.stage: r for r in rungs if r.serving}
@@ -88,7 +88,7 @@ def overview(assistant: "Assistant") -> dict[str, Any]:
         "seats": {"n": assistant.seats.count(), "of": assistant.settings.max_sessions},
         "engines": engines,
         "coming": coming and {"name": coming.label, "pct": round(100 * (coming.fraction or 0))},
-        "chinese": _chinese([r for r in rungs if r.stage == "stt"]),
+        "chinese": _chinese([r for r in rungs if r.stage == "stt"], language),
     }
 
 
@@ -103,10 +103,10 @@ def _engine(rung: "RungStatus") -> dict[str, Any]:
     }
 
 
-def _chinese(ears: list["RungStatus"]) -> dict[str, Any]:
+def _chinese(ears: list["RungStatus"], language: str) -> dict[str, Any]:
     able = [r for r in ears if {"zh", "*"} & set(r.languages)]
     best = next(iter(able), None)
-    get = None if best is None else {"name": best.label, "why": best.sentence}
+    get = None if best is None else {"name": best.label, "why": hindrance(best.state, best.sentence, language)}
     return {"ready": any(r.state == "ready" for r in able), "get": get}
 
 
@@ -166,7 +166,7 @@ class TalkEvents:
                 await self.assistant.say(owner, live, text, client_turn_id)  # the reply comes over the socket
                 yield "", client_turn_id, gr.skip(), gr.skip(), gr.skip()
                 return
-            async for update in self.assistant.typed(owner, conversation, text, client_turn_id, language):
+            async for update in self.assistant.answer(owner, conversation, text, client_turn_id, language):
                 box = gr.skip() if begun else ""  # the user may be writing the next one by now
                 yield box, client_turn_id, *self._shown(update, request)
                 begun = True
@@ -181,7 +181,7 @@ class TalkEvents:
         if path is None:
             return
         conversation, _ = session_of(stage)
-        updates = self.assistant.recorded(self.owner_of(request), conversation, Path(path), client_turn_id, language)
+        updates = self.assistant.answer(self.owner_of(request), conversation, Path(path), client_turn_id, language)
         try:
             async for update in updates:
                 yield gr.skip(), client_turn_id, *self._shown(update, request)
@@ -191,14 +191,14 @@ class TalkEvents:
 
     def _shown(self, update: "Update", request: gr.Request) -> tuple[Any, Any, Any]:
         if update.notice:
-            gr.Info(html.escape(update.notice), title="")
+            gr.Info(html.escape(failure(update.notice, language_for(request))), title="")
         audio = gr.skip() if update.audio is None else gr.Audio(update.audio, visible=True)
         chat = messages(update.lines, language_for(request))
         return chat, {"conversation": update.conversation_id, "live": ""}, audio
 
-    def new(self, stage: object) -> tuple[Any, Any, Any]:
-        """-> chat, stage, reply. transport.js has told an open socket."""
-        return [], {"conversation": "", "live": session_of(stage)[1]}, gr.Audio(None, visible=False)
+    def new(self) -> tuple[Any, Any]:
+        """-> chat, reply. transport.js has told an open socket, and emptied the stage's value."""
+        return [], gr.Audio(None, visible=False)
 
     def notice(self, event: gr.EventData) -> None:
         """A sentence that came over the socket, as a toast: it is seen on every tab."""
@@ -207,14 +207,16 @@ class TalkEvents:
         show(html.escape(str(words.get("text", ""))[:500]), title="")
 
 
-def settings_sidebar(patience_ms: int) -> gr.Dropdown:
-    """What a first conversation does not need. Changes go to transport.js only, which tells the open socket."""
+def settings_sidebar(patience_ms: int, more: Callable[[], None]) -> gr.Dropdown:
+    """What a first conversation does not need. Changes go to transport.js only, which tells the open socket.
+    `more` lays out what comes below."""
     with gr.Sidebar(T("settings"), open=False, position="right", width=320):
         language = gr.Dropdown([(T("auto"), "auto"), ("English", "en"), ("中文", "zh")], value="auto", label=T("lang"))
         fragment(_MIC)
         patience = gr.Slider(300, 2500, patience_ms, step=100, label=T("patience"))
         duplex = gr.Checkbox(label=T("duplex"))
         captions = gr.Checkbox(label=T("caps"), value=True)
+        more()
     gr.on(
         [language.change, patience.change, duplex.change, captions.change],
         None,
@@ -235,8 +237,8 @@ def talk_tab(assistant: "Assistant", owner_of: OwnerOf, language: gr.Dropdown) -
         except AvatarError as exc:
             return {"code": exc.code, "text": failure(exc, language_for(request))}
 
-    def look(_: object) -> dict[str, Any]:
-        return overview(assistant)
+    def look(_: object, request: gr.Request) -> dict[str, Any]:
+        return overview(assistant, language_for(request))
 
     with gr.Row(equal_height=False):
         with gr.Column(scale=11, min_width=340):
@@ -299,8 +301,8 @@ def talk_tab(assistant: "Assistant", owner_of: OwnerOf, language: gr.Dropdown) -
         js=named,
         **TURN,
     )
-    begin = "(stage) => { window.avatarUI.fresh(); return [stage]; }"
-    new.click(on.new, stage, outputs, js=begin, queue=False, api_visibility="private", show_progress="hidden")
+    begin = "() => { window.avatarUI.fresh(); return []; }"
+    new.click(on.new, None, [chat, reply], js=begin, queue=False, api_visibility="private", show_progress="hidden")
     return TalkTab(stage, chat)
 
 
