@@ -330,7 +330,7 @@ class Conversation:
 
     async def _check_language(self, reply: Reply) -> None:
         """Until someone has said three words that are surely understood, no sound goes out for what may be another
-        language. Not for every utterance: it costs two more transcriptions, and is wrong about 1 of 57."""
+        language. Not for every utterance: it costs two more transcriptions, and may be wrong (moonshine.py)."""
         piece = reply.pieces[-1]
         try:
             plausible = await self._pipeline.plausible(piece.samples, piece.words)

@@ -34,6 +34,12 @@ def settings(tmp_path: Path) -> Settings:
 
 
 @pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Attempts of `remote` follow each other at once."""
+    monkeypatch.setattr("avatar.engines.remote_client.RETRIES_S", (0.001, 0.001))
+
+
+@pytest.fixture
 def make_pool(settings: Settings) -> Callable[..., EnginePool]:
     """make_pool({"name": (stage, engine or callable that makes one)}): a pool over fakes, best rung first."""
 

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+KEY = "sk-open-sesame"
+
 
 @dataclass
 class Asked:
@@ -125,6 +127,15 @@ def says(*deltas: object, finish: str | None = "stop", done: bool = True) -> Ans
         connection.say(*deltas, finish=finish)
         if done:
             connection.event("[DONE]")
+
+    return answer
+
+
+def begun(*deltas: str, then: Answer) -> Answer:
+    def answer(connection: Connection) -> None:
+        connection.begin()
+        connection.say(*deltas)
+        then(connection)
 
     return answer
 

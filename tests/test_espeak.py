@@ -149,6 +149,14 @@ def test_real_speech_begins_at_once(real: EspeakTTS, text: str) -> None:
 
 
 @pytest.mark.slow
+def test_every_real_language_has_a_voice_that_speaks(real: EspeakTTS) -> None:
+    languages = [*real.languages(), "fr", "zh-TW", "pt-BR", "en-GB"]
+    silent = {language for language in languages if not len(spoken(real, "2 + 2", language))}
+    assert len(languages) > 100
+    assert silent <= {"fo", "kaa", "xex"}  # eSpeak NG has no rules for digits in these, or none at all
+
+
+@pytest.mark.slow
 def test_real_text_is_never_markup(real: EspeakTTS) -> None:
     paused = spoken(real, '<speak>one<break time="9s"/>two</speak>', "en")
     assert 2 < len(paused) / OUT_RATE < 9  # read out, not obeyed

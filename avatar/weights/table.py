@@ -69,6 +69,7 @@ class Weight:
     source: WheelMember | PackageFolder | HubFiles
     licence: str
     purpose: str
+    repacked: str = ""  # the name of a faster file that is made of this one: see repack.py
 
     @property
     def size(self) -> int:
@@ -101,6 +102,7 @@ BUNDLED = (
         ),
         "Apache-2.0",
         "language model, English, demo size",
+        repacked="SmolLM2-135M-Instruct.IQ4_NL.gguf",
     ),
     Weight(
         "smart-turn-v3.2",
