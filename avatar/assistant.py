@@ -147,7 +147,8 @@ class Assistant:
 
     def _stored(self, owner: str, conversation_id: str) -> Chat | None:
         try:
-            return Chat(conversation_id, self.store.turns(owner, conversation_id))
+            persona = self.store.persona(owner, conversation_id)
+            return Chat(conversation_id, self.store.turns(owner, conversation_id), persona)
         except NotFound:  # no turn of it is stored yet, or it was deleted meanwhile
             return None
 
@@ -263,6 +264,27 @@ class Assistant:
         spoken_reply = np.frombuffer(pcm16(single.audio()), np.int16)
         audio = (REPLY_RATE, spoken_reply) if len(spoken_reply) else None
         yield Update(chat.id, chat.lines(), audio=audio, notice=unsaved)
+
+    # -- persona ------------------------------------------------------------------------------------------------------
+    async def set_persona(self, owner: str, conversation_id: str, live_id: str, text: str) -> str:
+        """Tell the model who it is, from the next reply on, in this conversation or, if there is none yet, in a new
+        one. Returns the conversation's id. Raises AvatarError: PERSONA_LONG, NotFound, StorageError."""
+        live = self._mine(owner, live_id) if live_id else None
+        wanted = live.chat.id if live is not None else conversation_id
+        wanted, persona = await asyncio.to_thread(self._keep_persona, owner, wanted, text)
+        if live is not None and live.chat.id == wanted:
+            live.chat.persona = persona
+            live.prepare()
+        return wanted
+
+    def _keep_persona(self, owner: str, conversation_id: str, text: str) -> tuple[str, str]:
+        """Its row is written with the first turn, or here. Ids are the server's: an unknown one becomes a new one."""
+        try:
+            return conversation_id, self.store.set_persona(owner, conversation_id, text)
+        except NotFound:
+            known = (owner, conversation_id) in self._begun
+        new = self.store.create_conversation(owner, conversation_id=conversation_id if known else "")
+        return new, self.store.set_persona(owner, new, text)
 
     # -- how words are said -------------------------------------------------------------------------------------------
     def say_as(self, owner: str, written: str, spoken: str) -> None:

@@ -94,8 +94,9 @@ def again_id(turn_id: str | None) -> str:
 class Chat:
     """The exchanges of one conversation; `follow` wakes when they change. For one event loop."""
 
-    def __init__(self, conversation_id: str = "", rows: Iterable[TurnRow] = ()) -> None:
+    def __init__(self, conversation_id: str = "", rows: Iterable[TurnRow] = (), persona: str = "") -> None:
         self.id = conversation_id or uuid.uuid4().hex
+        self.persona = persona  # what the model is told about itself here
         self.saving = asyncio.Lock()
         self.exchanges = [Exchange.stored(row) for row in rows]
         self.stored = bool(self.exchanges)  # the conversation's row is written with its first turn
@@ -135,7 +136,8 @@ class Chat:
         return [line for exchange in self.exchanges for line in exchange.lines()]
 
     def messages(self) -> list[Message]:
-        return [message for exchange in self.exchanges for message in exchange.messages()]
+        persona = [Message("system", self.persona)] if self.persona else []
+        return [*persona, *(message for exchange in self.exchanges for message in exchange.messages())]
 
     async def follow(self, exchange: Exchange) -> AsyncIterator[list[ChatLine]]:
         """The lines at each change, until `exchange` is over or dropped."""

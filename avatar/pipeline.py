@@ -198,7 +198,8 @@ class _Turn:
 
         async def think() -> None:
             # a small model can be silenced by what it remembers; silence would look like a hang
-            if not await ask(history) and not (history and await ask(())):
+            persona = [message for message in history if message.role == "system"]
+            if not await ask(history) and not (len(history) > len(persona) and await ask(persona)):
                 raise EngineError(NO_ANSWER, stage="llm", engine=self._serving["llm"].name, code="EMPTY_REPLY")
             clauses.put_nowait(None)
 
@@ -317,7 +318,8 @@ class _Turn:
 
 
 def prompted(history: Sequence[Message], words: str) -> list[Message]:
-    """The whole prompt. Neighbours of one role become one message: chat templates want them to alternate."""
+    """The whole prompt; a persona is a system message that `history` begins with. Neighbours of one role become one
+    message: chat templates want them to alternate."""
     prompt = [Message("system", SYSTEM_PROMPT)]
     for message in (*history, Message("user", words)):
         if message.role == prompt[-1].role:

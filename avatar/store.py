@@ -20,12 +20,13 @@ from peewee import JOIN, fn
 
 from avatar.database import Database, sync_folder
 from avatar.dictionary import Dictionary
-from avatar.errors import NotFound
+from avatar.errors import AvatarError, NotFound
 
 TurnState = Literal["done", "interrupted", "failed"]
 Side = Literal["user", "reply"]
 
 MAX_TITLE = 80  # characters
+MAX_PERSONA = 400  # characters; at most 1,200 bytes, which leave room for a question in the smallest prompt
 
 MIGRATIONS: dict[str, tuple[str, ...]] = {
     "0001_conversations": (
@@ -44,7 +45,9 @@ MIGRATIONS: dict[str, tuple[str, ...]] = {
         """CREATE TABLE sayings (owner TEXT NOT NULL, written TEXT NOT NULL COLLATE NOCASE, spoken TEXT NOT NULL,
             PRIMARY KEY (owner, written)) WITHOUT ROWID""",
     ),
+    "0003_personas": ("ALTER TABLE conversations ADD COLUMN persona TEXT NOT NULL DEFAULT ''",),
 }
+_COLUMNS = ("id", "owner", "title", "voice_profile", "created_at", "persona")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +90,7 @@ class Store:
     def __init__(self, data: Path, busy_timeout_s: float = 10, clock: Callable[[], float] = time.time) -> None:
         self._clock, self._audio = clock, data / "audio"
         self._db = Database(data, MIGRATIONS, busy_timeout_s)
-        self._conversations = self._db.table("conversations", ("id", "owner", "title", "voice_profile", "created_at"))
+        self._conversations = self._db.table("conversations", _COLUMNS)
         self._turns = self._db.table("turns", ("seq", *(f.name for f in fields(TurnRow))))
         self.sayings = Dictionary(self._db)
         with self._db.typed_errors():
@@ -128,6 +131,24 @@ class Store:
         with self._db.write():
             if not query.execute():
                 raise NotFound("There is no such conversation.")
+
+    def persona(self, owner: str, conversation_id: str) -> str:
+        """What the model is told about itself in this conversation; "" for nothing, or no such conversation."""
+        c = self._conversations
+        with self._db.read():
+            return c.select(c.persona).where(c.id == conversation_id, c.owner == owner).scalar() or ""
+
+    def set_persona(self, owner: str, conversation_id: str, text: str) -> str:
+        """Returns it as it is kept. Raises NotFound, AvatarError: PERSONA_LONG."""
+        persona = _visible(text)
+        if len(persona) > MAX_PERSONA or len(persona.encode()) > 3 * MAX_PERSONA:
+            raise AvatarError(f"At most {MAX_PERSONA} characters fit. Write less.", code="PERSONA_LONG")
+        c = self._conversations
+        query = c.update(persona=persona).where(c.id == conversation_id, c.owner == owner)
+        with self._db.write():
+            if not query.execute():
+                raise NotFound("There is no such conversation.")
+        return persona
 
     def delete_conversation(self, owner: str, conversation_id: str) -> None:
         """Works on a full disk too. A crash in here leaves at most audio files without a row, which `sweep` removes."""
@@ -282,8 +303,12 @@ def _modified_at(file: Path) -> float:
 
 
 def _clean_title(text: str) -> str:
+    return _visible(text)[:MAX_TITLE]
+
+
+def _visible(text: str) -> str:
     visible = "".join(c if unicodedata.category(c)[0] != "C" else " " for c in unicodedata.normalize("NFC", text))
-    return " ".join(visible.split())[:MAX_TITLE]
+    return " ".join(visible.split())
 
 
 def _first_words(text: str, limit: int = 48) -> str:

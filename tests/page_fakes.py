@@ -95,6 +95,10 @@ class Store:
     rows: list[Row] = field(default_factory=list)
     owners: list[str] = field(default_factory=list)
     sayings: "Sayings" = field(default_factory=lambda: Sayings())
+    personas: dict[tuple[str, str], str] = field(default_factory=dict)
+
+    def persona(self, owner: str, conversation_id: str) -> str:
+        return self.personas.get((owner, conversation_id), "")
 
     def conversations(self, owner: str, limit: int = 50, before: str | None = None) -> list[Row]:
         self.owners.append(owner)
@@ -171,6 +175,13 @@ class FakeAssistant:
         self.tokens: set[str] = set()
         self.asked: list[tuple[Any, ...]] = []
         self.why: list[tuple[float, Reason]] = []
+
+    async def set_persona(self, owner: str, conversation_id: str, live_id: str, text: str) -> str:
+        self.asked.append(("persona", owner, conversation_id, live_id, text))
+        if self.trouble:
+            raise self.trouble
+        self.store.personas[owner, conversation_id] = text
+        return conversation_id or "c1"
 
     def reasons(self, owner: str, live_id: str) -> list[tuple[float, Reason]]:
         if owner != "local" or live_id not in ("L", "live1"):

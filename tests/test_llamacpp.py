@@ -105,6 +105,15 @@ def turns(count: int) -> Iterator[Message]:
         yield Message("assistant", f"answer {'y' * 60} {number}")
 
 
+def test_a_long_persona_leaves_room_for_the_question() -> None:
+    persona = Message("system", f"{llamacpp.SYSTEM_PROMPT}\n{'茶' * 400}")
+    question = Message("user", "What do you think about the tea that I had this morning?")
+    past = [Message("assistant" if n % 2 else "user", f"{n} is a number that was said.") for n in range(40)]
+    prompt = build([persona, *past, question], EXAMPLES, llamacpp.DEMO_TOKENS)
+    assert prompt[0] == persona and prompt[-1] == question
+    assert sum(map(llamacpp.tokens, prompt)) <= llamacpp.PROMPT_TOKENS
+
+
 def test_old_turns_go_in_blocks_so_that_the_cached_prefix_survives() -> None:
     history = list(turns(60))
     starts = []

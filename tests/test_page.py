@@ -18,6 +18,7 @@ from avatar.turntaking.reasons import Reason, What
 from avatar.ui import fragments, ladder, status, strings, talk
 from avatar.ui.history import HistoryEvents, described, when
 from avatar.ui.page import launch_options
+from avatar.ui.persona import PersonaEvents
 from avatar.ui.sayings import SayingsEvents
 from avatar.ui.talk import TalkEvents, overview, session_of, stage_script
 from avatar.ui.why import WhyEvents, reason_list
@@ -334,6 +335,30 @@ async def test_only_the_owner_of_a_session_reads_its_decisions() -> None:
     for owner, live in (("eve", "L"), ("local", "M"), ("local", "")):
         other = WhyEvents(assistant, lambda request, owner=owner: owner)  # type: ignore[arg-type, misc]
         assert "Nothing is decided yet" in await other.reasons({"conversation": "", "live": live}, ENGLISH)
+
+
+# -- persona ----------------------------------------------------------------------------------------------------------
+
+
+async def test_a_persona_is_kept_for_the_conversation_that_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    toasts: list[str] = []
+    monkeypatch.setattr(gr, "Info", lambda words, title: toasts.append(words))
+    assistant = FakeAssistant()
+    on = PersonaEvents(assistant, owner_of)  # type: ignore[arg-type]
+    assert await on.keep_persona("A pirate.", STAGE, ENGLISH) == STAGE
+    assert assistant.asked == [("persona", "local", "c9", "", "A pirate.")]
+    assert on.persona(STAGE, "", ENGLISH) == ("A pirate.", "c9") and on.persona({}, "c9", ENGLISH) == ("", "")
+    assert on.persona(STAGE, "c9", ENGLISH) == (gr.skip(), gr.skip())  # it may be changed just now
+    assert on.persona({"conversation": "c8"}, "", ENGLISH) == (gr.skip(), "c8")
+    other = PersonaEvents(assistant, lambda request: "eve")  # type: ignore[arg-type]
+    assert other.persona(STAGE, "c8", ENGLISH) == ("", "c9")
+    assert await on.keep_persona("A pirate.", {}, ENGLISH) == {"conversation": "c1", "live": ""}
+    assert await on.keep_persona("A pirate.", {"conversation": "c9", "live": "L"}, CHINESE) == gr.skip()
+    assert toasts[0] == strings.ENGLISH["persona_saved"] and toasts[2] == strings.CHINESE["persona_saved"]
+    assistant.trouble = AvatarError("At most 400 characters fit.", code="PERSONA_LONG")
+    with pytest.warns(UserWarning, match="400 characters"):
+        assert await on.keep_persona("x" * 401, STAGE, ENGLISH) == gr.skip()
+    assert len(toasts) == 3
 
 
 # -- how words are said -----------------------------------------------------------------------------------------------

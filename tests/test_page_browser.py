@@ -513,6 +513,26 @@ def test_the_decisions_are_read_while_the_list_is_open(site: Open) -> None:
     expect(panel.get_by_text("needs 50 %")).to_be_visible()
 
 
+def test_a_persona_is_shown_for_its_conversation_only(site: Open) -> None:
+    s = site()
+    s.assistant.store.rows = [Row("a1", "Steeping tea")]
+    s.assistant.store.personas["local", "a1"] = "A pirate."
+    panel = s.page.locator("#persona")
+    panel.get_by_text(ENGLISH["persona"]).click()
+    box = panel.get_by_label(ENGLISH["persona_l"])
+    expect(box).to_be_visible()
+    expect(panel.get_by_text("The demo model is too small")).to_be_visible()
+    s.tab(1)
+    s.page.get_by_text("Steeping tea").click()
+    s.page.get_by_role("button", name=ENGLISH["continue"]).click()
+    expect(box).to_have_value("A pirate.")
+    box.fill("A pirate who loves tea.")
+    panel.get_by_role("button", name=ENGLISH["persona_save"]).click()
+    s.until(lambda: ("persona", "local", "a1", "", "A pirate who loves tea.") in s.assistant.asked)
+    s.page.locator("#new").click()
+    expect(box).to_have_value("")
+
+
 # -- other tabs -------------------------------------------------------------------------------------------------------
 
 

@@ -235,6 +235,20 @@ async def test_an_empty_answer_is_asked_for_again_without_memory_then_said_to_be
     assert isinstance(events[-1], Failure) and events[-1].code == "EMPTY_REPLY"
 
 
+async def test_a_model_silenced_by_its_memory_is_asked_again_with_its_persona(pipeline, engines):
+    engines["llm"].text = ""
+    history = [Message("system", "A pirate."), Message("user", "hi"), Message("assistant", "Arr.")]
+    await collect(pipeline.turn("hello", history))
+    assert [[m.role for m in prompt] for prompt in engines["llm"].prompts] == [
+        ["system", "user", "assistant", "user"],
+        ["system", "user"],
+    ]
+    assert engines["llm"].prompts[1][0].content.endswith("\nA pirate.")
+    engines["llm"].prompts.clear()
+    await collect(pipeline.turn("hello", history[:1]))
+    assert len(engines["llm"].prompts) == 1  # nothing is remembered that could be left out
+
+
 def test_neighbours_of_one_role_become_one_message():
     prompt = prompted([Message("user", "tell me about tea")], "and coffee")
     assert [m.role for m in prompt] == ["system", "user"]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from avatar.errors import NotFound, StorageError
+from avatar.errors import AvatarError, NotFound, StorageError
 from avatar.store import ConversationRow, Store, Turn
 
 WRITER = """
@@ -213,6 +213,40 @@ def test_a_turn_of_another_conversation_or_owner_is_never_replaced(store: Store)
         store.add_turn("bob", anns, typed(), row.id)
     store.add_turn("bob", bobs, typed(), row.id)
     assert store.turns("ann", anns) == [row]
+
+
+def test_a_persona_belongs_to_one_conversation_of_one_owner(store: Store) -> None:
+    anns, bobs = store.create_conversation("ann"), store.create_conversation("bob")
+    assert store.persona("ann", anns) == ""
+    assert store.set_persona("ann", anns, "  You are\n a\u0000 pirate. \ud800 ") == "You are a pirate."
+    assert store.persona("ann", anns) == "You are a pirate." and store.persona("bob", anns) == ""
+    assert store.persona("bob", bobs) == "" and store.persona("ann", "no such") == ""
+    for conversation in (anns, "no such"):
+        with pytest.raises(NotFound):
+            store.set_persona("bob", conversation, "A thief.")
+    assert len(store.set_persona("ann", anns, "茶" * 400)) == 400
+    for long in ("x" * 401, "\N{HOT BEVERAGE}\N{VARIATION SELECTOR-16}" * 250, "\U0001f375" * 301):
+        with pytest.raises(AvatarError) as refused:
+            store.set_persona("ann", anns, long)
+        assert refused.value.code == "PERSONA_LONG"
+    assert store.persona("ann", anns) == "茶" * 400
+    assert store.set_persona("ann", anns, "") == "" and store.persona("ann", anns) == ""
+
+
+def test_a_database_of_the_version_before_personas_is_read(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    ours = store.create_conversation("local")
+    row = store.add_turn("local", ours, typed())
+    store.close()
+    (file,) = tmp_path.glob("*.db")
+    with sqlite3.connect(file) as old:
+        old.execute("ALTER TABLE conversations DROP COLUMN persona")
+        old.execute("DELETE FROM migrations WHERE name = '0003_personas'")
+    old.close()
+    store = Store(tmp_path)
+    assert store.turns("local", ours) == [row] and store.persona("local", ours) == ""
+    assert store.set_persona("local", ours, "A pirate.") == "A pirate."
+    store.close()
 
 
 def test_delete_leaves_no_trace(tmp_path: Path) -> None:

@@ -29,6 +29,7 @@ PROMPT_TOKENS = SLOT_TOKENS - MAX_TOKENS - 64  # the rest is the template's own
 # Of SmolLM2's prompt, by the estimate of `tokens`: four or five exchanges, all that 135 M parameters make use of. What
 # is remembered slows every later token: without this, its part grew from 120 to 380 ms in nine turns (2026-11-23).
 DEMO_TOKENS = 700
+QUESTION_TOKENS = 160  # are left for the question itself, however much a persona takes of the budget
 ENOUGH_CHARS = 140  # an answer this long ends with its sentence: it is listened to, not read
 CLOSE_S = 2.0  # a token takes 10 ms
 STALL_S = 30.0  # no token for this long: the server hangs
@@ -245,7 +246,8 @@ def build(
     """
     system = [message for message in messages if message.role == "system"]
     fixed = [*system, *examples]
-    budget -= sum(map(tokens, fixed))
+    taken = sum(map(tokens, fixed))
+    budget = max(budget - taken, min(QUESTION_TOKENS, PROMPT_TOKENS - taken))
     window: list[Message] = []
     used = 0
     for message in (m for m in messages if m.role != "system"):

@@ -7,6 +7,7 @@ import gradio as gr
 
 from avatar.ui.fragments import ASSETS, fragment, header
 from avatar.ui.history import history_tab
+from avatar.ui.persona import persona_panel
 from avatar.ui.sayings import sayings_panel
 from avatar.ui.status import Memory, status_tab
 from avatar.ui.strings import T
@@ -29,6 +30,7 @@ def build(assistant: "Assistant", owner_of: OwnerOf, gpu_memory: Callable[[], Me
         with gr.Tabs() as tabs:
             with gr.Tab(T("tab_talk"), id="talk") as first:
                 talk = talk_tab(assistant, owner_of, language)
+                persona_panel(assistant, owner_of, talk.stage)
                 why_panel(assistant, owner_of, talk.stage)
             with gr.Tab(T("tab_history"), id="history") as second:
                 history_tab(assistant, owner_of, second, tabs, talk)

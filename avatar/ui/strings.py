@@ -134,6 +134,13 @@ ENGLISH: Final[Table] = {
     "saying_add": "Save",
     "saying_list": "Your words",
     "saying_row": "{written} is said as {spoken}",
+    # persona
+    "persona": "Who it is in this conversation",
+    "persona_why": "How it should answer, for example: “You teach English. Correct my mistakes.” From the next reply "
+    "on, and only here. The demo model is too small to follow it.",
+    "persona_l": "Tell it",
+    "persona_save": "Save",
+    "persona_saved": "Saved. It counts from the next reply on.",
     # why it answered, waited or stopped
     "why": "Why did it answer or stop?",
     "why_none": "Nothing is decided yet. Start talking, and each decision shows here.",
@@ -349,6 +356,12 @@ CHINESE: Final[Table] = {
     "saying_add": "儲存",
     "saying_list": "您的字詞",
     "saying_row": "{written} 唸成 {spoken}",
+    "persona": "它在這段對話裡的角色",
+    "persona_why": "希望它怎麼回答，例如：「你是英語老師，請糾正我的錯誤。」從下一次回覆起生效，只用於這段對話。"
+    "示範模型太小，做不到。",
+    "persona_l": "告訴它",
+    "persona_save": "儲存",
+    "persona_saved": "已儲存，從下一次回覆起生效。",
     "why": "為什麼回答，為什麼停？",
     "why_none": "還沒有任何判斷。開始說話後，每個判斷都會列在這裡。",
     "why_ago": "{s} 秒前",
@@ -477,6 +490,7 @@ CHINESE: Final[Table] = {
     "err_STORAGE_READONLY": "資料夾無法寫入，這一輪沒有留存。請檢查磁碟和權限。",
     "err_SAYING_EMPTY": "原文和唸法都要有文字或數字。請兩格都填寫。",
     "err_SAYING_LONG": "最多 80 個字元，請寫短一點。",
+    "err_PERSONA_LONG": "最多 400 個字元，請寫短一點。",
     "err_SAYINGS_FULL": "200 個字詞都用完了。請先刪除一個，再儲存新的。",
     "err_ERROR": "剛才出了差錯，請再說一次。",
     "err_RUNG_ABSENT": "尚未安裝，缺少套件或模型檔案。",
