@@ -138,13 +138,15 @@ def bound_arenas() -> None:
 
 def fetch_weights(settings: Settings, say: Callable[[str], None]) -> None:
     """Fetch what is missing of the bundled weights, once. Without a network: one sentence, and on with what is here."""
-    missing = [name for name in weights.GROUPS["bundled"] if not weights.intact(name, settings.weights)]
+    missing = [name for name in weights.GROUPS["bundled"] if not weights.complete(name, settings.weights)]
     for name in missing:
-        if settings.download == "never":
+        here = weights.intact(name, settings.weights)
+        if settings.download == "never" and not here:
             weight = weights.known(name)
             say(f"{name} is not here, and AVATAR_DOWNLOAD=never. {weights.by_hand(weight, settings.weights)}")
             continue
-        say(f"Fetching {name}, {weights.WEIGHTS[name].size / 1e6:.0f} MB, once.")
+        megabytes = f"{weights.WEIGHTS[name].size / 1e6:.0f} MB"
+        say(f"Preparing {name} for this machine, once." if here else f"Fetching {name}, {megabytes}, once.")
         try:
             weights.fetch(name, settings.weights, progress_line(name))
         except WeightsError as error:

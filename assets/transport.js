@@ -4,8 +4,12 @@
 
 const OPEN_MS = 3000;                                // then the page switches to recordings
 const RETRY_MS = [500, 1000, 2000, 4000, 8000];
+// A page that is loaded again in the same tab goes on with its conversation.
+function kept() {
+  try { return sessionStorage.getItem('avatar.conversation') ?? ''; } catch { return ''; }
+}
 const prefs = { language: 'auto', patience_ms: props.patience_ms, half_duplex: false, bargein: 'normal', captions: true };
-const link = { wanted: false, attempt: 0, tries: 0, socket: null, live: '', conversation: '', turn: 0, error: null };
+const link = { wanted: false, attempt: 0, tries: 0, socket: null, live: '', conversation: kept(), turn: 0, error: null };
 let heard = '';
 
 const send = message => {
@@ -15,7 +19,10 @@ const settings = () => ({
   language: prefs.language, patience_ms: Math.round(prefs.patience_ms), half_duplex: prefs.half_duplex,
   bargein: prefs.bargein,
 });
-const publish = () => { props.value = { conversation: link.conversation, live: link.live }; };
+const publish = () => {
+  props.value = { conversation: link.conversation, live: link.live };
+  try { sessionStorage.setItem('avatar.conversation', link.conversation); } catch { /* the browser keeps nothing */ }
+};
 const sentence = ({ code, text }) => (has(`err_${code}`) ? t(`err_${code}`) : text);
 const toast = (kind, text) => trigger('notice', { kind, text });
 

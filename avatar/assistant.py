@@ -196,12 +196,15 @@ class Assistant:
 
     async def _watch_seats(self) -> None:
         """Runs as long as the server: warn idle seats, free them, tell every page how many seats are taken."""
-        shown = -1
+        shown, warned = -1, dict[str, float]()  # session -> the activity that its warning followed
         while True:
             await asyncio.sleep(WATCH_S)
             for seat, left_s in self.seats.idle():
                 if (conversation := self.live.get(seat.key)) is not None:
-                    conversation.post("idle", left_s=max(0, round(left_s)))
+                    if warned.get(seat.key) != seat.last_active:
+                        warned = {key: at for key, at in warned.items() if key in self.live}
+                        warned[seat.key] = seat.last_active
+                        conversation.post("idle", left_s=max(0, round(left_s)))
                     if left_s <= 0:
                         conversation.hang_up("IDLE", "Nothing was said for a while, so this seat was freed.")
             if (taken := self.seats.count()) != shown:

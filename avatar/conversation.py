@@ -6,6 +6,7 @@ Runs in the event loop of the server; knows the wire's messages, but no socket, 
 import asyncio
 import logging
 import time
+import traceback
 from collections import deque
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
@@ -83,6 +84,7 @@ class Conversation:
 
     def prefer(self, preferences: Preferences) -> None:
         self._preferences = preferences
+        self._drop_guess()
         self._hearing.patience_ms = preferences.patience_ms
         self._hearing.sensitivity = SENSITIVITIES[preferences.bargein]
         self._hearing.language = None if preferences.language == "auto" else preferences.language
@@ -101,10 +103,12 @@ class Conversation:
             return
         self._on_activity()
         self.interrupt()
+        self._give_up_carry()
         self._answer(text.strip(), [], client_turn_id)
 
     def again(self) -> None:
         """Answer what was said last once more; the new reply takes the place of the old one. Raises NotFound."""
+        self._give_up_carry()
         last = self.chat.last_answered()
         self._on_activity()
         self._drop_guess()
@@ -118,7 +122,8 @@ class Conversation:
     def mute(self, on: bool) -> None:
         self._muted = on
         self._forget_speech()
-        self._show("muted" if on else "listening")
+        self._give_up_carry()
+        self._show(self._rest())
 
     def hold(self, on: bool) -> None:
         if on:
@@ -142,7 +147,7 @@ class Conversation:
         """A new conversation in the same seat; the old one stays in the history."""
         self.interrupt()
         self._forget_speech()
-        self._carry.clear()
+        self._give_up_carry()
         self.chat = Chat()
         self.prepare()
 
@@ -150,9 +155,17 @@ class Conversation:
         """The page has gone: stop everything, store what was heard. Returns when it is stored."""
         self._closed = True
         self._forget_speech()
+        self._give_up_carry()
         self.interrupt()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self.outbox.put_nowait(None)
+
+    def _give_up_carry(self) -> None:
+        """Speech whose reply was withdrawn is stored as a turn that was interrupted, when nothing will follow it."""
+        if self._carry:
+            pieces, self._carry = self._carry, []
+            self._answer(joined([piece.words for piece in pieces]), pieces)
+            self.interrupt()
 
     def _forget_speech(self) -> None:
         self._hearing.reset()
@@ -177,8 +190,8 @@ class Conversation:
             self.outbox.put_nowait(None)  # the page reads nothing any more: the socket closes
 
     def _show(self, state: str, **more: Any) -> None:
-        if self._muted and state != "muted":
-            state = "muted"
+        if self._muted and state in ("listening", "pausing"):
+            state = "muted"  # a reply is shown all the same: it can be stopped
         if state != self._state or more:
             self._state = state
             self.post("state", state=state, **more)
@@ -208,6 +221,7 @@ class Conversation:
         if guess is not None and guess.task is not None:
             guess.task.cancel()
             self._wasted += guess.tokens
+            guess.tell_notices()
 
     def _read_ahead(self, words: str, anyway: bool = False) -> None:
         """Let the model read `words` while the user speaks: one reading at a time, the newest words next."""
@@ -231,7 +245,7 @@ class Conversation:
 
     def on_resumed(self) -> None:
         self._drop_guess()
-        self._show("listening")
+        self._show(self._rest())
 
     def on_voice_over_reply(self) -> None:
         self.post("duck", on=True)
@@ -281,9 +295,11 @@ class Conversation:
 
     def on_failure(self, error: AvatarError) -> None:
         self._drop_guess()
-        self._carry.clear()
         self._show(self._rest())
         self.post("error", code=error.code, text=error.sentence)
+        if self._carry:  # what was said before that is understood
+            pieces, self._carry = self._carry, []
+            self._answer(joined([piece.words for piece in pieces]), pieces)
 
     def on_reason(self, reason: Reason) -> None:
         self._reasons.append(reason)
@@ -413,7 +429,10 @@ class Conversation:
     def _finished(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("a turn ended in a bug", exc_info=error)
+            where = traceback.extract_tb(error.__traceback__)[-1]  # no message: it may hold a user's words
+            log.error("a turn ended in a bug: %s at %s:%s", type(error).__name__, where.filename, where.lineno)
             self.post("error", code="BUG", text="Something went wrong inside AVATAR. The log has the details.")
             if self.reply is not None and self.reply.task is task:
                 self._stop(self.reply)
+            if self._guess is not None and self._guess.task is task:
+                self._guess = None

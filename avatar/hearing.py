@@ -23,7 +23,7 @@ from avatar.turntaking.echo import likeness
 from avatar.turntaking.endpointing import Decision, decide, likely
 from avatar.turntaking.reasons import Reason, What
 from avatar.turntaking.smartturn import SmartTurn
-from avatar.turntaking.voice import Full, Onset, Pause, Resume, VoiceActivity
+from avatar.turntaking.voice import MIC_RATE, Full, Onset, Pause, Resume, VoiceActivity
 from avatar.wire import REPLY_RATE
 
 log = logging.getLogger(__name__)
@@ -258,11 +258,12 @@ class Hearing:
 
     async def _listen_ahead(self) -> None:
         """At the first breath of silence: the words are then known when the pause is long enough to decide."""
-        heard, before = self._heard, self._heard.tail
+        heard, before, upto = self._heard, self._heard.tail, self._activity.position
         await self._transcribe()
         if heard is self._heard and self._activity.speaking:
             self._next_partial_ms = self._activity.since_onset_ms + PARTIAL_MS
-            if has_words(heard.words) and self._activity.pausing and likely(heard.words):
+            paused_since = self._activity.position - self._activity.silence_ms * MIC_RATE // 1000 <= upto
+            if paused_since and has_words(heard.words) and self._activity.pausing and likely(heard.words):
                 self._listener.on_likely(heard.words, heard.language)
             self._tell_words(before)
 
@@ -352,6 +353,8 @@ class Hearing:
         language = self.language or (heard.language if heard.kept else None)
         async with aclosing(self._pipeline.transcribe(samples[heard.upto :], language)) as events:
             async for event in events:
+                if len(samples) < heard.tail_upto:
+                    return  # a later look was faster: these are older words
                 if isinstance(event, Serving):
                     heard.engine = event.engine
                 else:

@@ -60,6 +60,12 @@ class Reply:
         """Whether it is the answer to these words, after all that was said before."""
         return self.exchange.user == words and self.history == self.chat.messages()
 
+    def tell_notices(self) -> None:
+        """What a dropped guess found out: an engine that was stepped down from will not be chosen, or told, again."""
+        for message in self._untold:
+            if isinstance(message, Notice):
+                self._tell(message)
+
     @property
     def sure(self) -> bool:
         """Whether the end of the turn was recognised, not waited for."""

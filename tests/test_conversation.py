@@ -388,6 +388,19 @@ async def test_the_last_words_are_answered_again_and_the_old_reply_is_forgotten(
         assert s.ended[1].client_turn_id == "again-turn-1"
 
 
+async def test_a_listening_noise_with_a_break_in_it_leaves_the_page_speaking(live):
+    async with live() as s:
+        s.llm.text = " ".join(f"word{n}" for n in range(60)) + "."
+        await s.hear(1.0)
+        await s.until("latency")
+        s.stt.words = "mhm"
+        await s.hear(0.3)
+        await s.silence(0.1)
+        await s.hear(0.3)
+        await s.silence(0.6)
+        assert [m["state"] for m in s.messages if m["t"] == "state"][-1] == "speaking"
+
+
 async def test_who_goes_on_after_an_early_reply_is_merged_into_one_turn(live):
     async with live() as s:
         s.llm.text = " ".join(f"word{n}" for n in range(60)) + "."
@@ -454,6 +467,35 @@ async def test_muted_nothing_is_heard(live):
         s.it.mute(False)
         await s.silence(1.0)
         assert s.kinds("turn", "heard") == []
+
+
+async def test_a_reply_to_typed_words_is_shown_while_muted_so_that_it_can_be_stopped(live):
+    async with live() as s:
+        s.it.mute(True)
+        s.it.say("what is tea?")
+        await s.until("latency")
+        await s.until("saved")
+        states = [m["state"] for m in s.messages if m["t"] == "state"]
+        assert states == ["muted", "thinking", "speaking", "muted"]
+
+
+async def test_words_whose_reply_was_withdrawn_are_kept_when_the_user_turns_to_typing(live):
+    async with live() as s:
+        s.llm.trouble = Trouble(hang_at=0)
+        s.stt.words = "tell me about tea"
+        await s.hear(1.0)
+        await s.until("turn")
+        s.stt.words = "and"
+        await s.hear(0.6)
+        await s.until("merged")
+        s.llm.trouble.hang.set()
+        s.it.say("never mind, what is coffee?")
+        await s.until("saved", state="done")
+        await s.until("saved", state="interrupted")
+        assert sorted((turn[0], turn[2]) for turn in s.saved) == [
+            ("never mind, what is coffee?", "done"),
+            ("tell me about tea", "interrupted"),
+        ]
 
 
 async def test_half_duplex_hears_nothing_while_speaking(live):

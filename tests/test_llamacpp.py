@@ -1,9 +1,15 @@
 """llama.cpp's adapter: the bridge from callback to generator around a fake server, and the real SmolLM2."""
 
+import sys
 import threading
 import time
+import urllib.error
 from collections.abc import Iterator
+from http.client import BadStatusLine
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
 
@@ -23,6 +29,7 @@ class FakeServer:
     def __init__(self, *chunks: Any, delay_s: float = 0.0) -> None:
         self.chunks, self.delay_s, self.requests = chunks, delay_s, []
         self.pushed, self.ended = 0, threading.Event()
+        self.listening_address = ""
 
     def handle_chat_completions(self, prompt: dict[str, Any], callback: llamacpp.Callback) -> None:
         self.requests.append(prompt)
@@ -85,6 +92,24 @@ def test_a_long_answer_ends_with_its_sentence() -> None:
     sentence = [" This", " is", " a", " sentence", " of", " some", " length", "."]
     text = "".join(LlamaCppLLM(FakeServer(*sentence * 20), 1).reply(HELLO, 0))
     assert text.endswith(".") and llamacpp.ENOUGH_CHARS < len(text) < llamacpp.ENOUGH_CHARS + 80
+
+
+@pytest.mark.parametrize("trouble", [urllib.error.URLError("refused"), BadStatusLine("?"), TimeoutError()])
+def test_a_model_whose_state_cannot_be_copied_serves_all_the_same(
+    monkeypatch: pytest.MonkeyPatch, trouble: Exception
+) -> None:
+    def refuse(*args: object, **more: object) -> None:
+        raise trouble
+
+    server = FakeServer("Hi.")
+    server.listening_address = "http://127.0.0.1:1"
+    library = SimpleNamespace(CommonParams=MagicMock, Server=lambda params: server)
+    monkeypatch.setitem(sys.modules, "xllamacpp", library)
+    monkeypatch.setattr(llamacpp._direct, "open", refuse)
+    monkeypatch.setattr(llamacpp.atexit, "register", lambda function: function)
+    engine = llamacpp.load(Settings(gguf=Path(__file__)), lambda fraction: None)
+    assert "".join(engine.reply(HELLO, 1)) == "Hi."
+    engine.close()
 
 
 def test_close_ends_what_runs_and_refuses_what_comes() -> None:

@@ -203,6 +203,16 @@ def test_a_lost_connection_comes_back_to_the_same_conversation_with_a_new_token(
     s.wait("avatarUI.log.some(e => e[0] === 'done')")
 
 
+def test_a_page_that_is_loaded_again_goes_on_with_its_conversation(site: Open) -> None:
+    s = site()
+    s.start()
+    s.page.reload()
+    s.wait("window.avatarUI?.state === 'idle'")
+    s.start()
+    first, second = s.socket.said("hello")
+    assert (first["conversation"], second["conversation"]) == ("", "new1")
+
+
 def test_a_full_server_says_so_and_then_that_a_seat_is_free(site: Open) -> None:
     s = site()
     s.socket.full = True

@@ -344,6 +344,7 @@ async def test_an_idle_seat_is_warned_then_freed(open_door, monkeypatch):
         assert (await page.until("idle"))["left_s"] in (0, 1)
         assert await page.closed() == 1000
     assert page.seen[-1]["code"] == "IDLE"
+    assert len([message for message in page.seen if message["t"] == "idle"]) == 1
     await here.wait(lambda: here.assistant.seats.count() == 0)
 
 

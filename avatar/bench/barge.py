@@ -1,6 +1,6 @@
 """Interruptions: how soon a voice over the reply lowers it and stops it, and what must not stop it.
 
-Measured at the socket; what the browser adds to it, tests/test_browser.py measures.
+Measured at the socket; what the browser adds to it, tests/test_browser_real.py measures.
 """
 
 import asyncio

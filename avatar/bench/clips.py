@@ -46,8 +46,8 @@ class Pause:
 class Row:
     """A clip as clips.json describes it. Voice begins and ends by the clip's own energy: `voiced_span`.
 
-    From `noise_from_s` on there is no speech but a noise that is louder than the floor (Silero says so):
-    in jfk.flac one that rises until the file ends, in vosk.wav a click.
+    Before `noise_until_s` and from `noise_from_s` on there is no speech but a noise above the floor (Silero says):
+    in jfk.flac one that rises until the file ends, in vosk.wav hiss and a click, in ms_two_cities.flac lips.
     """
 
     file: str
@@ -56,6 +56,7 @@ class Row:
     source: str
     first_voiced_s: float = 0.0
     last_voiced_s: float = 0.0
+    noise_until_s: float = 0.0
     noise_from_s: float | None = None
 
 
@@ -185,7 +186,8 @@ def measure(folder: Path) -> list[dict[str, Any]]:
     measured = []
     for row, samples in zip(rows, sounds, strict=True):
         end = None if row.noise_from_s is None else round(row.noise_from_s * RATE)
-        first, last = voiced_span(samples[:end])
+        first, last = voiced_span(samples[round(row.noise_until_s * RATE) : end])
+        first, last = (round(s + row.noise_until_s, 2) for s in (first, last))
         measured.append(asdict(replace(row, first_voiced_s=first, last_voiced_s=last)))
     return measured
 

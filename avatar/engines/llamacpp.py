@@ -5,6 +5,7 @@ generator. Knows nothing of conversations: it gets messages, and a seat that say
 """
 
 import atexit
+import logging
 import os
 import re
 import secrets
@@ -13,6 +14,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Callable, Generator, Sequence
+from http.client import HTTPException
 from queue import Empty, Queue
 from typing import Any, Protocol
 
@@ -20,6 +22,8 @@ from avatar import weights
 from avatar.engines.base import SYSTEM_PROMPT, Message, Progress
 from avatar.errors import EngineError, EngineTimeout
 from avatar.settings import Settings
+
+log = logging.getLogger(__name__)
 
 SLOT_TOKENS = 1_792  # context of one slot; llama.cpp rounds it to multiples of 256
 MAX_SLOTS = 8  # 23 KB of cache per token: 40 MB per slot for SmolLM2
@@ -32,7 +36,8 @@ DEMO_TOKENS = 700
 QUESTION_TOKENS = 160  # are left for the question itself, however much a persona takes of the budget
 ENOUGH_CHARS = 140  # an answer this long ends with its sentence: it is listened to, not read
 CLOSE_S = 2.0  # a token takes 10 ms
-STALL_S = 30.0  # no token for this long: the server hangs
+COPY_S = 3.0  # for copying what one seat has read, which takes 2 ms
+STALL_S = 15.0  # no token for this long: the server hangs
 QUEUE_ITEMS = 16  # the reader is at most so many tokens behind before the model waits for it
 NEWLINES = re.compile(r"\s*\n\s*")
 
@@ -93,7 +98,10 @@ def load(settings: Settings, progress: Progress) -> "LlamaCppLLM":
         server = xllamacpp.Server(params)
         engine = LlamaCppLLM(server, slots, examples, budget)
         engine.prefill((Message("system", SYSTEM_PROMPT), Message("user", "Hi.")), 0)
-        _copy_first_slot(server.listening_address, key, slots)
+        try:
+            _copy_first_slot(server.listening_address, key, slots)
+        except (OSError, HTTPException) as exc:  # a model whose state cannot be saved: each seat reads for itself
+            log.info("slots not copied: %s", type(exc).__name__)
     progress(1.0)
     atexit.register(engine.close)  # a thread still inside the library when Python ends aborts the process
     return engine
@@ -108,7 +116,7 @@ def _copy_first_slot(address: str, key: str, slots: int) -> None:
             data=b'{"filename": "read"}',
             headers={"Authorization": f"Bearer {key}", "Content-Type": "application/json"},
         )
-        with _direct.open(request, timeout=STALL_S):
+        with _direct.open(request, timeout=COPY_S):
             pass
 
 

@@ -28,21 +28,20 @@ from avatar.turntaking.words import (
 
 class Ending(Enum):
     """How the words so far end. Value: Smart Turn's probability needed at the soft pause, and at later looks, and the
-    share of the patience that is waited when it is far from that."""
+    share of the patience that a probability just below that saves."""
 
-    CLOSED = (0.5, 0.7, 0.9)
-    QUESTION = (0.3, 0.4, 0.9)  # begins like a question, and the recogniser wrote the sign
-    GREETING = (0.05, 0.05, 0.7)
-    NO_WORDS = (0.7, 0.7, 0.7)  # no transcript (yet): the sound alone must be clear
-    WEAK = (0.9, 0.95, 1.0)  # a word that ends few sentences, a number that may go on, a clause before its main clause
-    ALONE = (1.01, 0.97, 1.0)  # one word, or words that only open
-    OPEN = (1.01, 1.01, 1.0)  # cannot end here
+    CLOSED = (0.5, 0.7, 0.5)
+    QUESTION = (0.3, 0.4, 0.5)  # begins like a question, and the recogniser wrote the sign
+    GREETING = (0.05, 0.05, 0.5)
+    NO_WORDS = (0.7, 0.7, 0.5)  # no transcript (yet): the sound alone must be clear
+    WEAK = (0.9, 0.95, 0.0)  # a word that ends few sentences, a number that may go on, a clause before its main clause
+    ALONE = (1.01, 0.97, 0.0)  # one word, or words that only open
+    OPEN = (1.01, 1.01, 0.0)  # cannot end here
 
 
 SOFT_PAUSE_MS = 240  # a look before this much silence is the first one; those after it are later looks
 SHORT_MS = 500  # voiced; 6 of 9 cut-offs this short sound finished to Smart Turn, and no whole clip is so short
 HESITANT_MS = 400  # of the 8 mid pauses 3 are longer, all by one speaker
-NEARLY = 0.4  # of the patience that a sound which is nearly certain saves, when the words could end there
 LONGER_MS = 250  # than the longest pause after which the user went on: so long is waited at least
 
 
@@ -75,16 +74,16 @@ def decide(
     ending, rule = classify(text)
     if ending in (Ending.CLOSED, Ending.QUESTION) and voiced_ms < SHORT_MS and rule != "complete word":
         ending, rule = Ending.ALONE, "short"  # whatever a recogniser makes of 0.4 s: "The way." for 对
-    first, later, share = ending.value
+    first, later, saves = ending.value
     needed = later if silence_ms > SOFT_PAUSE_MS else first
     if longest_pause_ms >= HESITANT_MS and ending is Ending.CLOSED:
         needed = later  # who paused this long and went on gets the later look's certainty at once
     sure = probability >= needed
     if sure:
         return Decision(silence_ms, True, rule, probability, needed)
-    if needed <= 1:
-        share -= NEARLY * probability / needed
-    wait_ms = min(patience_ms, max(round(share * patience_ms), longest_pause_ms + LONGER_MS if longest_pause_ms else 0))
+    wait_ms = round(patience_ms * (1 - saves * probability / needed))
+    if longest_pause_ms:
+        wait_ms = min(patience_ms, max(wait_ms, longest_pause_ms + LONGER_MS))
     return Decision(max(wait_ms, silence_ms), False, rule, probability, needed)
 
 

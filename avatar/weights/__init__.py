@@ -12,7 +12,7 @@ from pathlib import Path
 from avatar.errors import WeightsError
 from avatar.weights import wheel
 from avatar.weights.cancel import Cancel, Cancelled
-from avatar.weights.disk import by_hand, digest, fastest, intact, known, location, partial, path, present
+from avatar.weights.disk import by_hand, complete, digest, fastest, intact, known, location, partial, path, present
 from avatar.weights.repack import repack
 from avatar.weights.table import GROUPS, WEIGHTS, HubFile, HubFiles, PackageFolder, Weight, WheelMember
 from avatar.weights.wheel import Progress
@@ -29,6 +29,7 @@ __all__ = (
     "Weight",
     "WheelMember",
     "by_hand",
+    "complete",
     "digest",
     "fastest",
     "fetch",

@@ -80,6 +80,11 @@ def intact(name: str, folder: Path) -> bool:
     return not _fault(known(name), folder, fault)
 
 
+def complete(name: str, folder: Path) -> bool:
+    """Whether `fetch` has nothing to do: intact, and the faster file made where there is one to make."""
+    return intact(name, folder) and (folder / known(name).repacked).exists()
+
+
 def partial(name: str, folder: Path) -> int:
     """Bytes on disk of weights that are not all there: whole files, and the beginnings that a download left."""
     places = [place for place, _, _ in files(known(name), folder)]

@@ -33,8 +33,8 @@ def repack(source: Path, target: Path, progress: Callable[[float], None]) -> Non
 
     reader = GGUFReader(source)
     handle, part = tempfile.mkstemp(prefix=".fetch-", dir=target.parent)
-    os.fchmod(handle, 0o644)
     os.close(handle)
+    os.chmod(part, 0o644)
     try:
         writer = GGUFWriter(part, reader.fields["general.architecture"].contents())
         for name, field in reader.fields.items():

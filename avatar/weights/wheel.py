@@ -53,7 +53,10 @@ def fetch(
 def _remove_leftovers(folder: Path) -> None:
     for scratch in folder.glob(".fetch-*"):
         if time.time() - scratch.stat().st_mtime > LEFTOVER_S:
-            shutil.rmtree(scratch, ignore_errors=True)
+            if scratch.is_file():  # of a repacking that was killed
+                scratch.unlink(missing_ok=True)
+            else:
+                shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _pip(weight: Weight, folder: Path) -> Sequence[str]:
