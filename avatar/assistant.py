@@ -260,7 +260,8 @@ class Assistant:
                     unsaved = Notice(error.code, error.sentence)
                 exchange.over = True
         if single.failure is not None:
-            yield Update(chat.id, chat.lines())  # with the old reply, if this was to take its place
+            if old is not None:
+                yield Update(chat.id, chat.lines())  # with the old reply, whose place this was to take
             raise AvatarError(single.failure.sentence, code=single.failure.code)
         if single.exchange is None:
             raise AudioError("I heard no words. Is the right microphone chosen?", code="NOTHING_HEARD")

@@ -152,10 +152,19 @@ def test_the_vocabulary_has_lengths_of_one_and_two_bytes(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("heard", "again", "verdict"),
     [
-        ("What is the weather in Paris?", ("What is the weather in paris", "what is the weather in pairs?"), True),
-        ("You're not a man, but a man.", ("You know, go to the beach.", "This is the first time"), False),
+        (
+            "What is the weather in Paris?",
+            ("What is the weather in paris", "what is the weather in pairs?", "now then"),
+            True,
+        ),
+        (
+            "You're not a man, but a man.",
+            ("You know, go to the beach.", "This is the first time", "You're not a man, but a man."),
+            False,
+        ),
         ("叫你好", (), False),
-        ("Hello there", (), True),
+        ("Hello there", ("Hollow air", "Hello there", "Hell"), True),
+        ("Goy!", ("Dewey.", "The way.", "Do it."), False),
     ],
 )
 def test_words_that_change_with_the_pace_are_not_plausible(heard: str, again: tuple[str, ...], verdict: bool) -> None:
