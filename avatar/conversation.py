@@ -162,10 +162,15 @@ class Conversation:
 
     def _give_up_carry(self) -> None:
         """Speech whose reply was withdrawn is stored as a turn that was interrupted, when nothing will follow it."""
-        if self._carry:
-            pieces, self._carry = self._carry, []
-            self._answer(joined([piece.words for piece in pieces]), pieces)
+        if self._answer_carry():
             self.interrupt()
+
+    def _answer_carry(self) -> bool:
+        """Answer, after all, speech whose reply was withdrawn. Returns whether there was any."""
+        pieces, self._carry = self._carry, []
+        if pieces:
+            self._answer(joined([piece.words for piece in pieces]), pieces)
+        return bool(pieces)
 
     def _forget_speech(self) -> None:
         self._hearing.reset()
@@ -285,9 +290,7 @@ class Conversation:
 
     def on_nothing_heard(self) -> None:
         self._drop_guess()
-        if self._carry:  # a reply was withdrawn for a voice that said nothing: give it after all
-            pieces, self._carry = self._carry, []
-            self._answer(joined([piece.words for piece in pieces]), pieces)
+        if self._answer_carry():  # the reply was withdrawn for a voice that said nothing
             return
         self._show(self._rest())
         self.post("heard", final="", partial="")
@@ -297,9 +300,7 @@ class Conversation:
         self._drop_guess()
         self._show(self._rest())
         self.post("error", code=error.code, text=error.sentence)
-        if self._carry:  # what was said before that is understood
-            pieces, self._carry = self._carry, []
-            self._answer(joined([piece.words for piece in pieces]), pieces)
+        self._answer_carry()  # what was said before that is understood
 
     def on_reason(self, reason: Reason) -> None:
         self._reasons.append(reason)

@@ -262,6 +262,7 @@ class Hearing:
         await self._transcribe()
         if heard is self._heard and self._activity.speaking:
             self._next_partial_ms = self._activity.since_onset_ms + PARTIAL_MS
+            # a newer pause has a look of its own, with newer words
             paused_since = self._activity.position - self._activity.silence_ms * MIC_RATE // 1000 <= upto
             if paused_since and has_words(heard.words) and self._activity.pausing and likely(heard.words):
                 self._listener.on_likely(heard.words, heard.language)
