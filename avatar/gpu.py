@@ -16,11 +16,13 @@ FRESH_S = 1.0  # a reading is used again for this long
 
 @dataclass(frozen=True, slots=True)
 class GpuMemory:
-    """Bytes of the whole card; used includes other programs and what the driver keeps for itself."""
+    """Bytes of the whole card; used includes other programs and what the driver keeps for itself. With AVATAR_VRAM_GIB
+    they are those of the smaller card that is pretended, and `card` is the real total."""
 
     used: int
     free: int
     total: int
+    card: int
 
 
 class _NvmlMemory(ctypes.Structure):  # nvmlMemory_t of nvml.h
@@ -28,15 +30,18 @@ class _NvmlMemory(ctypes.Structure):  # nvmlMemory_t of nvml.h
 
 
 class Gpu:
-    """The first card this process may use. Thread-safe."""
+    """The first card this process may use. Thread-safe. `pretend_gib`: answer as a card of so many GiB would; what is
+    in use at the first reading is taken for the part that is pretended away. 0: the card as it is."""
 
     def __init__(
         self,
         library: Callable[[], Any] = lambda: ctypes.CDLL("libnvidia-ml.so.1"),
         env: Mapping[str, str] = os.environ,
         clock: Callable[[], float] = time.monotonic,
+        pretend_gib: float = 0,
     ) -> None:
         self._library, self._env, self._clock = library, env, clock
+        self._pretend, self._hidden = int(pretend_gib * 2**30), -1
         self._lock = threading.Lock()
         self._read_at: float | None = None
         self._memory: GpuMemory | None = None
@@ -59,7 +64,14 @@ class Gpu:
                 return None
         except (OSError, AttributeError):  # no driver, or one without these functions
             return None
-        return GpuMemory(used=memory.used, free=memory.free, total=memory.total)
+        return self._pretended(memory.used, memory.total)
+
+    def _pretended(self, used: int, card: int) -> GpuMemory:
+        total = min(card, self._pretend or card)
+        if self._hidden < 0:
+            self._hidden = min(used, card - total)
+        used = min(total, max(0, used - self._hidden))
+        return GpuMemory(used=used, free=total - used, total=total, card=card)
 
     def _find(self, nvml: Any, handle: ctypes.c_void_p) -> int:
         """Returns NVML's result code, 0 for success. CUDA_VISIBLE_DEVICES holds indices or UUIDs."""

@@ -58,7 +58,7 @@ class Clock:
 def test_the_first_visible_card_is_read(visible: str | None, total: int | None) -> None:
     env = {} if visible is None else {"CUDA_VISIBLE_DEVICES": visible}
     memory = Gpu(Nvml, env).memory()
-    assert memory == (None if total is None else GpuMemory(used=1_000, free=total - 1_000, total=total))
+    assert memory == (None if total is None else GpuMemory(used=1_000, free=total - 1_000, total=total, card=total))
 
 
 def test_a_reading_is_used_for_a_second() -> None:
@@ -100,3 +100,27 @@ def test_a_driver_without_these_functions_is_no_card() -> None:
 def test_this_machine_answers() -> None:
     memory = Gpu().memory()
     assert memory is None or 0 < memory.free <= memory.total
+
+
+def test_a_smaller_card_can_be_pretended() -> None:
+    """Two programs hold 117 of 141 GB: a ballast, and the driver. What AVATAR takes later counts."""
+
+    class Large(Nvml):
+        cards, used = (141_000, 0), 117_500
+
+        def nvmlDeviceGetMemoryInfo(self, handle: ctypes.c_void_p, memory: Any) -> int:
+            memory._obj.total, memory._obj.used = self.cards[0], self.used
+            return 0
+
+    nvml, clock = Large(), Clock()
+    gpu = Gpu(lambda: nvml, {}, clock, pretend_gib=24_000 / 2**30)
+    assert gpu.memory() == GpuMemory(used=500, free=23_500, total=24_000, card=141_000)
+    nvml.used, clock.now = 137_000, 2.0
+    assert gpu.memory() == GpuMemory(used=20_000, free=4_000, total=24_000, card=141_000)
+    nvml.used, clock.now = 0, 4.0  # the ballast has ended
+    assert gpu.memory() == GpuMemory(used=0, free=24_000, total=24_000, card=141_000)
+
+
+def test_more_than_there_is_cannot_be_pretended() -> None:
+    memory = Gpu(Nvml, {}, pretend_gib=1_000).memory()
+    assert memory is not None and memory.total == memory.card == Nvml.cards[0]

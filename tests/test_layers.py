@@ -8,8 +8,8 @@ LEVELS = [
     {"errors", "events"},
     {"settings", "aio", "text", "audio", "audio_worker", "database", "gpu", "metrics", "provenance", "wire"}
     | {"weights", "weights.*"},
-    {"saying", "saying.*", "dictionary"},
-    {"engines.base", "engines.catalog", "guard", "planner", "sessions", "store", "turntaking", "turntaking.*"},
+    {"saying", "saying.*", "dictionary", "planner"},
+    {"engines.base", "engines.catalog", "guard", "sessions", "store", "turntaking", "turntaking.*"},
     {"engines.pool", "engines.*", "chat", "playback", "voices", "speaker", "backup"},
     {"pipeline", "recorder", "cluster"},
     {"hearing"},
