@@ -1,0 +1,11 @@
+"""Conversations and turns in SQLite, and the audio files that belong to them. Knows nothing of sound.
+
+Every method blocks: call it from a thread, never from a coroutine. All of them may run in many threads and processes at
+once. A method that takes an owner sees only that owner's rows; what is not yours is NotFound, like what is not there.
+All of them may raise StorageError (see database.py). All SQL is in this package: one file per table.
+"""
+
+from avatar.store.rows import MAX_PERSONA, MAX_TITLE, ConversationRow, Side, Turn, TurnRow, TurnState
+from avatar.store.store import Store
+
+__all__ = ["MAX_PERSONA", "MAX_TITLE", "ConversationRow", "Side", "Store", "Turn", "TurnRow", "TurnState"]

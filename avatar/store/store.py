@@ -1,0 +1,67 @@
+"""The store as a whole: opens the database, and does what concerns more than one table."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from avatar.database import Database
+from avatar.dictionary import Dictionary
+from avatar.errors import NotFound
+from avatar.store.rows import Side
+from avatar.store.schema import MIGRATIONS
+from avatar.store.sounds import Sounds
+from avatar.store.turns import Turns
+
+
+class Store(Turns):
+    """Opens the database in `data` and keeps it open. `close` it; no method works after that."""
+
+    def __init__(self, data: Path, busy_timeout_s: float = 10, clock: Callable[[], float] = time.time) -> None:
+        db = Database(data, MIGRATIONS, busy_timeout_s)
+        super().__init__(db, Sounds(data / "audio", db), clock)
+        self.sayings = Dictionary(db)
+
+    def close(self) -> None:
+        self._db.close()
+
+    def delete_conversation(self, owner: str, conversation_id: str) -> None:
+        """Works on a full disk too. A crash in here leaves at most audio files without a row, which `sweep` removes."""
+        names = self._db.even_if_full(lambda: self._delete(owner, conversation_id))
+        self._sounds.remove(self._unnamed(names))
+        self._db.checkpoint()
+        self._db.keep_reserve()
+
+    def _delete(self, owner: str, conversation_id: str) -> list[str]:
+        c, t = self._conversations, self._turns
+        with self._db.write():
+            audio = t.select(t.user_audio, t.reply_audio).where(t.conversation == conversation_id).tuples()
+            names = [name for row in audio for name in row if name]
+            if not c.delete().where(c.id == conversation_id, c.owner == owner).execute():
+                raise NotFound("There is no such conversation.")
+        return names
+
+    # -- audio --------------------------------------------------------------------------------------------------------
+
+    def save_audio(self, write: Callable[[Path], object]) -> str:
+        """Have `write` make a new file at the path it is given, whole and on disk when it returns. Returns the file's
+        name for a Turn; `sweep` removes what no turn names."""
+        return self._sounds.save(write)
+
+    def audio_path(self, owner: str, turn_id: str, side: Side) -> Path:
+        """The file of what the user said or heard. Names come from the database only, never from a client."""
+        turn = self.turn(owner, turn_id)
+        name = turn.user_audio if side == "user" else turn.reply_audio
+        if name is None or not (path := self._sounds.path(name)).is_file():
+            raise NotFound("There is no recording of this turn.")
+        return path
+
+    def sweep(self, min_age_s: float = 3600) -> int:
+        """Remove audio files that no turn names, and return how many. Younger ones may belong to a turn that is being
+        stored, perhaps by another process."""
+        old = self._sounds.older_than(self._clock() - min_age_s)
+        orphans = self._unnamed(file.name for file in old)
+        with self._db.typed_errors():
+            for file in old:
+                if file.name in orphans:
+                    file.unlink(missing_ok=True)
+        return len(orphans)
