@@ -2,9 +2,12 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: run voice test check campaign
+.PHONY: run run-gpu voice test check campaign
 
 run: $(VENV)/.run                     ## install once, then serve http://127.0.0.1:7860
+	$(BIN)/python app.py
+
+run-gpu: $(VENV)/.gpu                 ## the same with the engines of one NVIDIA card: vLLM, F5-TTS, CosyVoice 3
 	$(BIN)/python app.py
 
 voice: $(VENV)/.voice                 ## once: a natural English voice (torch, pocket-tts and its weights)
@@ -30,6 +33,10 @@ $(VENV)/.run: requirements.txt
 
 $(VENV)/.voice: requirements-voice.txt $(VENV)/.run
 	$(BIN)/python -m pip install --disable-pip-version-check -r requirements-voice.txt
+	touch $@
+
+$(VENV)/.gpu: requirements-gpu.txt requirements-voice.txt $(VENV)/.run
+	$(BIN)/python -m pip install --disable-pip-version-check -r requirements-gpu.txt
 	touch $@
 
 $(VENV)/.dev: requirements-dev.txt $(VENV)/.run

@@ -18,12 +18,15 @@ from starlette.middleware import Middleware
 from avatar import saying, weights
 from avatar.assistant import Assistant
 from avatar.audio import Decoder, Limits
+from avatar.engines.catalog import wants_card
 from avatar.engines.pool import EnginePool
 from avatar.errors import AvatarError, WeightsError
-from avatar.gpu import Gpu
+from avatar.gpu import Gpu, cublas_folder, load_cublas
 from avatar.guard import Guard
 from avatar.metrics import Metrics
 from avatar.pipeline import Pipeline
+from avatar.planner import Plan, plan, whisper_bytes
+from avatar.pressure import Pressure
 from avatar.server import owners, routes
 from avatar.sessions import Seats, Tokens
 from avatar.settings import Settings
@@ -65,13 +68,15 @@ def serve(settings: Settings) -> None:
 
     bound_arenas()
     fetch_weights(settings, say)
-    pool = EnginePool(settings)
+    gpu = Gpu(pretend_gib=settings.vram_gib)
+    pool = EnginePool(settings, plan=plan_card(settings, gpu, say))
     pool.start()  # in the background, while the page's own libraries load
     downloads = Downloads(settings.weights, settings.download, on_done=pool.look_again)
     downloads.start_missing(name for rung in pool.status() for name in rung.lacks)
     store = Store(settings.data)
     store.sweep()
-    gpu = Gpu()
+    pressure = Pressure(gpu.memory)
+    pressure.start()
     decoder = Decoder(Limits(max_bytes=settings.upload_mib << 20, max_s=settings.max_utterance_s))
     silero, smart_turn = load_turn_models(settings, say)
     assistant = Assistant(
@@ -79,7 +84,7 @@ def serve(settings: Settings) -> None:
         pool=pool,
         pipeline=Pipeline(pool),
         store=store,
-        seats=Seats(settings.max_sessions, settings.idle_warn_s, settings.idle_s),
+        seats=Seats(settings.max_sessions, settings.idle_warn_s, settings.idle_s, pressure.refusal),
         tokens=Tokens(),
         metrics=Metrics(),
         decoder=decoder,
@@ -123,6 +128,7 @@ def serve(settings: Settings) -> None:
     demo.close(verbose=False)  # ends the sockets, and each stores its running turn
     downloads.close()
     decoder.close()
+    pressure.close()
     pool.close()
     store.close()
     temporary.cleanup()
@@ -134,6 +140,19 @@ def bound_arenas() -> None:
     changes between the two runs (2026-11-23)."""
     if hasattr(libc := ctypes.CDLL(None), "gnu_get_libc_version"):
         libc.mallopt(-8, 2)  # M_ARENA_MAX of glibc's malloc.h
+
+
+def plan_card(settings: Settings, gpu: Gpu, say: Callable[[str], None]) -> Plan:
+    """Decide, before anything is loaded, what of the graphics card each engine gets, and say it."""
+    wanted, memory = wants_card(settings), gpu.memory()
+    if memory is not None and "whisper" in wanted and (missing := load_cublas(cublas_folder())):
+        say(missing)
+        wanted.discard("whisper")
+    brought = {"whisper": whisper_bytes(settings.whisper_model)} if isinstance(settings.whisper_model, Path) else {}
+    made = plan([memory] if memory is not None else [], wanted, settings.max_sessions, brought)
+    for line in made.lines():
+        say(line)
+    return made
 
 
 def fetch_weights(settings: Settings, say: Callable[[str], None]) -> None:

@@ -1,4 +1,5 @@
 """VRAM used and free, from NVIDIA's management library, which comes with the driver. No GPU is an answer, not an error.
+And the one library that CTranslate2 wants of CUDA 12.
 
 On an H100 the first reading took 21 ms and each later one 0.05 ms; nvidia-smi is a process and 26 ms every time.
 """
@@ -9,9 +10,12 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 FRESH_S = 1.0  # a reading is used again for this long
+CUBLAS = ("libcublasLt.so.12", "libcublas.so.12")  # the second needs the first
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,3 +83,36 @@ class Gpu:
         if first.isdecimal():
             return int(nvml.nvmlDeviceGetHandleByIndex_v2(ctypes.c_uint(int(first)), ctypes.byref(handle)))
         return int(nvml.nvmlDeviceGetHandleByUUID(first.encode(), ctypes.byref(handle)))
+
+
+def cublas_folder() -> Path | None:
+    """Where the wheel nvidia-cublas-cu12 has its libraries: on no path that the loader searches."""
+    try:
+        spec = find_spec("nvidia.cublas")
+    except ModuleNotFoundError:  # no nvidia wheel at all
+        return None
+    places = (spec.submodule_search_locations if spec else None) or []
+    return next((Path(place) / "lib" for place in places), None)
+
+
+def load_cublas(
+    folder: Path | None, load: Callable[[str], Any] = lambda name: ctypes.CDLL(name, ctypes.RTLD_GLOBAL)
+) -> str:
+    """Load what CTranslate2 4.8.5 opens by its name alone: once it is in the process, the loader finds it wherever it
+    lies. A torch for CUDA 13 brings libcublas.so.13 only. Returns "", or the sentence that says what is missing."""
+    for name in CUBLAS:
+        paths = [*([str(folder / name)] if folder is not None else []), name]
+        if not any(_loads(load, path) for path in paths):
+            return (
+                f"Whisper hears on the CPU, not on the graphics card: {name} of CUDA 12 is missing. "
+                "Get it with: python -m pip install -r requirements-gpu.txt"
+            )
+    return ""
+
+
+def _loads(load: Callable[[str], Any], path: str) -> bool:
+    try:
+        load(path)
+    except OSError:
+        return False
+    return True

@@ -1,9 +1,10 @@
 """Which engines fit on which graphics card, and how much of it each may take: from memory readings and a table of
-measured needs. Pure: imports no engine, reads no device, and no card is an answer like any other.
+measured needs. Imports no engine and reads no device; no card is an answer like any other.
 """
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from avatar.gpu import GpuMemory
 
@@ -144,6 +145,13 @@ def plan(
         shares[ELASTIC] = replace(elastic, bytes=elastic.bytes + max(0, room))
     reasons = {name: _reason(name, ladder, left) for name in highest if name not in shares}
     return Plan(tuple(cards), shares, reasons)
+
+
+def whisper_bytes(folder: Path) -> int:
+    """What a Whisper model of the user's takes on a card: its file, and what large-v3-turbo took beside its weights of
+    1,543 MiB in float16. A folder without one takes nothing: loading will say what is wrong with it."""
+    model = folder / "model.bin"
+    return model.stat().st_size + (2_018 - 1_543) * MIB if model.is_file() else 0
 
 
 def _share(card: GpuMemory, at: int, level: Level, content: bool) -> Share:

@@ -30,30 +30,31 @@ class Seat:
 
 
 class Seats:
-    """`free_vram_ok` answers at once and is asked on every admission, the refused ones too."""
+    """`full` says why there is no memory for somebody new, "" while there is. It answers at once and is asked on every
+    admission, the refused ones too."""
 
     def __init__(
         self,
         max_sessions: int,
         idle_warn_s: float,
         idle_s: float,
-        free_vram_ok: Callable[[], bool] = lambda: True,
+        full: Callable[[], str] = lambda: "",
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.max_sessions = max_sessions
         self._idle_warn_s, self._idle_s = idle_warn_s, idle_s
-        self._free_vram_ok, self._clock = free_vram_ok, clock
+        self._full, self._clock = full, clock
         self._lock = threading.Lock()
         self._held: dict[str, Seat] = {}
         self._watchers: dict[object, Callable[[], None]] = {}
 
     def admit(self, owner: str, key: str) -> Seat:
         """Give the lowest free seat to `key`, a name made by the server. Raises ServerFull."""
-        vram_ok = self._free_vram_ok()  # outside the lock: touch and release never wait for a driver
+        full = self._full()  # outside the lock: touch and release never wait for a driver
         with self._lock:
             if key in self._held:
                 raise ValueError("this session holds a seat already")
-            self._refuse(owner, vram_ok)
+            self._refuse(owner, full)
             taken = {seat.index for seat in self._held.values()}
             now = self._clock()
             index = next(i for i in range(self.max_sessions) if i not in taken)
@@ -63,17 +64,17 @@ class Seats:
 
     def check(self, owner: str) -> None:
         """Raises ServerFull if `admit` would now."""
-        vram_ok = self._free_vram_ok()
+        full = self._full()
         with self._lock:
-            self._refuse(owner, vram_ok)
+            self._refuse(owner, full)
 
-    def _refuse(self, owner: str, vram_ok: bool) -> None:
+    def _refuse(self, owner: str, full: str) -> None:
         if len(self._held) >= self.max_sessions:
             raise ServerFull(self._full_sentence())
         if owner != LOCAL and sum(seat.owner == owner for seat in self._held.values()) >= SEATS_PER_OWNER:
             raise ServerFull(f"You hold {SEATS_PER_OWNER} seats already. Close another of your AVATAR pages.")
-        if not vram_ok:
-            raise ServerFull("The graphics memory is nearly full. Try again when someone has ended.")
+        if full:
+            raise ServerFull(full)
 
     def touch(self, key: str) -> None:
         """The session did something. Harmless when its seat is gone."""

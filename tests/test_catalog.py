@@ -3,10 +3,12 @@
 from pathlib import Path
 
 import pytest
+from fakes import FakeTTS, rung
 
-from avatar.engines.catalog import CATALOG, allowed
+from avatar.engines.catalog import CATALOG, allowed, wants_card
 from avatar.engines.pool import EnginePool
 from avatar.errors import SettingsError
+from avatar.planner import Plan, Share
 from avatar.settings import Settings
 
 
@@ -48,3 +50,38 @@ def test_the_ladder_understands_what_the_rung_in_use_does(tmp_path: Path) -> Non
 def test_without_weights_it_is_absent_and_says_how_to_get_them(tmp_path: Path) -> None:
     row = EnginePool(Settings(weights=tmp_path)).status()[0]
     assert (row.name, row.state) == ("whisper", "absent") and "avatar.weights fetch whisper-base" in row.sentence
+
+
+def test_what_the_settings_leave_out_is_not_planned_for() -> None:
+    assert {"whisper", "moonshine", "llamacpp"} <= wants_card(Settings())
+    assert "whisper" not in wants_card(Settings(stt="moonshine"))
+    absent = [rung("vllm", "llm", package="no_such_package"), rung("f5", "tts")]
+    assert wants_card(Settings(), absent) == {"f5"}
+
+
+def test_an_engine_of_the_card_gets_its_share_or_says_why_not(settings: Settings) -> None:
+    share = Share("f5", card=0, bytes=2 << 30, of=24 << 30)
+    rows = [rung("f5", "tts", needs_card=True), rung("hq", "tts", needs_card=True), rung("cpu", "tts")]
+    plan = Plan(shares={"f5": share}, reasons={"hq": "HQ needs 6 GiB, and 1 is left."})
+    loaded = []
+    pool = EnginePool(settings, rows, lambda rung, *_: loaded.append(rung.share) or FakeTTS(), plan=plan)
+    assert [(status.name, status.state) for status in pool.status()] == [
+        ("f5", "cold"),
+        ("hq", "absent"),
+        ("cpu", "cold"),
+    ]
+    assert pool.status()[1].sentence == "HQ needs 6 GiB, and 1 is left."
+    for status in rows[::2]:
+        pool.warm(status)
+    assert loaded == [share, None]
+    no_card = EnginePool(settings, rows)
+    assert no_card.status()[0].sentence == "F5 needs a graphics card."
+
+
+def test_an_adapter_gets_the_share_as_its_third_argument(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+    monkeypatch.setattr("avatar.engines.espeak.load", lambda *given: calls.append(len(given)) or FakeTTS())
+    row = rung("espeak", "tts", module="avatar.engines.espeak")
+    for plan in (Plan(), Plan(shares={"espeak": Share("espeak", card=0, bytes=1, of=2)})):
+        EnginePool(settings, [row], plan=plan).warm(allowed([row], settings)[0])
+    assert calls == [2, 3]

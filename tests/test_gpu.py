@@ -1,9 +1,11 @@
 import ctypes
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from avatar.gpu import Gpu, GpuMemory
+from avatar.gpu import CUBLAS, Gpu, GpuMemory, cublas_folder, load_cublas
 
 
 class Nvml:
@@ -124,3 +126,29 @@ def test_a_smaller_card_can_be_pretended() -> None:
 def test_more_than_there_is_cannot_be_pretended() -> None:
     memory = Gpu(Nvml, {}, pretend_gib=1_000).memory()
     assert memory is not None and memory.total == memory.card == Nvml.cards[0]
+
+
+@pytest.mark.parametrize("folder", [None, Path("/wheel/lib")])
+@pytest.mark.parametrize("where", ["wheel", "system", "nowhere"])
+def test_the_library_of_cuda_12_is_loaded_or_named(folder: Path | None, where: str) -> None:
+    loaded: list[str] = []
+
+    def load(path: str) -> None:
+        if where == "nowhere" or path.startswith("/wheel") != (where == "wheel"):
+            raise OSError(f"{path}: cannot open shared object file")
+        loaded.append(Path(path).name)
+
+    sentence = load_cublas(folder, load)
+    if where == "system" or (where == "wheel" and folder):
+        assert sentence == "" and tuple(loaded) == CUBLAS
+    else:
+        assert "libcublasLt.so.12 of CUDA 12 is missing" in sentence and "requirements-gpu.txt" in sentence
+
+
+def test_the_wheel_is_found_where_pip_puts_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "nvidia" / "cublas" / "lib").mkdir(parents=True)
+    (tmp_path / "nvidia" / "cublas" / "__init__.py").touch()
+    for name in [name for name in sys.modules if name.partition(".")[0] == "nvidia"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.syspath_prepend(tmp_path)
+    assert cublas_folder() == tmp_path / "nvidia" / "cublas" / "lib"

@@ -9,7 +9,17 @@ LEVELS = [
     {"settings", "aio", "text", "audio", "audio_worker", "database", "gpu", "metrics", "provenance", "wire"}
     | {"weights", "weights.*"},
     {"saying", "saying.*", "dictionary", "planner"},
-    {"engines.base", "engines.catalog", "guard", "sessions", "store", "store.*", "turntaking", "turntaking.*"},
+    {
+        "engines.base",
+        "engines.catalog",
+        "guard",
+        "pressure",
+        "sessions",
+        "store",
+        "store.*",
+        "turntaking",
+        "turntaking.*",
+    },
     {"engines.pool", "engines.*", "chat", "playback", "voices", "speaker", "backup"},
     {"pipeline", "recorder", "cluster"},
     {"hearing"},

@@ -2,11 +2,12 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from avatar.gpu import GpuMemory
-from avatar.planner import GIB, KV_BYTES, MIB, NO_CARD, PLANNED, REFUSED, VLLM_MIB, Plan, plan
+from avatar.planner import GIB, KV_BYTES, MIB, NO_CARD, PLANNED, REFUSED, VLLM_MIB, Plan, plan, whisper_bytes
 
 ALL = ("whisper", "vllm", "f5", "cosyvoice", "espeak")
 
@@ -104,6 +105,12 @@ def test_a_model_that_the_user_brings_is_not_exchanged() -> None:
     made = plan([card(24)], ALL, seats=5, brought={"whisper": 3 * GIB, "vllm": 30 * GIB})
     assert (made.shares["whisper"].bytes, made.shares["whisper"].model) == (3 * GIB, "")
     assert "30.0 GiB" in made.reasons["vllm"]
+
+
+def test_a_whisper_folder_is_weighed(tmp_path: Path) -> None:
+    assert whisper_bytes(tmp_path) == 0
+    (tmp_path / "model.bin").write_bytes(bytes(MIB))
+    assert whisper_bytes(tmp_path) == 476 * MIB
 
 
 def test_several_cards_share_the_engines() -> None:

@@ -14,8 +14,8 @@ class Clock:
         return self.now
 
 
-def seats(n: int = 5, clock: Clock | None = None, vram_ok: bool = True) -> Seats:
-    return Seats(n, idle_warn_s=240, idle_s=300, free_vram_ok=lambda: vram_ok, clock=clock or Clock())
+def seats(n: int = 5, clock: Clock | None = None, full: str = "") -> Seats:
+    return Seats(n, idle_warn_s=240, idle_s=300, full=lambda: full, clock=clock or Clock())
 
 
 def test_the_lowest_free_seat_is_given() -> None:
@@ -62,8 +62,8 @@ def test_an_owner_holds_two_at_most_and_local_as_many_as_there_are() -> None:
 
 
 def test_low_vram_refuses_at_once() -> None:
-    five = seats(vram_ok=False)
-    with pytest.raises(ServerFull, match="graphics memory"):
+    five = seats(full="The graphics memory is 93% full.")
+    with pytest.raises(ServerFull, match="^The graphics memory is 93% full.$"):
         five.admit("local", "a")
     assert five.count() == 0
 

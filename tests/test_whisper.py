@@ -21,6 +21,7 @@ from avatar.engines.whisper import TOKENS, WhisperSTT
 from avatar.errors import EngineError, WeightsError
 from avatar.events import Samples, Serving, Transcript
 from avatar.pipeline import Pipeline
+from avatar.planner import Share
 from avatar.settings import Settings
 
 RATE = 16_000
@@ -323,3 +324,9 @@ def test_a_model_for_english_only_is_refused(tmp_path: Path) -> None:
 def test_real_simplified_becomes_traditional(engine: WhisperSTT) -> None:
     assert engine._traditional("台湾的软件什么时候出发？OK") == "臺灣的軟件什麼時候出發？OK"  # characters, not words
     assert engine._traditional("現在幾點") == "現在幾點"
+
+
+def test_it_runs_where_the_plan_says() -> None:
+    assert whisper.placement(None)["device"] == "cpu"
+    on_card = whisper.placement(Share("whisper", card=1, bytes=1, of=2, compute_type="int8_float16"))
+    assert on_card == {"device": "cuda", "device_index": 1, "compute_type": "int8_float16"}

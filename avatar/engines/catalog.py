@@ -5,11 +5,13 @@ Data only: adapters are named here and imported by the pool when they load.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 
 from avatar import weights
 from avatar.engines.base import Stage
 from avatar.errors import SettingsError
+from avatar.planner import NO_CARD, Plan, Share
 from avatar.settings import Settings
 
 STAGES: tuple[Stage, ...] = ("stt", "llm", "tts")
@@ -22,6 +24,8 @@ class Rung:
     `given` names the setting with which a user brings another model: a path replaces the weights, a name chooses among
     those called like the rung ("whisper-base").
     Where languages and cloning depend on the weights found, the loaded engine's `Abilities` win over its row.
+    `share` is its part of a graphics card, from the plan (planner.py, which knows rungs by their names): `load` gets it
+    as its third argument. `needs_card`: without a share there is no such engine, and `no_room` says why.
     """
 
     name: str
@@ -39,6 +43,9 @@ class Rung:
     memory_mib: int  # resident memory it adds once loaded
     parallel: int = 1
     demo: bool = False
+    needs_card: bool = False
+    share: Share | None = None
+    no_room: str = ""
 
 
 # Of OpenAI's multilingual models up to large-v2, as BCP 47: Whisper's own name for Javanese is "jw".
@@ -124,8 +131,8 @@ CATALOG: tuple[Rung, ...] = (
 )
 
 
-def allowed(catalog: Sequence[Rung], settings: Settings) -> list[Rung]:
-    """The rungs that the settings allow, best first, each with the model that they give it.
+def allowed(catalog: Sequence[Rung], settings: Settings, plan: Plan = NO_CARD) -> list[Rung]:
+    """The rungs that the settings allow, best first, each with the model that they give it and its share of the card.
 
     Raises SettingsError for a name that no rung or no model has.
     """
@@ -136,8 +143,20 @@ def allowed(catalog: Sequence[Rung], settings: Settings) -> list[Rung]:
         if wanted != "auto" and wanted not in (names := [rung.name for rung in ladder]):
             valid = ", ".join(["auto", *names])
             raise SettingsError(f"AVATAR_{stage.upper()}={wanted} is not an engine here. Choose one of: {valid}.")
-        rungs += [_with_model(rung, settings) for rung in ladder if wanted in ("auto", rung.name)]
+        rungs += [_placed(_with_model(rung, settings), plan) for rung in ladder if wanted in ("auto", rung.name)]
     return rungs
+
+
+def wants_card(settings: Settings, catalog: Sequence[Rung] = CATALOG) -> set[str]:
+    """The names to plan the card for: what the settings allow, where the package is installed. Raises SettingsError."""
+    return {rung.name for rung in allowed(catalog, settings) if find_spec(rung.package) is not None}
+
+
+def _placed(rung: Rung, plan: Plan) -> Rung:
+    share = plan.shares.get(rung.name)
+    if share is None and rung.needs_card:
+        return replace(rung, no_room=plan.reasons.get(rung.name, f"{rung.label} needs a graphics card."))
+    return replace(rung, share=share)
 
 
 def _with_model(rung: Rung, settings: Settings) -> Rung:

@@ -18,6 +18,7 @@ from avatar import weights
 from avatar.engines.base import Abilities, Engine, Progress, Stage
 from avatar.engines.catalog import CATALOG, STAGES, Rung, allowed
 from avatar.errors import AvatarError, EngineLoadError, NoEngine, NotFound
+from avatar.planner import NO_CARD, Plan
 from avatar.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -104,7 +105,8 @@ class _Slot:
 
 
 def _import_and_load(rung: Rung, settings: Settings, progress: Progress) -> Engine:
-    engine: Engine = import_module(rung.module).load(settings, progress)
+    shared = () if rung.share is None else (rung.share,)
+    engine: Engine = import_module(rung.module).load(settings, progress, *shared)
     return engine
 
 
@@ -117,9 +119,10 @@ class EnginePool:
         catalog: Sequence[Rung] = CATALOG,
         loader: Callable[[Rung, Settings, Progress], Engine] = _import_and_load,
         clock: Callable[[], float] = time.monotonic,
+        plan: Plan = NO_CARD,
     ) -> None:
         self._settings, self._loader, self._clock = settings, loader, clock
-        self._slots = {rung.name: _Slot(rung) for rung in allowed(catalog, settings)}
+        self._slots = {rung.name: _Slot(rung) for rung in allowed(catalog, settings, plan)}
         self._state = threading.Lock()  # guards the plain fields of slots; never held while loading
         self._stop = threading.Event()
         self._look = 0
@@ -181,6 +184,8 @@ class EnginePool:
         if rung.setting and not getattr(self._settings, rung.setting):
             setting = f"AVATAR_{rung.setting.upper()}"
             return f"{rung.label} is not set up: {setting} is empty. README.md says what to set.", ()
+        if rung.no_room:
+            return rung.no_room, ()
         lacks = tuple(name for name in rung.weights if not weights.present(name, self._settings.weights))
         if not lacks:
             return "", ()

@@ -21,6 +21,7 @@ from avatar.engines.inventions import LOGPROB, Decoded, words
 from avatar.engines.sound import split, usable
 from avatar.errors import EngineError, WeightsError
 from avatar.events import Samples, Transcript
+from avatar.planner import Share
 from avatar.settings import Settings
 from avatar.text import joined
 
@@ -45,7 +46,7 @@ class Model(Protocol):
     def encode(self, features: Any) -> Any: ...
 
 
-def load(settings: Settings, progress: Progress) -> "WhisperSTT":
+def load(settings: Settings, progress: Progress, share: Share | None = None) -> "WhisperSTT":
     """Load base, or the model of AVATAR_WHISPER_MODEL: 0.4 s from a warm disk. Raises WeightsError."""
     chosen = settings.whisper_model
     folder = chosen if isinstance(chosen, Path) else weights.path(f"whisper-{chosen}", settings.weights)
@@ -54,8 +55,7 @@ def load(settings: Settings, progress: Progress) -> "WhisperSTT":
     import opencc
     from faster_whisper import WhisperModel
 
-    device, compute_type, threads = placement()
-    model = WhisperModel(str(folder), device=device, compute_type=compute_type, cpu_threads=threads)
+    model = WhisperModel(str(folder), **placement(share))
     if not model.model.is_multilingual:
         raise WeightsError(f"{folder} is a model for English only. Choose one without .en in its name.")
     progress(0.9)
@@ -67,9 +67,12 @@ def load(settings: Settings, progress: Progress) -> "WhisperSTT":
     return engine
 
 
-def placement() -> tuple[str, str, int]:
-    """Device, type of numbers, CPU threads. Two threads took 490 ms instead of 700; CTranslate2's default is 4."""
-    return "cpu", "int8", min(4, os.cpu_count() or 1)
+def placement(share: Share | None) -> dict[str, Any]:
+    """Where the model runs and with what numbers. On two cores two threads took 490 ms instead of 700; CTranslate2's
+    default is 4."""
+    if share is not None:
+        return {"device": "cuda", "device_index": share.card, "compute_type": share.compute_type or "float16"}
+    return {"device": "cpu", "compute_type": "int8", "cpu_threads": min(4, os.cpu_count() or 1)}
 
 
 class WhisperSTT:
