@@ -18,13 +18,14 @@ TOO_LARGE = "That is too large."
 class Guard:
     """ASGI middleware: foreign hosts and origins, Gradio's URL relay and oversized bodies end here.
 
-    Host: on loopback only loopback names, or a page elsewhere could rebind its name to this machine. Origin: a browser
+    Host: without a password only loopback names, or a page elsewhere could rebind its name to this machine; with one, a
+    page of another name has no login cookie, and a proxy on this machine may pass on the name that it is known by. Origin: a browser
     names the page that asks; it must be this one. Programs that send no Origin are not a browser's victims.
     """
 
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self._app = app
-        self._hosts = LOOPBACK if settings.loopback else None
+        self._hosts = None if settings.auth else LOOPBACK
         self._upload_bytes = (settings.upload_mib + 1) << 20
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

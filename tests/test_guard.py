@@ -104,6 +104,14 @@ async def test_behind_a_share_link_the_origin_must_be_that_link(guarded, setting
     assert len(app.state.reached) == 2
 
 
+async def test_behind_a_proxy_on_this_machine_the_password_stands_for_the_name(guarded, settings):
+    app = guarded(replace(settings, auth=AUTH))
+    name = "avatar.example.org"
+    assert await status(app, host=name, origin=f"https://{name}") == 200
+    assert await status(app, host=name, origin="https://evil.example") == 403
+    assert await status(app, host=HERE, origin=f"http://{HERE}") == 200
+
+
 @pytest.mark.parametrize("name", ["file=http://a.example/x", "file=https://a.example/x", "file/http://a.example/x"])
 async def test_gradio_relays_no_address(guarded, name):
     app = guarded()
