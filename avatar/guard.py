@@ -19,8 +19,9 @@ class Guard:
     """ASGI middleware: foreign hosts and origins, Gradio's URL relay and oversized bodies end here.
 
     Host: without a password only loopback names, or a page elsewhere could rebind its name to this machine; with one, a
-    page of another name has no login cookie, and a proxy on this machine may pass on the name that it is known by. Origin: a browser
-    names the page that asks; it must be this one. Programs that send no Origin are not a browser's victims.
+    page of another name has no login cookie, and a proxy on this machine may pass on the name that it is known by.
+    Origin: a browser names the page that asks; it must be this one. Programs that send no Origin are not a browser's
+    victims.
     """
 
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
