@@ -7,7 +7,7 @@ ROOT = Path(__file__).parent.parent / "avatar"
 LEVELS = [
     {"errors", "events"},
     {"settings", "aio", "text", "audio", "audio_worker", "database", "gpu", "metrics", "provenance", "wire"}
-    | {"weights", "weights.*"},
+    | {"weights", "weights.*", "checkpoint", "mel", "onnx_graph"},
     {"saying", "saying.*", "dictionary", "planner"},
     {
         "engines.base",
@@ -15,12 +15,14 @@ LEVELS = [
         "guard",
         "pressure",
         "sessions",
+        "speaker",
         "store",
         "store.*",
         "turntaking",
         "turntaking.*",
     },
-    {"engines.pool", "engines.*", "chat", "playback", "voices", "speaker", "backup"},
+    {"voiced"},
+    {"engines.pool", "engines.*", "chat", "playback", "voices", "backup"},
     {"pipeline", "recorder", "cluster"},
     {"hearing"},
     {"reply"},

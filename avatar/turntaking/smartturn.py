@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from avatar import mel
 from avatar.errors import WeightsError
 from avatar.events import Samples
 
@@ -62,10 +63,10 @@ def log_mel(samples: Samples) -> NDArray[np.float32]:
     frames = np.lib.stride_tricks.sliding_window_view(framed, _FFT)[:WINDOW:_HOP][quiet:]
     spectrum = np.fft.rfft(frames * _hann(), axis=-1)
     power = spectrum.real**2 + spectrum.imag**2
-    mel = np.log10(np.maximum(_mel_filters() @ power.T, 1e-10))
-    mel = (np.maximum(mel, mel.max() - 8) + 4) / 4
+    bands = np.log10(np.maximum(_mel_filters() @ power.T, 1e-10))
+    bands = (np.maximum(bands, bands.max() - 8) + 4) / 4
     features: NDArray[np.float32] = np.concatenate(
-        [np.repeat(mel[:, :1], quiet, axis=1), mel], axis=1, dtype=np.float32
+        [np.repeat(bands[:, :1], quiet, axis=1), bands], axis=1, dtype=np.float32
     )
     return features
 
@@ -77,15 +78,4 @@ def _hann() -> NDArray[np.float32]:
 
 @cache
 def _mel_filters() -> NDArray[np.float32]:
-    """Slaney's mel scale and area norm (librosa.filters.mel(sr=16000, n_fft=400, n_mels=80)): (80, 201)."""
-    log_step = np.log(6.4) / 27
-    top = 15 + np.log(RATE / 2 / 1000) / log_step
-    mels = np.linspace(0, top, _MELS + 2)
-    hertz = np.where(mels < 15, mels * 200 / 3, 1000 * np.exp(log_step * (mels - 15)))
-    bins = np.linspace(0, RATE / 2, _FFT // 2 + 1)
-    slopes = hertz[:, None] - bins
-    widths = np.diff(hertz)[:, None]
-    rising, falling = -slopes[:-2] / widths[:-1], slopes[2:] / widths[1:]
-    filters = np.maximum(0, np.minimum(rising, falling)) * (2 / (hertz[2:] - hertz[:-2]))[:, None]
-    as_float32: NDArray[np.float32] = filters.astype(np.float32)
-    return as_float32
+    return mel.filters(_MELS, _FFT, RATE)

@@ -130,6 +130,19 @@ BUNDLED = (
         "MIT",
         "is someone speaking? (voice activity)",
     ),
+    Weight(
+        "resemblyzer",
+        WheelMember(
+            "Resemblyzer==0.1.4",
+            "Resemblyzer-0.1.4-py3-none-any.whl",
+            15_747_704,
+            "resemblyzer/pretrained.pt",
+            17_090_379,
+            "39373b86598fa3da9fcddee6142382efe09777e8d37dc9c0561f41f0070f134e",
+        ),
+        "Apache-2.0",
+        "whose voice is it? (speaker embedding)",
+    ),
 )
 
 # Licence, files and rounded sizes are on the repository's page. SHA-256 are the same in two public projects that pin
