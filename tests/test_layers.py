@@ -22,7 +22,7 @@ LEVELS = [
         "turntaking.*",
     },
     {"voiced"},
-    {"engines.pool", "engines.*", "chat", "playback", "voices", "backup"},
+    {"engines.pool", "clip", "engines.*", "chat", "playback", "voices", "backup"},
     {"pipeline", "recorder", "cluster"},
     {"hearing"},
     {"reply"},

@@ -9,11 +9,11 @@ import gradio as gr
 
 from avatar.errors import AvatarError
 from avatar.events import Notice
-from avatar.ui.words import failures, history, settings, status, talk, why
+from avatar.ui.words import failures, history, settings, status, talk, voices, why
 
 Table = dict[str, str]
 
-_PARTS: Final = (talk, settings, why, history, status, failures)
+_PARTS: Final = (talk, settings, why, history, voices, status, failures)
 ENGLISH: Final[Table] = dict(ChainMap(*(part.ENGLISH for part in _PARTS)))
 CHINESE: Final[Table] = dict(ChainMap(*(part.CHINESE for part in _PARTS)))
 STRINGS: Final[dict[str, Table]] = {"en": ENGLISH, "zh-TW": CHINESE}
