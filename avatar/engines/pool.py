@@ -9,14 +9,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from importlib import import_module
 from importlib.util import find_spec
-from typing import Literal
 
 from avatar import weights
-from avatar.engines.base import Abilities, Engine, Progress, Stage
+from avatar.engines.base import Engine, Progress, Stage
 from avatar.engines.catalog import CATALOG, STAGES, Rung, allowed
+from avatar.engines.slots import Instance, RungStatus, Slot, State
 from avatar.errors import AvatarError, EngineLoadError, NoEngine, NotFound
 from avatar.planner import NO_CARD, Plan
 from avatar.settings import Settings
@@ -28,80 +27,6 @@ RETRY_MAX_S = 1800.0
 LOAD_END_S = 10.0  # at the end, wait so long for a model that is being loaded
 INSTALLED_S = 5.0  # how long "installed" is believed: the answer needs the disk, and is asked for at every frame
 WARM_S = 5.0  # how often the warmer looks for rungs that have become usable, or are due again
-State = Literal["absent", "cold", "warming", "ready", "failed"]
-
-
-@dataclass(frozen=True, slots=True)
-class RungStatus:
-    """What the page shows of a rung. `fraction` is None unless warming and known."""
-
-    stage: Stage
-    name: str
-    label: str
-    state: State
-    fraction: float | None
-    sentence: str
-    serving: bool
-    languages: tuple[str, ...]
-    clones: bool
-    voices: tuple[str, ...]
-    licence: str
-    memory_mib: int
-    demo: bool
-    lacks: tuple[str, ...] = ()  # weights that are all that is missing
-
-
-class _Instance:
-    """One loaded engine with its callers. Waiting callers are woken with an error when it dies."""
-
-    def __init__(self, engine: Engine, parallel: int) -> None:
-        self.engine, self.parallel, self.busy, self.dead = engine, parallel, 0, False
-        self.changed = threading.Condition()
-
-    def acquire(self, rung: Rung) -> None:
-        with self.changed:
-            self.changed.wait_for(lambda: self.dead or self.busy < self.parallel)
-            if self.dead:
-                raise EngineLoadError(f"{rung.label} has just failed.", stage=rung.stage, engine=rung.name)
-            self.busy += 1
-
-    def release(self) -> None:
-        with self.changed:
-            self.busy -= 1
-            self.changed.notify()
-
-    def kill(self) -> None:
-        with self.changed:
-            self.dead = True
-            self.changed.notify_all()
-
-
-@dataclass(slots=True)
-class _Slot:
-    rung: Rung
-    loading: threading.Lock = field(default_factory=threading.Lock)
-    instance: _Instance | None = None
-    warming: bool = False
-    fraction: float | None = None
-    failures: int = 0
-    hangs: int = 0
-    retry_at: float = 0.0  # 0: not failed
-    sentence: str = ""
-    missing: str = ""  # why it is not installed, as of missing_at
-    lacks: tuple[str, ...] = ()  # the weights that would change that
-    missing_at: float = -INSTALLED_S
-    look: int = 0  # which look_again it was for
-
-    @property
-    def abilities(self) -> Abilities:
-        """Those of the loaded engine; before it is loaded, and where it has none to tell, those of its row."""
-        of_row = Abilities(self.rung.languages, self.rung.clones)
-        instance = self.instance
-        return of_row if instance is None else getattr(instance.engine, "abilities", of_row)
-
-    def knows(self, language: str | None) -> bool:
-        languages = self.abilities.languages
-        return language is None or "*" in languages or language.partition("-")[0].lower() in languages
 
 
 def _import_and_load(rung: Rung, settings: Settings, progress: Progress) -> Engine:
@@ -122,7 +47,7 @@ class EnginePool:
         plan: Plan = NO_CARD,
     ) -> None:
         self._settings, self._loader, self._clock = settings, loader, clock
-        self._slots = {rung.name: _Slot(rung) for rung in allowed(catalog, settings, plan)}
+        self._slots = {rung.name: Slot(rung) for rung in allowed(catalog, settings, plan)}
         self._state = threading.Lock()  # guards the plain fields of slots; never held while loading
         self._stop = threading.Event()
         self._look = 0
@@ -147,7 +72,7 @@ class EnginePool:
         """Whether the STT rung that would serve now knows this language (a BCP 47 primary tag)."""
         return self._slots[self.choose("stt").name].knows(language)
 
-    def _able(self, stage: Stage, language: str | None, but: Rung | None = None) -> list[_Slot]:
+    def _able(self, stage: Stage, language: str | None, but: Rung | None = None) -> list[Slot]:
         """The usable rungs that know `language`, best first, at least one. Raises NoEngine."""
         usable = [slot for slot in self._of(stage) if self._usable(slot) and slot.rung is not but]
         able = [slot for slot in usable if slot.knows(language)]
@@ -163,13 +88,13 @@ class EnginePool:
             raise self._none(stage)
         return able
 
-    def _of(self, stage: Stage) -> list[_Slot]:
+    def _of(self, stage: Stage) -> list[Slot]:
         return [slot for slot in self._slots.values() if slot.rung.stage == stage]
 
-    def _usable(self, slot: _Slot) -> bool:
+    def _usable(self, slot: Slot) -> bool:
         return not self._missing(slot) and (slot.retry_at == 0 or self._clock() >= slot.retry_at)
 
-    def _missing(self, slot: _Slot) -> str:
+    def _missing(self, slot: Slot) -> str:
         """Why this rung is not installed, as a sentence; '' when it is."""
         now, look = self._clock(), self._look  # before looking: what changes meanwhile is for the next look
         if slot.look != look or now - slot.missing_at >= INSTALLED_S:
@@ -214,7 +139,7 @@ class EnginePool:
         """
         self._load(self._slots[rung.name])
 
-    def _load(self, slot: _Slot) -> _Instance:
+    def _load(self, slot: Slot) -> Instance:
         with slot.loading:  # held while loading: that is single flight
             if slot.instance is not None:
                 return slot.instance
@@ -231,7 +156,7 @@ class EnginePool:
             finally:
                 slot.warming, slot.fraction = False, None
             with self._state:
-                slot.instance, slot.retry_at, slot.sentence = _Instance(engine, rung.parallel), 0.0, ""
+                slot.instance, slot.retry_at, slot.sentence = Instance(engine, rung.parallel), 0.0, ""
             log.info("loaded %s in %.2f s", rung.name, self._clock() - started)
             return slot.instance
 
@@ -274,7 +199,7 @@ class EnginePool:
             with self._state:
                 slot.failures = slot.hangs = 0
 
-    def _mark_failed(self, slot: _Slot, error: AvatarError) -> None:
+    def _mark_failed(self, slot: Slot, error: AvatarError) -> None:
         with self._state:
             wait_s = min(RETRY_S * 2**slot.failures, RETRY_MAX_S)
             slot.failures += 1
@@ -328,7 +253,7 @@ class EnginePool:
     def _serving(self, stage: Stage) -> str:
         return next((slot.rung.name for slot in self._of(stage) if slot.instance), "")
 
-    def _row(self, slot: _Slot, serving: bool) -> RungStatus:
+    def _row(self, slot: Slot, serving: bool) -> RungStatus:
         rung, able, sentence = slot.rung, slot.abilities, slot.sentence
         state: State = "cold"
         if slot.instance:

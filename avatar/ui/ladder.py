@@ -16,7 +16,7 @@ from avatar.ui.talk import OwnerOf, warn
 
 if TYPE_CHECKING:
     from avatar.assistant import Assistant
-    from avatar.engines.pool import RungStatus
+    from avatar.engines.slots import RungStatus
     from avatar.weights.downloads import Download, Downloads
 
 STAGES: Final[tuple[Literal["stt", "llm", "tts"], ...]] = ("stt", "llm", "tts")

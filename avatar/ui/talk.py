@@ -21,7 +21,7 @@ from avatar.wire import MAX_TEXT
 
 if TYPE_CHECKING:
     from avatar.assistant import Assistant, Update
-    from avatar.engines.pool import RungStatus
+    from avatar.engines.slots import RungStatus
 
 OwnerOf = Callable[[Any], str]
 
