@@ -4,25 +4,19 @@ The LLM writes clause 2 while the TTS says clause 1. Closing the generator cance
 """
 
 import asyncio
-import logging
 import time
-import traceback
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
-from typing import Any, TypeVar, cast
+from typing import cast
 
 from avatar.aio import in_thread
-from avatar.engines.base import LLM, STT, SYSTEM_PROMPT, TTS, Message, Stage, Voice
-from avatar.engines.catalog import Rung
+from avatar.engines.base import LLM, STT, SYSTEM_PROMPT, TTS, Message, Voice
+from avatar.engines.calls import Calls, Timeouts
 from avatar.engines.pool import EnginePool
-from avatar.errors import AvatarError, EngineError, EngineLoadError, EngineTimeout
-from avatar.events import AudioChunk, Clause, Event, Failure, Notice, Samples, Serving, Token, Transcript, TurnDone
+from avatar.errors import AvatarError, EngineError
+from avatar.events import AudioChunk, Clause, Event, Failure, Samples, Serving, Token, Transcript, TurnDone
 from avatar.saying import NO_SAYINGS, spoken
 from avatar.text import ClauseSplitter, language_of, speakable, voice_language
-
-log = logging.getLogger(__name__)
-T = TypeVar("T")
 
 OWN_VOICE = Voice()
 NO_ANSWER = "The language model gave no answer. Please say it in other words."
@@ -30,16 +24,6 @@ NOT_UNDERSTOOD = (
     "That did not sound like English, the only language that the speech recognition in use understands. "
     "Say it in English, or type it. Other languages need Whisper: Status says how to get it."
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Timeouts:
-    """The longest that one item of a stage may take, in seconds: a transcript, a token, a chunk of audio."""
-
-    stt: float = 20.0
-    llm: float = 20.0
-    tts: float = 20.0
-    load: float = 900.0
 
 
 async def at_once() -> None:
@@ -112,7 +96,7 @@ class Pipeline:
 
 
 class _Turn:
-    """The state of one turn: which rung serves each stage, and the times of first results."""
+    """The state of one turn: its calls to the engines, and the times of first results."""
 
     def __init__(
         self,
@@ -122,9 +106,7 @@ class _Turn:
         emit: Callable[[Event], None],
         sayings: Mapping[str, str] = NO_SAYINGS,
     ) -> None:
-        self._pool, self._timeouts, self._clock, self._emit, self._sayings = pool, timeouts, clock, emit, sayings
-        self._rungs: dict[tuple[Stage, str | None], Rung] = {}  # by stage and, for a voice, language of the clause
-        self._serving: dict[Stage, Rung] = {}
+        self._calls, self._clock, self._emit, self._sayings = Calls(pool, timeouts, emit), clock, emit, sayings
         self._times: dict[str, float] = {}
 
     async def run(
@@ -187,7 +169,7 @@ class _Turn:
 
             prompt = prompted(remembered, words)
             splitter = ClauseSplitter()
-            async with aclosing(self._run("llm", lambda llm: llm.reply(prompt, seat), self._timeouts.llm)) as deltas:
+            async with aclosing(self._calls.run("llm", lambda llm: llm.reply(prompt, seat))) as deltas:
                 async for delta in deltas:
                     self._times.setdefault("ttft", (self._clock() - start) * 1000)
                     reply.append(delta)
@@ -200,7 +182,7 @@ class _Turn:
             # a small model can be silenced by what it remembers; silence would look like a hang
             persona = [message for message in history if message.role == "system"]
             if not await ask(history) and not (len(history) > len(persona) and await ask(persona)):
-                raise EngineError(NO_ANSWER, stage="llm", engine=self._serving["llm"].name, code="EMPTY_REPLY")
+                raise EngineError(NO_ANSWER, stage="llm", engine=self._calls.serving["llm"].name, code="EMPTY_REPLY")
             clauses.put_nowait(None)
 
         async def speak() -> None:
@@ -224,7 +206,7 @@ class _Turn:
         def synthesise(tts: TTS) -> Generator[AudioChunk, None, None]:
             return tts.speak(text, voice, tag)
 
-        async with aclosing(self._run("tts", synthesise, self._timeouts.tts, tag)) as chunks:
+        async with aclosing(self._calls.run("tts", synthesise, tag)) as chunks:
             async for chunk in chunks:
                 yield chunk
 
@@ -232,85 +214,14 @@ class _Turn:
         def transcribe(stt: STT) -> Generator[Transcript, None, None]:
             return stt.transcribe(samples, language)
 
-        return self._run("stt", transcribe, self._timeouts.stt)
+        return self._calls.run("stt", transcribe)
 
     async def plausible(self, samples: Samples, text: str) -> bool:
         def judge(stt: STT) -> Generator[bool, None, None]:
             yield stt.plausible(samples, text)
 
-        async with aclosing(self._run("stt", judge, self._timeouts.stt)) as verdicts:
+        async with aclosing(self._calls.run("stt", judge)) as verdicts:
             return all([verdict async for verdict in verdicts])
-
-    async def _run(
-        self,
-        stage: Stage,
-        call: Callable[[Any], Generator[T, None, None]],
-        timeout_s: float,
-        language: str | None = None,
-    ) -> AsyncGenerator[T, None]:
-        """Items of `call` on the rung that serves `stage`; steps down when it fails before its first item.
-
-        A rung that does not know `language` is passed over, for this call.
-        """
-        while True:
-            key = stage, language  # for the whole turn: a better rung takes over between turns
-            rung = self._rungs[key] = self._rungs.get(key) or self._pool.choose(stage, language)
-            self._tell(rung)
-            delivered = False
-            try:
-                if not self._pool.ready(rung):
-                    async with aclosing(in_thread(self._loaded(rung), self._timeouts.load)) as loading:
-                        await anext(loading, None)
-                async with aclosing(in_thread(self._leased(rung, call), timeout_s)) as items:
-                    async for item in items:
-                        delivered = True
-                        yield item
-                self._pool.served(rung)
-                return
-            except EngineLoadError as exc:
-                error: EngineError = exc  # the pool has marked it already
-            except TimeoutError:
-                sentence = f"{rung.label} did not answer within {timeout_s:.0f} seconds. Please try again."
-                error = EngineTimeout(sentence, stage=stage, engine=rung.name)
-                self._pool.fail(rung, error, hung=True)
-            except EngineError as exc:
-                if not exc.lost:
-                    raise
-                error = exc
-                self._pool.fail(rung, error)
-            except AvatarError:
-                raise
-            except Exception as exc:  # noqa: BLE001 - the one place where a foreign engine's exceptions get a name
-                where = traceback.extract_tb(exc.__traceback__)[-1]  # no message: it may hold a user's words
-                log.warning("%s failed: %s at %s:%s", rung.name, type(exc).__name__, where.filename, where.lineno)
-                error = EngineError(
-                    f"{rung.label} stopped with an error ({type(exc).__name__}). Please try again.",
-                    stage=stage,
-                    engine=rung.name,
-                )
-                self._pool.fail(rung, error)
-            if delivered:  # half an answer is out: the user hears that it broke, instead of hearing it twice
-                raise error
-            try:
-                below = self._rungs[key] = self._pool.below(rung, language)
-            except EngineError:
-                raise error from None  # it names the cause better than NoEngine
-            self._tell(below)
-            self._emit(Notice("STEPPED_DOWN", f"{error.sentence} {below.label} takes over until it is back."))
-
-    def _tell(self, rung: Rung) -> None:
-        """Emit that `rung` serves its stage, unless it did already."""
-        if self._serving.get(rung.stage) is not rung:
-            self._serving[rung.stage] = rung
-            self._emit(Serving(rung.stage, rung.label))
-
-    def _loaded(self, rung: Rung) -> Generator[None, None, None]:
-        self._pool.warm(rung)
-        yield
-
-    def _leased(self, rung: Rung, call: Callable[[Any], Generator[T, None, None]]) -> Generator[T, None, None]:
-        with self._pool.lease(rung) as engine:
-            yield from call(engine)
 
     def _fail(self, error: AvatarError) -> None:
         stage = error.stage if isinstance(error, EngineError) else "turn"

@@ -14,9 +14,10 @@ from avatar.audio import pcm16
 from avatar.chat import Chat, Exchange
 from avatar.conversation import Conversation
 from avatar.engines.base import INTERRUPTED
+from avatar.engines.calls import Timeouts
 from avatar.errors import NotFound, StorageError
 from avatar.hearing import PAUSES_MS, Hearing
-from avatar.pipeline import Pipeline, Timeouts
+from avatar.pipeline import Pipeline
 from avatar.recorder import Ended
 from avatar.turntaking.voice import VoiceActivity
 from avatar.wire import MIC_RATE, Preferences

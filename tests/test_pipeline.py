@@ -6,9 +6,10 @@ import pytest
 from fakes import FakeLLM, FakeSTT, FakeTTS, Trouble, rung
 
 from avatar.engines.base import Message
+from avatar.engines.calls import Timeouts
 from avatar.engines.pool import EnginePool
 from avatar.events import AudioChunk, Clause, Failure, Notice, Serving, Token, Transcript, TurnDone
-from avatar.pipeline import Pipeline, Timeouts, prompted
+from avatar.pipeline import Pipeline, prompted
 
 SOUND = np.zeros(16_000, np.float32)
 

@@ -1,0 +1,107 @@
+"""The engines as one turn uses them: who serves each stage, how long an item may take, and the step down on failure."""
+
+import logging
+import traceback
+from collections.abc import AsyncGenerator, Callable, Generator
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from avatar.aio import in_thread
+from avatar.engines.base import Stage
+from avatar.engines.catalog import Rung
+from avatar.engines.pool import EnginePool
+from avatar.errors import AvatarError, EngineError, EngineLoadError, EngineTimeout
+from avatar.events import Event, Notice, Serving
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """The longest that one item of a stage may take, in seconds: a transcript, a token, a chunk of audio."""
+
+    stt: float = 20.0
+    llm: float = 20.0
+    tts: float = 20.0
+    load: float = 900.0
+
+
+class Calls:
+    """The calls of one turn. `emit` is told who serves, and of every step down."""
+
+    def __init__(self, pool: EnginePool, timeouts: Timeouts, emit: Callable[[Event], None]) -> None:
+        self._pool, self._timeouts, self._emit = pool, timeouts, emit
+        self._rungs: dict[tuple[Stage, str | None], Rung] = {}  # by stage and, for a voice, language of the clause
+        self.serving: dict[Stage, Rung] = {}
+
+    async def run(
+        self, stage: Stage, call: Callable[[Any], Generator[T, None, None]], language: str | None = None
+    ) -> AsyncGenerator[T, None]:
+        """Items of `call` on the rung that serves `stage`; steps down when it fails before its first item.
+
+        A rung that does not know `language` is passed over, for this call. Raises AvatarError.
+        """
+        while True:
+            key = stage, language  # for the whole turn: a better rung takes over between turns
+            rung = self._rungs[key] = self._rungs.get(key) or self._pool.choose(stage, language)
+            self._tell(rung)
+            delivered = False
+            try:
+                if not self._pool.ready(rung):
+                    async with aclosing(in_thread(self._loaded(rung), self._timeouts.load)) as loading:
+                        await anext(loading, None)
+                async with aclosing(in_thread(self._leased(rung, call), self._timeout_s(stage))) as items:
+                    async for item in items:
+                        delivered = True
+                        yield item
+                self._pool.served(rung)
+                return
+            except EngineLoadError as exc:
+                error: EngineError = exc  # the pool has marked it already
+            except EngineError as exc:
+                if not exc.lost:
+                    raise
+                error = exc
+                self._pool.fail(rung, error)
+            except AvatarError:
+                raise
+            except Exception as exc:  # noqa: BLE001 - the one place where a foreign engine's exceptions get a name
+                error = self._named(rung, exc)
+                self._pool.fail(rung, error, hung=isinstance(error, EngineTimeout))
+            if delivered:  # half an answer is out: the user hears that it broke, instead of hearing it twice
+                raise error
+            try:
+                below = self._rungs[key] = self._pool.below(rung, language)
+            except EngineError:
+                raise error from None  # it names the cause better than NoEngine
+            self._tell(below)
+            self._emit(Notice("STEPPED_DOWN", f"{error.sentence} {below.label} takes over until it is back."))
+
+    def _timeout_s(self, stage: Stage) -> float:
+        return {"stt": self._timeouts.stt, "llm": self._timeouts.llm, "tts": self._timeouts.tts}[stage]
+
+    def _named(self, rung: Rung, exc: Exception) -> EngineError:
+        if isinstance(exc, TimeoutError):
+            wait_s = self._timeout_s(rung.stage)
+            sentence = f"{rung.label} did not answer within {wait_s:.0f} seconds. Please try again."
+            return EngineTimeout(sentence, stage=rung.stage, engine=rung.name)
+        where = traceback.extract_tb(exc.__traceback__)[-1]  # no message: it may hold a user's words
+        log.warning("%s failed: %s at %s:%s", rung.name, type(exc).__name__, where.filename, where.lineno)
+        sentence = f"{rung.label} stopped with an error ({type(exc).__name__}). Please try again."
+        return EngineError(sentence, stage=rung.stage, engine=rung.name)
+
+    def _tell(self, rung: Rung) -> None:
+        """Emit that `rung` serves its stage, unless it did already."""
+        if self.serving.get(rung.stage) is not rung:
+            self.serving[rung.stage] = rung
+            self._emit(Serving(rung.stage, rung.label))
+
+    def _loaded(self, rung: Rung) -> Generator[None, None, None]:
+        self._pool.warm(rung)
+        yield
+
+    def _leased(self, rung: Rung, call: Callable[[Any], Generator[T, None, None]]) -> Generator[T, None, None]:
+        with self._pool.lease(rung) as engine:
+            yield from call(engine)
