@@ -55,7 +55,7 @@ def make_assistant(settings: Settings, make_pool: Any, **engines: object) -> Ass
 
 
 def put_away(assistant: Assistant) -> None:
-    assistant._decoder.close()
+    assistant._single._decoder.close()
     assistant.pool.close()
     assistant.store.close()
 

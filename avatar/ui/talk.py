@@ -20,8 +20,9 @@ from avatar.ui.strings import STRINGS, T, failure, hindrance, language_of
 from avatar.wire import MAX_TEXT
 
 if TYPE_CHECKING:
-    from avatar.assistant import Assistant, Update
+    from avatar.assistant import Assistant
     from avatar.engines.slots import RungStatus
+    from avatar.single import Update
 
 OwnerOf = Callable[[Any], str]
 

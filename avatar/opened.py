@@ -1,0 +1,40 @@
+"""The conversations that pages have open: reopened from the store, or begun and without a stored turn yet."""
+
+from weakref import WeakValueDictionary
+
+from avatar.chat import Chat
+from avatar.errors import NotFound
+from avatar.store import Store
+
+
+class Opened:
+    """Ids of conversations are the server's: one that it did not give out becomes a new one."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._told = WeakValueDictionary[tuple[str, str], Chat]()  # by owner and id
+
+    def tell(self, owner: str, chat: Chat) -> None:
+        """The page of `owner` learns the id of this chat."""
+        self._told[owner, chat.id] = chat
+
+    def told(self, owner: str, conversation_id: str) -> bool:
+        return (owner, conversation_id) in self._told
+
+    def reopen(self, owner: str, conversation_id: str, client_turn_id: str = "") -> Chat:
+        """Blocks. The conversation as stored; without a turn while its first one is on its way; a new one when it is
+        not there. Raises StorageError.
+
+        A page that lost the answer to its first turn may not know the conversation: the turn it resends tells.
+        """
+        chat = self._stored(owner, conversation_id)
+        if chat is None and client_turn_id:
+            chat = self._stored(owner, self._store.conversation_of(owner, client_turn_id))
+        return chat or Chat(conversation_id if self.told(owner, conversation_id) else "")
+
+    def _stored(self, owner: str, conversation_id: str) -> Chat | None:
+        try:
+            persona = self._store.persona(owner, conversation_id)
+            return Chat(conversation_id, self._store.turns(owner, conversation_id), persona)
+        except NotFound:  # no turn of it is stored yet, or it was deleted meanwhile
+            return None

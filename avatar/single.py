@@ -1,0 +1,129 @@
+"""A turn without a socket: a recording or typed text, answered once, in a seat that it holds for so long."""
+
+import asyncio
+import secrets
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from avatar.audio import Decoder, pcm16, resample
+from avatar.chat import Chat, ChatLine, Exchange, again_id
+from avatar.errors import AudioError, AvatarError, StorageError
+from avatar.events import AudioChunk, Failure, Notice, Samples, Serving, Token, Transcript, TurnDone
+from avatar.opened import Opened
+from avatar.pipeline import Pipeline
+from avatar.recorder import Ended, Recorder
+from avatar.sessions import Seats
+from avatar.store import Store, TurnState
+from avatar.wire import REPLY_RATE
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """One step of such a turn. `audio` (rate, int16 samples) comes once, at the end of the reply."""
+
+    conversation_id: str
+    lines: list[ChatLine]
+    audio: tuple[int, NDArray[np.int16]] | None = None
+    notice: Notice | None = None
+
+
+class SingleTurns:
+    def __init__(
+        self, *, opened: Opened, store: Store, seats: Seats, pipeline: Pipeline, recorder: Recorder, decoder: Decoder
+    ) -> None:
+        self._opened, self._store, self._seats = opened, store, seats
+        self._pipeline, self._recorder, self._decoder = pipeline, recorder, decoder
+
+    async def answer(
+        self, owner: str, conversation_id: str, asked: Path | str | None, client_turn_id: str, language: str
+    ) -> AsyncGenerator[Update, None]:
+        """Answer a recording or typed text, or with None the last words once more: the new reply takes the place of
+        the old one. The reply's audio comes with the last update. Raises AvatarError; an AudioError says what is wrong
+        with the file."""
+        chat = await asyncio.to_thread(self._opened.reopen, owner, conversation_id, client_turn_id)
+        old: Exchange | None = None
+        if asked is None:
+            old = chat.last_answered()
+            asked, client_turn_id = old.user, again_id(old.turn_id)
+        self._opened.tell(owner, chat)
+        if chat.has(client_turn_id):
+            yield Update(chat.id, chat.lines())
+            return
+        sayings = await asyncio.to_thread(self._store.sayings.of, owner)
+        key = secrets.token_urlsafe(16)
+        seat = self._seats.admit(owner, key)
+        single = _Running(chat)
+        if old is not None:
+            chat.drop(old)
+        state: TurnState = "interrupted"
+        unsaved: Notice | None = None
+        try:
+            heard = asked if isinstance(asked, str) else await self._decoder.decode(asked)
+            spoken = None if language == "auto" else language
+            turn = self._pipeline.turn(heard, chat.messages(), seat=seat.index, language=spoken, sayings=sayings)
+            async with aclosing(turn) as events:
+                async for event in events:
+                    if (notice := single.take(event)) is not None:
+                        yield Update(chat.id, chat.lines(), notice=notice)
+                    elif single.exchange is not None and isinstance(event, Token | TurnDone):
+                        yield Update(chat.id, chat.lines())
+            state = "failed" if single.failure else "done"
+        finally:
+            self._seats.release(key)
+            if (exchange := single.exchange) is not None:
+                sound = None if isinstance(heard, str) else heard
+                ended = Ended(
+                    exchange, state, sound, single.audio(), client_turn_id, single.language, single.engines, old
+                )
+                try:  # shielded: who leaves in the middle of a turn finds it in the history
+                    await asyncio.shield(asyncio.ensure_future(self._recorder.save(owner, chat, ended)))
+                except StorageError as error:  # said below; the answer is given all the same
+                    unsaved = Notice(error.code, error.sentence)
+                exchange.over = True
+        if single.failure is not None:
+            if old is not None:
+                yield Update(chat.id, chat.lines())  # with the old reply, whose place this was to take
+            raise AvatarError(single.failure.sentence, code=single.failure.code)
+        if single.exchange is None:
+            raise AudioError("I heard no words. Is the right microphone chosen?", code="NOTHING_HEARD")
+        spoken_reply = np.frombuffer(pcm16(single.audio()), np.int16)
+        audio = (REPLY_RATE, spoken_reply) if len(spoken_reply) else None
+        yield Update(chat.id, chat.lines(), audio=audio, notice=unsaved)
+
+
+class _Running:
+    """What has come of a turn so far."""
+
+    def __init__(self, chat: Chat) -> None:
+        self._chat, self._chunks = chat, list[Samples]()
+        self.exchange: Exchange | None = None
+        self.language: str | None = None
+        self.engines: dict[str, str] = {}
+        self.failure: Failure | None = None
+
+    def take(self, event: object) -> Notice | None:
+        """Returns a notice for the user, if `event` is one."""
+        match event:
+            case Transcript(text, True, language) if text.strip():
+                self.exchange, self.language = self._chat.add(Exchange(text.strip())), language
+            case Token(text) if self.exchange is not None:
+                self.exchange.reply += text
+            case AudioChunk(samples, rate):
+                self._chunks.append(resample(samples, rate, REPLY_RATE))
+            case Notice():
+                return event
+            case Serving(stage, engine):
+                self.engines[stage] = engine
+            case TurnDone(_, _, timings) if self.exchange is not None:
+                self.exchange.timings_ms = {"eot": 0.0, **timings}
+            case Failure():
+                self.failure = event
+        return None
+
+    def audio(self) -> Samples:
+        return np.concatenate(self._chunks) if self._chunks else np.zeros(0, np.float32)
