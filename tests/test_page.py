@@ -16,11 +16,13 @@ from avatar.events import Notice
 from avatar.turntaking.bargein import SENSITIVITIES
 from avatar.turntaking.reasons import Reason, What
 from avatar.ui import fragments, ladder, status, strings, talk
+from avatar.ui.handlers import session_of
 from avatar.ui.history import HistoryEvents, described, when
 from avatar.ui.page import launch_options
 from avatar.ui.persona import PersonaEvents
 from avatar.ui.sayings import SayingsEvents
-from avatar.ui.talk import TalkEvents, overview, session_of, stage_script
+from avatar.ui.stage import SCRIPTS, overview, stage_script
+from avatar.ui.talk import TalkEvents
 from avatar.ui.why import WhyEvents, reason_list
 from avatar.weights.downloads import Downloads
 from tests.page_fakes import ESPEAK, MOONSHINE, SMOLLM, TEA, WHISPER, FakeAssistant, Line, Row, Rung, built, owner_of
@@ -48,7 +50,7 @@ def test_both_languages_say_the_same_things() -> None:
 
 
 def test_scripts_and_python_use_only_sentences_that_exist() -> None:
-    scripts = "".join((fragments.ASSETS / n).read_text() for n in ("live.js", "ring.js", "transport.js", "sound.js"))
+    scripts = "".join((fragments.ASSETS / n).read_text() for n in SCRIPTS)
     python = "".join(p.read_text() for p in Path(talk.__file__).parent.glob("*.py"))
     used = set(re.findall(r"\b(?:t|markup)\('(\w+)'", scripts)) | set(re.findall(r"\b(?:say|T)\(\"(\w+)\"", python))
     states = re.search(r"const GLYPH = \{(.*?)\};", scripts, re.S)

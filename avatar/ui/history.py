@@ -12,8 +12,9 @@ import gradio as gr
 
 from avatar.errors import AvatarError
 from avatar.ui.fragments import fragment, messages, replay
+from avatar.ui.handlers import QUICK, OwnerOf, language_for, session_of, warn
 from avatar.ui.strings import T, say
-from avatar.ui.talk import QUICK, OwnerOf, TalkTab, chatbot, language_for, session_of, warn
+from avatar.ui.talk import TalkTab, chatbot
 
 if TYPE_CHECKING:
     from avatar.assistant import Assistant

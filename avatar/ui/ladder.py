@@ -11,8 +11,8 @@ import gradio as gr
 
 from avatar.errors import AvatarError, NotFound
 from avatar.ui.fragments import action, icon, rung
+from avatar.ui.handlers import OwnerOf, warn
 from avatar.ui.strings import failure, hindrance, say
-from avatar.ui.talk import OwnerOf, warn
 
 if TYPE_CHECKING:
     from avatar.assistant import Assistant

@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 
 from avatar.ui.fragments import ASSETS, fragment, header
+from avatar.ui.handlers import OwnerOf
 from avatar.ui.history import history_tab
 from avatar.ui.persona import persona_panel
 from avatar.ui.sayings import sayings_panel
 from avatar.ui.status import Memory, status_tab
 from avatar.ui.strings import T
-from avatar.ui.talk import OwnerOf, settings_sidebar, talk_tab
+from avatar.ui.talk import settings_sidebar, talk_tab
 from avatar.ui.theme import theme
 from avatar.ui.why import why_panel
 

@@ -11,8 +11,8 @@ import gradio as gr
 from avatar.errors import AvatarError
 from avatar.store import MAX_PERSONA
 from avatar.ui.fragments import fragment
+from avatar.ui.handlers import QUICK, OwnerOf, language_for, session_of, warn
 from avatar.ui.strings import T, say
-from avatar.ui.talk import QUICK, OwnerOf, language_for, session_of, warn
 
 if TYPE_CHECKING:
     from avatar.assistant import Assistant

@@ -9,8 +9,8 @@ import gradio as gr
 
 from avatar.dictionary import MAX_CHARS
 from avatar.errors import AvatarError
+from avatar.ui.handlers import QUICK, OwnerOf, language_for, warn
 from avatar.ui.strings import T, say
-from avatar.ui.talk import QUICK, OwnerOf, language_for, warn
 
 if TYPE_CHECKING:
     from avatar.assistant import Assistant

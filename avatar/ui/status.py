@@ -11,9 +11,9 @@ import pandas as pd  # Gradio brings it
 
 from avatar.metrics import ram
 from avatar.ui.fragments import PARTS, figure, fragment, meter
+from avatar.ui.handlers import QUICK, OwnerOf, language_for
 from avatar.ui.ladder import STAGES, LadderEvents, card, ladder
 from avatar.ui.strings import say
-from avatar.ui.talk import QUICK, OwnerOf, language_for
 
 if TYPE_CHECKING:
     from avatar.assistant import Assistant

@@ -5,7 +5,6 @@ both sides (assets/transport.js): it comes from a browser, so the assistant chec
 """
 
 import html
-import json
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,47 +14,16 @@ import gradio as gr
 
 from avatar.errors import AvatarError
 from avatar.turntaking.bargein import SENSITIVITIES
-from avatar.ui.fragments import ASSETS, fragment, messages, replay
-from avatar.ui.strings import STRINGS, T, failure, hindrance, language_of
+from avatar.ui.fragments import fragment, messages, replay
+from avatar.ui.handlers import FOLLOW, QUICK, TURN, OwnerOf, language_for, session_of, warn
+from avatar.ui.stage import STAGE, overview, stage_script
+from avatar.ui.strings import STRINGS, T, failure
 from avatar.wire import MAX_TEXT
 
 if TYPE_CHECKING:
     from avatar.assistant import Assistant
-    from avatar.engines.slots import RungStatus
     from avatar.single import Update
 
-OwnerOf = Callable[[Any], str]
-
-# Turns share one queue of five; the seats, not this queue, say who may talk (see avatar/sessions.py).
-TURN: Final[dict[str, Any]] = {
-    "concurrency_limit": 5,
-    "concurrency_id": "turns",
-    "trigger_mode": "multiple",
-    "api_visibility": "private",
-    "show_progress": "hidden",
-}
-FOLLOW: Final[dict[str, Any]] = {**TURN, "concurrency_limit": None, "concurrency_id": "follow"}  # shows, works not
-QUICK: Final[dict[str, Any]] = {
-    "concurrency_limit": None,
-    "api_visibility": "private",
-    "show_progress": "hidden",
-}
-
-_STAGE: Final = """<section class="av-stage" data-state="idle" aria-labelledby="av-state">
-  <div class="av-who"><span class="av-demo"></span><span class="av-ai"></span></div>
-  <div class="av-orb">
-    <canvas width="228" height="228" aria-hidden="true"></canvas><span class="av-glyph" aria-hidden="true"></span>
-  </div>
-  <p class="av-state" id="av-state" role="status" aria-live="polite"></p>
-  <p class="av-hint"></p><div class="av-caption"></div><div class="av-notice" role="alert" hidden></div>
-  <div class="av-controls" role="group">
-    <button class="av-btn av-side av-mute" hidden></button><button class="av-btn av-main"></button>
-    <button class="av-btn av-side av-end" hidden></button>
-  </div>
-  <p class="av-keys"></p>
-  <figure class="av-lat" role="group" hidden></figure>
-  <div class="av-log av-sr" role="log" aria-live="polite"></div>
-</section>"""
 # A canvas reads no CSS variables: shades that work on both themes.
 _WAVES: Final = gr.WaveformOptions(waveform_color="#8d887c", waveform_progress_color="#6478e8")
 _MIC: Final = '<label class="av-field"><span data-t="mic"></span><select class="av-mic"></select></label>'
@@ -67,66 +35,6 @@ class TalkTab:
 
     stage: gr.HTML
     chat: gr.Chatbot
-
-
-def stage_script(sources: tuple[str, ...] = ("live.js", "ring.js", "transport.js", "sound.js")) -> str:
-    """The body of js_on_load. The worklets travel inside it as text, because a Blob URL needs no further request."""
-    worklets = (ASSETS / "worklets.js").read_text(encoding="utf-8")
-    parts = [(ASSETS / name).read_text(encoding="utf-8") for name in sources]
-    return "\n".join([f"const WORKLETS = {json.dumps(worklets)};", *parts])
-
-
-def overview(assistant: "Assistant", language: str) -> dict[str, Any]:
-    """What the stage shows before Start: seats, the engines that would answer, and whether they understand 中文."""
-    rungs = assistant.pool.status()
-    serving = {r.stage: r for r in rungs if r.serving}
-    next_up = {r.stage: r for r in reversed(rungs) if r.state in ("warming", "cold")}
-    engines = {}
-    for stage in ("stt", "llm", "tts"):
-        rung = serving.get(stage) or next_up.get(stage)
-        engines[stage] = _engine(rung) if rung else None
-    coming = next((r for r in rungs if r.state == "warming" and r.stage in serving and not r.serving), None)
-    return {
-        "seats": {"n": assistant.seats.count(), "of": assistant.settings.max_sessions},
-        "engines": engines,
-        "coming": coming and {"name": coming.label, "pct": round(100 * (coming.fraction or 0))},
-        "chinese": _chinese([r for r in rungs if r.stage == "stt"], language),
-    }
-
-
-def _engine(rung: "RungStatus") -> dict[str, Any]:
-    pct = None if rung.fraction is None else round(100 * rung.fraction)
-    return {
-        "name": rung.label,
-        "ready": rung.state == "ready",
-        "pct": pct,
-        "demo": rung.demo,
-        "english_only": rung.languages == ("en",),
-    }
-
-
-def _chinese(ears: list["RungStatus"], language: str) -> dict[str, Any]:
-    able = [r for r in ears if {"zh", "*"} & set(r.languages)]
-    best = next(iter(able), None)
-    get = None if best is None else {"name": best.label, "why": hindrance(best.state, best.sentence, language)}
-    return {"ready": any(r.state == "ready" for r in able), "get": get}
-
-
-def session_of(value: object) -> tuple[str, str]:
-    """(conversation, live) of the stage's value; "" for whatever is not a short string."""
-    fields = value if isinstance(value, dict) else {}
-    found = [fields.get(key) for key in ("conversation", "live")]
-    conversation, live = (x if isinstance(x, str) and len(x) <= 64 else "" for x in found)
-    return conversation, live
-
-
-def language_for(request: gr.Request) -> str:
-    return language_of(request.headers.get("accept-language"))
-
-
-def warn(error: AvatarError, request: gr.Request) -> None:
-    """Show a failure as a toast. The sentence may quote a name, and toasts render HTML: escape it."""
-    gr.Warning(html.escape(failure(error, language_for(request))), title="")
 
 
 class TalkEvents:
@@ -261,7 +169,7 @@ def talk_tab(assistant: "Assistant", owner_of: OwnerOf, language: gr.Dropdown) -
         with gr.Column(scale=11, min_width=340):
             stage = gr.HTML(
                 {"conversation": "", "live": ""},
-                html_template=_STAGE,
+                html_template=STAGE,
                 js_on_load=stage_script(),
                 server_functions=[token, look],
                 strings=STRINGS,

@@ -12,8 +12,8 @@ import gradio as gr
 from avatar.errors import AvatarError
 from avatar.turntaking.reasons import Reason
 from avatar.ui.fragments import fragment
+from avatar.ui.handlers import QUICK, OwnerOf, language_for, session_of
 from avatar.ui.strings import T, say
-from avatar.ui.talk import QUICK, OwnerOf, language_for, session_of
 
 if TYPE_CHECKING:
     from avatar.assistant import Assistant

@@ -1,0 +1,44 @@
+"""What the handlers of all tabs share: who asks, in which language, and how a failure is shown."""
+
+import html
+from collections.abc import Callable
+from typing import Any, Final
+
+import gradio as gr
+
+from avatar.errors import AvatarError
+from avatar.ui.strings import failure, language_of
+
+OwnerOf = Callable[[Any], str]
+
+# Turns share one queue of five; the seats, not this queue, say who may talk (see avatar/sessions.py).
+TURN: Final[dict[str, Any]] = {
+    "concurrency_limit": 5,
+    "concurrency_id": "turns",
+    "trigger_mode": "multiple",
+    "api_visibility": "private",
+    "show_progress": "hidden",
+}
+FOLLOW: Final[dict[str, Any]] = {**TURN, "concurrency_limit": None, "concurrency_id": "follow"}  # shows, works not
+QUICK: Final[dict[str, Any]] = {
+    "concurrency_limit": None,
+    "api_visibility": "private",
+    "show_progress": "hidden",
+}
+
+
+def session_of(value: object) -> tuple[str, str]:
+    """(conversation, live) of the stage's value; "" for whatever is not a short string."""
+    fields = value if isinstance(value, dict) else {}
+    found = [fields.get(key) for key in ("conversation", "live")]
+    conversation, live = (x if isinstance(x, str) and len(x) <= 64 else "" for x in found)
+    return conversation, live
+
+
+def language_for(request: gr.Request) -> str:
+    return language_of(request.headers.get("accept-language"))
+
+
+def warn(error: AvatarError, request: gr.Request) -> None:
+    """Show a failure as a toast. The sentence may quote a name, and toasts render HTML: escape it."""
+    gr.Warning(html.escape(failure(error, language_for(request))), title="")
