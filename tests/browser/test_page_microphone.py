@@ -1,0 +1,161 @@
+"""Microphone, keys and sidebar in a browser: by what cause nothing is heard, and what is heard when."""
+
+import numpy as np
+import pytest
+from playwright.sync_api import expect
+
+from avatar.ui.strings import ENGLISH
+from tests.page_site import IN_A_BROWSER, Open
+
+pytestmark = IN_A_BROWSER
+
+REJECT = "navigator.mediaDevices.getUserMedia = async () => {{ throw new DOMException('no', '{}'); }};"
+
+
+@pytest.mark.parametrize(
+    ("error", "state"), [("NotAllowedError", "refused"), ("NotFoundError", "missing"), ("NotReadableError", "inuse")]
+)
+def test_a_microphone_that_cannot_be_had_is_called_by_its_cause(site: Open, error: str, state: str) -> None:
+    s = site(REJECT.format(error))
+    s.page.click(".av-main")
+    s.wait(f"avatarUI.state === '{state}'")
+    assert s.page.inner_text(".av-state") == ENGLISH[f"st_{state}"]
+    s.until(lambda: s.socket.said("bye"))  # the seat is given back
+    assert not s.errors
+
+
+def test_an_insecure_address_is_named(site: Open) -> None:
+    s = site("Object.defineProperty(window, 'isSecureContext', { value: false });")
+    s.page.click(".av-main")
+    s.wait("avatarUI.state === 'insecure'")
+    assert s.page.evaluate("location.origin") in s.page.inner_text(".av-notice")
+    assert not s.socket.paths
+
+
+def test_muted_sends_nothing_and_half_duplex_sends_silence_while_speaking(site: Open) -> None:
+    s = site()
+    s.start()
+    s.page.click(".av-mute")
+    s.wait("avatarUI.state === 'muted'")
+    s.until(lambda: s.socket.said("mute") == [{"t": "mute", "on": True}])
+    s.page.wait_for_timeout(100)
+    count = len(s.socket.frames)
+    s.page.wait_for_timeout(400)
+    assert len(s.socket.frames) == count
+    s.page.click(".av-mute")
+    s.page.evaluate("avatarUI.prefer({ half_duplex: true })")
+    s.speak(1, 4)
+    s.wait("avatarUI.log.some(e => e[0] === 'first')")
+    s.page.wait_for_timeout(150)
+    count = len(s.socket.frames)
+    s.page.wait_for_timeout(1500)
+    silent = b"".join(s.socket.frames[count:])
+    assert len(silent) > 30000 and not any(silent)
+    assert s.socket.said("settings")[-1]["half_duplex"] is True
+
+
+def test_space_starts_holds_and_lets_go(site: Open) -> None:
+    s = site()
+    s.page.keyboard.down("Space")
+    s.wait("avatarUI.state === 'listening'")
+    s.until(lambda: s.socket.said("hold") == [{"t": "hold", "on": True}])
+    s.page.keyboard.up("Space")
+    s.until(lambda: len(s.socket.said("hold")) == 2)
+    assert s.socket.said("hold")[1]["on"] is False
+
+
+def test_space_after_a_click_on_start_talks_and_does_not_end(site: Open) -> None:
+    s = site()
+    s.start()
+    s.page.keyboard.press("Space")
+    s.until(lambda: len(s.socket.said("hold")) == 2)
+    assert s.page.evaluate("avatarUI.state") == "listening" and not s.socket.said("bye")
+
+
+def test_the_sidebar_changes_the_open_conversation(site: Open) -> None:
+    s = site()
+    s.start()
+    s.page.locator(".toggle-button").first.click()
+    s.page.get_by_label(ENGLISH["duplex"]).check()
+    s.until(lambda: s.socket.said("settings"))
+    assert s.socket.said("settings")[-1]["half_duplex"] is True
+    slider = s.page.locator("input[type=range]")
+    slider.fill("1500")
+    s.until(lambda: s.socket.said("settings")[-1]["patience_ms"] == 1500)
+    s.page.get_by_label(ENGLISH["bargein_quick"]).check()
+    s.until(lambda: s.socket.said("settings")[-1]["bargein"] == "quick")
+    s.page.get_by_label(ENGLISH["caps"]).uncheck()
+    expect(s.page.locator(".av-stage")).to_have_class("av-stage nocaps")
+    s.page.get_by_label(ENGLISH["mic"]).select_option(index=2)
+    s.until(lambda: len(s.marks("microphone")) == 2)
+    count = len(s.socket.frames)
+    s.until(lambda: len(s.socket.frames) > count + 10)
+
+
+def test_a_word_is_taught_changed_and_forgotten(site: Open) -> None:
+    s = site()
+    kept = s.assistant.store.sayings.kept
+    s.page.locator(".toggle-button").first.click()
+    s.page.get_by_role("button", name=ENGLISH["sayings"]).click()
+    boxes = s.page.locator("#sayings textarea")
+    written, spoken = boxes.nth(0), boxes.nth(1)
+    written.fill("<b>GIF</b>")
+    spoken.fill("jif")
+    spoken.press("Enter")
+    row = s.page.get_by_label("<b>GIF</b> is said as jif", exact=True)
+    expect(row).to_be_visible()
+    expect(written).to_have_value("")
+    row.check()
+    expect(written).to_have_value("<b>GIF</b>")
+    spoken.fill("ghif")
+    s.page.locator("#sayings").get_by_role("button", name=ENGLISH["saying_add"]).click()
+    s.until(lambda: kept == {"<b>GIF</b>": "ghif"})
+    s.page.get_by_label("<b>GIF</b> is said as ghif", exact=True).check()
+    s.page.locator("#sayings").get_by_role("button", name=ENGLISH["delete"]).click()
+    s.until(lambda: not kept)
+    expect(s.page.get_by_label(ENGLISH["saying_list"])).to_be_hidden()
+    assert not s.foreign and not s.errors
+
+
+def test_chinese_without_an_engine_for_it_says_what_to_get_and_does_not_listen(site: Open) -> None:
+    s = site()
+    s.page.evaluate("avatarUI.prefer({ language: 'zh' })")
+    s.wait("avatarUI.state === 'tongue'")
+    notice = s.page.inner_text(".av-notice")
+    assert "Moonshine tiny understands no 中文" in notice and "faster-whisper base" in notice
+    s.page.click(".av-main")
+    s.page.wait_for_timeout(300)
+    assert not s.socket.paths
+    s.page.evaluate("avatarUI.prefer({ language: 'auto' })")
+    assert s.page.evaluate("avatarUI.state") == "idle"
+    assert ENGLISH["english_only"].format(name="Moonshine tiny") in s.page.inner_text(".av-caption")
+    assert s.page.inner_text(".av-demo") == ENGLISH["demo"]
+
+
+CAPTURE = """async ([rate, hertz]) => {
+  const context = new OfflineAudioContext(1, rate, rate);
+  const url = URL.createObjectURL(new Blob([avatarUI.worklets], { type: 'text/javascript' }));
+  await context.audioWorklet.addModule(url);
+  const node = new AudioWorkletNode(context, 'avatar-microphone', { numberOfOutputs: 0 });
+  const samples = [];
+  node.port.onmessage = ({ data }) => samples.push(...new Int16Array(data.pcm));
+  const tone = new OscillatorNode(context, { frequency: hertz });
+  tone.connect(node);
+  tone.start();
+  await context.startRendering();
+  await new Promise(resolve => setTimeout(resolve, 200));
+  return samples;
+}"""
+
+
+@pytest.mark.parametrize("rate", [48000, 44100])
+def test_the_microphone_is_resampled_without_aliases(site: Open, rate: int) -> None:
+    s = site()
+
+    def level(hertz: int) -> float:
+        samples = np.array(s.page.evaluate(CAPTURE, [rate, hertz])[1600:], float) / 32767
+        assert 12_000 < len(samples) < 14_500  # of one second, less the 100 ms cut off and the last frame
+        return float(20 * np.log10(np.sqrt(2 * np.mean(samples**2)) + 1e-9))
+
+    assert abs(level(1000)) < 0.1 and abs(level(6000)) < 0.5
+    assert level(10_000) < -60 and level(15_000) < -60

@@ -1,0 +1,147 @@
+"""The live connection in a browser: what is sent and played, interruptions, refusals, coming back."""
+
+import numpy as np
+import pytest
+from playwright.sync_api import expect
+
+from avatar.ui.strings import ENGLISH
+from tests.page_fakes import tone
+from tests.page_site import IN_A_BROWSER, Open
+
+pytestmark = IN_A_BROWSER
+
+LATENCY = {"turn": 1, "eot": 212, "stt": 96, "llm": 58, "tts": 96, "engines": {"eot": "Smart Turn", "stt": "<b>ears"}}
+
+
+def test_start_opens_a_socket_without_a_token_in_its_address_and_streams_the_microphone(site: Open) -> None:
+    s = site()
+    s.start()
+    assert s.socket.paths[0].endswith("/avatar/ws") and s.socket.got[0]["t"] == "hello"
+    assert set(s.socket.got[0]) == {"t", "token", "conversation", "language", "patience_ms", "half_duplex", "bargein"}
+    first = len(s.socket.frames)
+    s.page.wait_for_timeout(2000)
+    frames = s.socket.frames[first:]
+    assert 90 <= len(frames) <= 112 and {len(f) for f in frames} == {640}  # 20 ms each
+    loud = np.abs(np.frombuffer(b"".join(frames), "<i2").astype(int))
+    assert loud.max() > 1000  # the fake device beeps
+    assert not s.errors
+
+
+def test_a_reply_is_played_once_and_reported_to_its_last_sample(site: Open) -> None:
+    s = site()
+    s.start()
+    s.socket.send("heard", final="And how long", partial="for a")
+    expect(s.page.locator(".av-partial")).to_have_text("for a")
+    sent = s.page.evaluate("performance.now()")
+    total = s.speak(1, 1.5)
+    s.socket.send("latency", **LATENCY)
+    s.socket.send("end", turn=1, samples=total)
+    s.wait("avatarUI.log.some(e => e[0] === 'done')")
+    played = s.socket.said("played")
+    assert played[-1] == {"t": "played", "turn": 1, "samples": total}
+    assert [p["samples"] for p in played] == sorted(p["samples"] for p in played) and len(played) >= 5
+    assert s.marks("first")[0] - sent < 1000 and not s.marks("gap")
+    assert 1400 < s.marks("done")[0] - s.marks("first")[0] < 2200
+    assert "462 ms" in s.page.inner_text(".av-lat") and "<b>ears" in s.page.inner_text(".av-lat")
+    assert "Three minutes" in s.page.locator(".av-log").text_content()
+    s.socket.audio(1, tone(0.3))  # late frames of a turn that is over never sound
+    s.page.wait_for_timeout(300)
+    assert len(s.marks("first")) == 1
+
+
+def test_duck_and_flush_are_heard_at_once_and_stale_frames_never(site: Open) -> None:
+    s = site()
+    s.start()
+    s.speak(1, 4)
+    s.wait("avatarUI.log.some(e => e[0] === 'first')")
+    s.socket.send("duck", on=True)
+    s.wait("avatarUI.log.some(e => e[0] === 'ducked')")
+    s.socket.send("flush", turn=1)
+    s.wait("avatarUI.log.some(e => e[0] === 'silent')")
+    s.socket.audio(1, tone(0.5))
+    assert s.marks("ducked")[0] - s.marks("duck-asked")[0] < 150
+    assert s.marks("silent")[0] - s.marks("flush")[0] < 100
+    s.until(lambda: s.socket.said("played"))
+    assert 0 < s.socket.said("played")[-1]["samples"] < 3 * 24000
+    s.page.wait_for_timeout(300)
+    assert len(s.marks("first")) == 1
+    s.speak(2, 0.5)
+    s.wait("avatarUI.log.filter(e => e[0] === 'first').length === 2")
+
+
+@pytest.mark.parametrize("how", ["Escape", "button", "ring"])
+def test_an_interruption_is_silent_here_before_the_server_knows(site: Open, how: str) -> None:
+    s = site()
+    s.start()
+    s.speak(1, 4)
+    s.wait("avatarUI.log.some(e => e[0] === 'first')")
+    if how == "Escape":
+        s.page.keyboard.press("Escape")
+    else:
+        s.page.click({"button": ".av-main", "ring": ".av-orb"}[how])
+    s.wait("avatarUI.log.some(e => e[0] === 'silent')")
+    s.until(lambda: s.socket.said("interrupt"))
+    assert s.marks("silent")[0] - s.marks("interrupt")[0] < 100
+    s.socket.send("state", state="listening", patience_ms=900)
+    s.page.wait_for_timeout(200)
+    assert s.page.inner_text(".av-hint") == ENGLISH["stopped"]  # not overwritten at once
+
+
+def test_a_lost_connection_comes_back_to_the_same_conversation_with_a_new_token(site: Open) -> None:
+    s = site()
+    s.start()
+    s.socket.send("turn", turn=1)  # and nothing of it is stored yet
+    s.socket.drop(1011)
+    s.wait("avatarUI.state === 'lost'")
+    assert "try 1" in s.page.inner_text(".av-notice")
+    s.wait("avatarUI.state === 'listening'")
+    first, second = s.socket.said("hello")
+    assert (first["conversation"], second["conversation"]) == ("", "new1") and second["token"] != first["token"]
+    total = s.speak(1, 0.4)  # the new session counts from one again
+    s.socket.send("end", turn=1, samples=total)
+    s.wait("avatarUI.log.some(e => e[0] === 'done')")
+
+
+def test_a_page_that_is_loaded_again_goes_on_with_its_conversation(site: Open) -> None:
+    s = site()
+    s.start()
+    s.page.reload()
+    s.wait("window.avatarUI?.state === 'idle'")
+    s.start()
+    first, second = s.socket.said("hello")
+    assert (first["conversation"], second["conversation"]) == ("", "new1")
+
+
+def test_a_full_server_says_so_and_then_that_a_seat_is_free(site: Open) -> None:
+    s = site()
+    s.socket.full = True
+    s.assistant.seats.taken = 5
+    s.page.click(".av-main")
+    s.wait("avatarUI.state === 'full'")
+    assert "All 5 seats" in s.page.inner_text(".av-state") and "5 of 5" in s.page.inner_text(".av-seats")
+    assert "getUserMedia" not in s.errors and not s.marks("microphone")
+    s.assistant.seats.taken = 4
+    s.wait("avatarUI.state === 'idle'", 8)
+    assert s.page.inner_text(".av-hint") == ENGLISH["seat_free"]
+
+
+def test_a_socket_that_does_not_open_leads_to_the_recording(site: Open) -> None:
+    s = site()
+    s.socket.deaf = True
+    s.page.click(".av-main")
+    s.wait("avatarUI.state === 'offline'", 5)
+    assert "3 seconds" in s.page.inner_text(".av-notice")
+    expect(s.page.locator("#record").get_by_text(ENGLISH["record_l"])).to_be_visible()
+
+
+def test_an_idle_seat_that_was_freed_is_not_taken_again(site: Open) -> None:
+    s = site()
+    s.start()
+    s.socket.send("idle", left_s=60)
+    expect(s.page.locator(".av-hint")).to_contain_text("60 s")
+    s.socket.send("error", code="IDLE", text="Freed.")
+    s.socket.drop(1000)
+    s.wait("avatarUI.state === 'idle'")
+    assert s.page.inner_text(".av-hint") == ENGLISH["err_IDLE"]
+    s.page.wait_for_timeout(700)
+    assert s.socket.opened == 1

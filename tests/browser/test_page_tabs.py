@@ -1,0 +1,141 @@
+"""The other tabs in a browser, and what holds for all of them."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, expect
+
+from avatar import weights
+from avatar.ui.strings import CHINESE, ENGLISH
+from avatar.weights.downloads import Downloads
+from tests.hubs import Hub, serving, weight
+from tests.page_fakes import ESPEAK, SMOLLM, TEA, WHISPER, Row, Rung
+from tests.page_site import IN_A_BROWSER, Open
+
+pytestmark = IN_A_BROWSER
+
+
+def test_history_opens_renames_deletes_and_goes_on(site: Open) -> None:
+    site.assistant.store.rows = [Row("a1", "Steeping tea"), Row("a2", "Gifts")]  # type: ignore[attr-defined]
+    s = site()
+    s.tab(1)
+    s.page.get_by_text("Steeping tea").click()
+    expect(s.page.locator("#past")).to_contain_text("rinse them first")
+    s.page.get_by_role("button", name="Rename").click()
+    s.page.locator("#title textarea, #title input").fill("Oolong")
+    s.page.locator("#title textarea, #title input").press("Enter")
+    expect(s.page.locator("h2.av-title")).to_have_text("Oolong")
+    s.page.get_by_role("button", name="Continue").click()
+    expect(s.page.locator("#chat")).to_contain_text("rinse them first")
+    s.start()
+    assert s.socket.said("hello")[0]["conversation"] == "a1"
+    s.tab(1)
+    s.page.get_by_role("button", name="Delete", exact=True).click()
+    expect(s.page.get_by_role("alert").filter(has_text="Oolong")).to_contain_text("cannot be undone")
+    s.page.get_by_role("button", name="Delete it").click()
+    expect(s.page.get_by_text("Steeping tea")).to_have_count(0)
+    expect(s.page.locator(".av-list label")).to_have_count(1)
+    assert [row.id for row in s.assistant.store.rows] == ["a2"]
+
+
+def test_status_shows_the_ladder_and_refreshes_only_while_it_is_shown(site: Open) -> None:
+    s = site()
+    s.tab(2)
+    expect(s.page.locator(".av-rung")).to_have_count(4)
+    s.assistant.metrics.parts = {"total": (462, 881), "stt": (96, 168)}
+    s.assistant.metrics.totals = [462.0, 500.0]
+    s.assistant.pool.rungs = [SMOLLM, ESPEAK, Rung("stt", "w", "whisper <b>", "warming", 0.5)]
+    expect(s.page.locator(".av-figs")).to_contain_text("462", timeout=8000)
+    expect(s.page.locator(".av-prog")).to_have_attribute("aria-valuenow", "50")
+    expect(s.page.locator(".vega-embed canvas, .vega-embed svg").first).to_be_visible()
+    s.tab(0)
+    s.page.wait_for_timeout(500)
+    asked: list[str] = []
+    s.page.on("request", lambda r: asked.append(r.url) if "queue/join" in r.url else None)
+    s.page.wait_for_timeout(5000)
+    assert not asked
+
+
+@pytest.mark.parametrize(("locale", "words"), [("en-US", ENGLISH), ("zh-TW", CHINESE)])
+def test_a_narrow_page_never_scrolls_sideways_and_every_control_has_a_name(
+    site: Open, locale: str, words: dict[str, str]
+) -> None:
+    s = site(width=390, height=844, locale=locale)
+    s.assistant.live = TEA
+    s.start()
+    s.speak(1, 3)
+    for number, key in enumerate(("tab_talk", "tab_history", "tab_status")):
+        expect(s.page.locator("button[role=tab]").nth(number)).to_have_text(words[key])
+        s.tab(number)
+        s.page.wait_for_timeout(600)
+        assert s.page.evaluate("document.documentElement.scrollWidth") <= 390
+    s.tab(0)
+    s.page.wait_for_timeout(300)
+    assert s.page.locator(".av-mute").get_attribute("aria-label") == words["mute"]
+    nameless: list[Any] = s.page.evaluate(
+        """() => [...document.querySelectorAll('button, a[href], input, textarea, select, audio')]
+          .filter(e => e.checkVisibility())
+          .filter(e => !(e.innerText || e.ariaLabel || e.title || e.labels?.length))
+          .map(e => e.outerHTML.slice(0, 120))"""
+    )
+    assert nameless == []
+
+
+def test_reduced_motion_and_themes_keep_the_states_apart(browser: Browser, site: Open) -> None:
+    s = site()
+    s.page.emulate_media(reduced_motion="reduce", color_scheme="dark")
+    s.start()
+    states = ["listening", "thinking", "speaking", "muted", "refused"]
+    seen = set()
+    for state in states:
+        s.page.evaluate(f"avatarUI.set('{state}')")
+        s.page.wait_for_timeout(300)
+        seen.add((s.page.inner_text(".av-state"), s.page.inner_html(".av-glyph")))
+    assert len(seen) == len(states)
+
+
+def test_weights_are_fetched_from_the_status_tab(site: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Get, progress, Cancel, Resume against a hub on the loopback, then a hub that is gone, then the rung is there."""
+    content = bytes(1_500_000)
+    s = site()
+    with serving(Hub({"model.bin": content}, ["stall 600000", "stall 400000"])) as hub:
+        monkeypatch.setitem(weights.WEIGHTS, "whisper-base", weight("whisper-base", hub))
+        monkeypatch.setenv("HF_ENDPOINT", hub.address)
+        s.assistant.downloads = Downloads(
+            tmp_path, on_done=lambda: setattr(s.assistant.pool, "rungs", [replace(WHISPER, state="cold")])
+        )
+        s.assistant.pool.rungs = [replace(WHISPER, lacks=("whisper-base",)), SMOLLM, ESPEAK]
+        s.tab(2)
+        row = s.page.locator(".av-rung").first
+        expect(row).to_contain_text("MIT")
+        s.page.get_by_role("button", name="Get, 2 MB: faster-whisper base").click()
+        expect(row).to_contain_text("Getting 40 %")
+        expect(row.get_by_role("progressbar")).to_have_attribute("aria-valuenow", "40")
+        expect(row).to_contain_text("1 of 2 MB")
+        row.get_by_role("button", name="Cancel").focus()
+        s.page.wait_for_timeout(2500)  # two refreshes replace the markup, and the keyboard stays where it was
+        assert s.page.evaluate("document.activeElement.dataset.act") == "cancel"
+        s.page.keyboard.press("Enter")
+        expect(row).to_contain_text("1 of 2 MB are here")
+        row.get_by_role("button", name="Resume").click()
+        expect(row).to_contain_text("Getting 66 %")
+        row.get_by_role("button", name="Cancel").click()
+        monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+        row.get_by_role("button", name="Resume").click()
+        expect(row).to_contain_text("No connection to 127.0.0.1:9 is possible from here")
+        monkeypatch.setenv("HF_ENDPOINT", hub.address)
+        row.get_by_role("button", name="Resume").click()
+        expect(row).to_contain_text("Loads when needed", timeout=8000)
+        assert (tmp_path / "model.bin").read_bytes() == content
+        assert hub.gets() == ["", "bytes=600000-", "bytes=1000000-"]
+    assert s.errors == [] and s.foreign == []
+
+
+def test_a_failed_rung_is_tried_from_the_status_tab(site: Open) -> None:
+    s = site()
+    s.assistant.pool.rungs = [replace(WHISPER, state="failed", sentence="Out of memory. Trying again in 4 min.")]
+    s.tab(2)
+    s.page.get_by_role("button", name="Try now: faster-whisper base").click()
+    s.until(lambda: s.assistant.pool.retried == ["whisper"])
