@@ -7,7 +7,7 @@ ROOT = Path(__file__).parent.parent / "avatar"
 LEVELS = [
     {"errors", "events"},
     {"settings", "aio", "text", "audio", "audio_worker", "database", "gpu", "metrics", "provenance", "wire"}
-    | {"weights", "weights.*", "checkpoint", "mel", "onnx_graph"},
+    | {"weights", "weights.*", "checkpoint", "mel", "onnx_graph", "readaloud", "wording"},
     {"saying", "saying.*", "dictionary", "planner"},
     {
         "engines.base",
@@ -21,7 +21,7 @@ LEVELS = [
         "turntaking",
         "turntaking.*",
     },
-    {"voiced"},
+    {"voiced", "consent"},
     {"engines.pool", "clip", "engines.*", "chat", "playback", "voices", "backup"},
     {"pipeline", "recorder", "opened", "cluster"},
     {"hearing", "single"},

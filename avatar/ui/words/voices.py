@@ -31,6 +31,8 @@ ENGLISH: Final[dict[str, str]] = {
     "q_start_fine": "It begins in silence.",
     "q_end_warn": "It ends inside a word. Wait a moment before you stop recording.",
     "q_end_fine": "It ends in silence.",
+    "r_words": "These were not the words of the sentence. Take a new one and read it as it stands.",
+    "r_voice": "This did not sound like the voice in the recording. Use the same room and microphone.",
     "q_speakers_unknown": "Whether it is one voice could not be checked: the speaker model is not on this machine.",
 }
 
@@ -60,5 +62,7 @@ CHINESE: Final[dict[str, str]] = {
     "q_start_fine": "開頭有留白。",
     "q_end_warn": "結尾切在字的中間。說完後請稍等再停止錄音。",
     "q_end_fine": "結尾有留白。",
+    "r_words": "唸的和句子不一樣。請換一個新的句子，照著唸。",
+    "r_voice": "聽起來不像錄音裡的聲音。請在同一個地方，用同一支麥克風再唸一次。",
     "q_speakers_unknown": "無法確認是否只有一個聲音：這部電腦上沒有辨識說話者的模型。",
 }
