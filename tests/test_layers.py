@@ -23,7 +23,7 @@ LEVELS = [
     },
     {"voiced", "consent"},
     {"engines.pool", "clip", "engines.*", "chat", "playback", "voices", "backup"},
-    {"starters", "pipeline", "recorder", "opened", "cluster"},
+    {"starters", "own_voice", "pipeline", "recorder", "opened", "cluster"},
     {"hearing", "single"},
     {"reply"},
     {"conversation"},

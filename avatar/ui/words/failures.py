@@ -57,5 +57,6 @@ CHINESE: Final[dict[str, str]] = {
     "err_DB_CORRUPT": "資料庫已損壞。請換上備份，或把它移走，AVATAR 就會從空的紀錄開始。",
     "err_DB_NEWER": "資料庫由較新版本的 AVATAR 寫入。請使用該版本，或將 AVATAR_DATA 設為另一個資料夾。",
     "err_READ_AGAIN": "這個句子已經失效，請換一個新的句子來唸。",
+    "err_TOO_LITTLE_SPEECH": "您清楚的話語還不夠，無法用您的聲音回答。請在安靜的地方獨自再說一會兒。",
     "err_DB_BUSY": "資料庫忙碌中，這一輪沒有留存。請再試一次。",
 }
