@@ -42,9 +42,18 @@ class Database:
     STORAGE_READONLY, DB_BUSY (locked for longer than `busy_timeout_s`), DB_CORRUPT, DB_NEWER or STORAGE_FAILED.
     """
 
-    def __init__(self, data: Path, migrations: Migrations, busy_timeout_s: float = 10) -> None:
+    def __init__(
+        self,
+        data: Path,
+        migrations: Migrations,
+        busy_timeout_s: float = 10,
+        functions: Mapping[str, Callable[[str], str]] = {},  # noqa: B006  # read only
+    ) -> None:
+        """`functions` of one text may be called by name in the migrations, and so in their triggers."""
         self._data, self._path, self._reserve = data, data / "avatar.db", data / "reserve"
         self._db: Any = SqliteDatabase(str(self._path), pragmas=PRAGMAS, timeout=busy_timeout_s)
+        for name, function in functions.items():
+            self._db.register_function(function, name, 1)
         with self.typed_errors():
             data.mkdir(mode=0o700, parents=True, exist_ok=True)  # other users of the machine have no business here
             self.keep_reserve()
@@ -69,6 +78,10 @@ class Database:
     def table(self, name: str, columns: Sequence[str]) -> Any:
         """A peewee Table bound to this file and no other, so that two can be open in one process."""
         return Table(name, tuple(columns)).bind(self._db)
+
+    def rows(self, sql: str, *values: object) -> Iterator[tuple[Any, ...]]:
+        """For what peewee cannot say. Within `read` or `write`; one row after the other is fetched."""
+        return iter(self._db.execute_sql(sql, values))
 
     @contextmanager
     def read(self) -> Iterator[None]:

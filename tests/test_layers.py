@@ -7,7 +7,8 @@ ROOT = Path(__file__).parent.parent / "avatar"
 LEVELS = [
     {"errors", "events"},
     {"settings", "aio", "text", "audio", "audio_worker", "database", "gpu", "metrics", "provenance", "wire"}
-    | {"weights", "weights.*", "checkpoint", "mel", "onnx_graph", "readaloud", "wording"},
+    | {"weights", "weights.*", "checkpoint", "mel", "onnx_graph", "readaloud", "wording"}
+    | {"finding", "loudness"},
     {"saying", "saying.*", "dictionary", "planner"},
     {
         "engines.base",

@@ -6,6 +6,18 @@ All of them may raise StorageError (see database.py). All SQL is in this package
 """
 
 from avatar.store.rows import MAX_PERSONA, MAX_TITLE, ConversationRow, Side, Turn, TurnRow, TurnState
+from avatar.store.search import Hit, Wanted
 from avatar.store.store import Store
 
-__all__ = ["MAX_PERSONA", "MAX_TITLE", "ConversationRow", "Side", "Store", "Turn", "TurnRow", "TurnState"]
+__all__ = [
+    "MAX_PERSONA",
+    "MAX_TITLE",
+    "ConversationRow",
+    "Hit",
+    "Side",
+    "Store",
+    "Turn",
+    "TurnRow",
+    "TurnState",
+    "Wanted",
+]

@@ -62,6 +62,6 @@ class Conversations(Tables):
 
     def _counted(self, owner: str) -> Any:
         c, t = self._conversations, self._turns
-        columns = (c.id, c.title, c.voice_profile, c.created_at, fn.COUNT(t.seq).alias("turns"))
+        columns = (c.id, c.title, c.voice_profile, c.created_at, fn.COUNT(t.seq).alias("turns"), c.forked_at)
         query = c.select(*columns).join(t, JOIN.LEFT_OUTER, on=(t.conversation == c.id))
         return query.where(c.owner == owner).group_by(c.id)

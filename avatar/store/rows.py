@@ -45,6 +45,7 @@ class ConversationRow:
     voice_profile: str | None
     created_at: str  # ISO 8601, UTC
     turns: int
+    forked_at: int | None = None  # the number of its last turn that it shares with an older one
 
 
 def turn_row(row: Mapping[str, Any]) -> TurnRow:

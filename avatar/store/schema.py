@@ -18,4 +18,27 @@ MIGRATIONS: dict[str, tuple[str, ...]] = {
             PRIMARY KEY (owner, written)) WITHOUT ROWID""",
     ),
     "0003_personas": ("ALTER TABLE conversations ADD COLUMN persona TEXT NOT NULL DEFAULT ''",),
+    # The words said, in tokens that finding.indexed cuts. Triggers keep the index in step with the turns, whoever
+    # deletes them. FTS5 only marks what is deleted: said_gone remembers that there is something to forget (search.py).
+    "0005_search": (
+        """CREATE VIRTUAL TABLE said USING fts5 (user_text, reply_text, facets,
+            tokenize = 'unicode61 remove_diacritics 0', prefix = '1 2 3')""",
+        "CREATE TABLE said_gone (seq INTEGER PRIMARY KEY)",
+        """CREATE TRIGGER turn_said AFTER INSERT ON turns BEGIN
+            INSERT INTO said (rowid, user_text, reply_text, facets) SELECT new.seq, indexed(new.user_text),
+            indexed(new.reply_text), owner_facet(owner) || ' ' || new.state FROM conversations
+            WHERE id = new.conversation; END""",
+        """CREATE TRIGGER turn_gone AFTER DELETE ON turns BEGIN
+            DELETE FROM said WHERE rowid = old.seq; INSERT INTO said_gone VALUES (old.seq); END""",
+        """INSERT INTO said (rowid, user_text, reply_text, facets) SELECT seq, indexed(user_text), indexed(reply_text),
+            owner_facet(owner) || ' ' || state FROM turns JOIN conversations ON conversations.id = conversation""",
+        "CREATE INDEX turns_created ON turns (created_at)",
+        "CREATE INDEX turns_user_audio ON turns (user_audio) WHERE user_audio IS NOT NULL",
+        "CREATE INDEX turns_reply_audio ON turns (reply_audio) WHERE reply_audio IS NOT NULL",
+    ),
+    "0006_forks": (
+        "ALTER TABLE conversations ADD COLUMN forked_from TEXT REFERENCES conversations (id) ON DELETE SET NULL",
+        "ALTER TABLE conversations ADD COLUMN forked_at INTEGER",  # the number of the last turn that is shared
+        "CREATE INDEX conversations_forked ON conversations (forked_from) WHERE forked_from IS NOT NULL",
+    ),
 }

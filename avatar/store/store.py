@@ -9,6 +9,7 @@ from avatar.dictionary import Dictionary
 from avatar.errors import NotFound
 from avatar.store.rows import Side
 from avatar.store.schema import MIGRATIONS
+from avatar.store.search import FUNCTIONS
 from avatar.store.sounds import Sounds
 from avatar.store.turns import Turns
 
@@ -17,7 +18,7 @@ class Store(Turns):
     """Opens the database in `data` and keeps it open. `close` it; no method works after that."""
 
     def __init__(self, data: Path, busy_timeout_s: float = 10, clock: Callable[[], float] = time.time) -> None:
-        db = Database(data, MIGRATIONS, busy_timeout_s)
+        db = Database(data, MIGRATIONS, busy_timeout_s, FUNCTIONS)
         super().__init__(db, Sounds(data / "audio", db), clock)
         self.sayings = Dictionary(db)
 
@@ -28,6 +29,7 @@ class Store(Turns):
         """Works on a full disk too. A crash in here leaves at most audio files without a row, which `sweep` removes."""
         names = self._db.even_if_full(lambda: self._delete(owner, conversation_id))
         self._sounds.remove(self._unnamed(names))
+        self.search.forget()
         self._db.checkpoint()
         self._db.keep_reserve()
 

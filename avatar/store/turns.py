@@ -6,11 +6,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import fields, replace
 from typing import Any
 
-from peewee import fn
+from peewee import chunked, fn
 
 from avatar.errors import NotFound
 from avatar.store.conversations import Conversations
 from avatar.store.rows import Turn, TurnRow, first_words, turn_row
+
+AT_ONCE = 500  # values in one query; SQLite takes 32,766
 
 
 class Turns(Conversations):
@@ -52,8 +54,28 @@ class Turns(Conversations):
                 c.update(title=words).where(c.id == conversation_id).execute()
         if old is not None:  # a crash before this leaves a file without a row, which `sweep` removes
             self._sounds.remove(self._unnamed({old["user_audio"], old["reply_audio"]} - {None}))
+            self.search.forget()
             self._db.checkpoint()
         return TurnRow(**row)
+
+    def fork(self, owner: str, turn_id: str, voice: str | None = None) -> str:
+        """A new conversation that shares the turns up to and with this one, their recordings too; its id. It goes on in
+        `voice`, or in that of the old one. Deleting either leaves the other whole."""
+        c, t = self._conversations, self._turns
+        turn, new_id = self.turn(owner, turn_id), uuid.uuid4().hex
+        with self._db.write():
+            old = c.select(c.title, c.voice_profile, c.persona).where(c.id == turn.conversation).get()
+            if old is None:  # deleted since
+                raise NotFound("There is no such turn.")
+            new = {**old, "id": new_id, "owner": owner, "created_at": self._now()}
+            new |= {"forked_from": turn.conversation, "forked_at": turn.number}
+            c.insert(**new | ({} if voice is None else {"voice_profile": voice or None})).execute()
+            shared = t.select().where(t.conversation == turn.conversation, t.number <= turn.number).order_by(t.number)
+            for row in list(shared):
+                # no client_turn_id: a resend belongs to the old conversation
+                copy = {"id": uuid.uuid4().hex, "conversation": new_id, "client_turn_id": None, "seq": None}
+                t.insert(**row | copy).execute()
+        return new_id
 
     def conversation_of(self, owner: str, client_turn_id: str) -> str:
         """Where this turn of the page is stored; "" if it is not."""
@@ -85,6 +107,9 @@ class Turns(Conversations):
         """Those of the recordings that no turn names: conversations may share them. What nobody names now, nobody will:
         a name is written with a new file, or copied from a row."""
         t = self._turns
+        unnamed = set(names)
         with self._db.read():
-            named = {name for row in t.select(t.user_audio, t.reply_audio).tuples() for name in row}
-        return set(names) - named
+            for some in chunked(sorted(unnamed), AT_ONCE):
+                for column in (t.user_audio, t.reply_audio):
+                    unnamed -= {name for (name,) in t.select(column).where(column.in_(some)).tuples()}
+        return unnamed

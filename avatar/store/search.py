@@ -1,0 +1,96 @@
+"""Search over everything that was said: an FTS5 index beside the turns, in tokens that avatar/finding.py cuts.
+
+Each turn carries its owner in the index (`facets`), so that a search never walks through what others said.
+"""
+
+import hashlib
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Final
+
+from avatar.database import Database
+from avatar.errors import StorageError
+from avatar.finding import expression, indexed, phrases
+from avatar.store.rows import TurnState
+
+
+def owner_facet(owner: str) -> str:
+    return "o" + hashlib.sha256(owner.encode()).hexdigest()[:24]
+
+
+FUNCTIONS: Final[Mapping[str, Callable[[str], str]]] = {"indexed": indexed, "owner_facet": owner_facet}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What to look for; the empty one is everything. All that is given must hold for one turn."""
+
+    words: str = ""
+    since: str = ""  # ISO 8601, UTC, as turns have it
+    before: str = ""
+    state: TurnState | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A conversation, by the newest of its turns that fit."""
+
+    conversation: str
+    turn: str
+    number: int
+    user_text: str
+    reply_text: str
+
+
+class Search:
+    def __init__(self, database: Database) -> None:
+        self._db = database
+
+    def find(self, owner: str, wanted: Wanted, limit: int = 30) -> list[Hit]:
+        """At most `limit` conversations with a turn that fits, the newest such turn first."""
+        asked = phrases(wanted.words)
+        if wanted.words.strip() and not asked:
+            return []  # only marks, which are not in the index
+        match = f'facets : "{owner_facet(owner)}"'
+        if wanted.state is not None:
+            match += f' AND facets : "{wanted.state}"'
+        if asked:
+            match += f" AND {{user_text reply_text}} : ({expression(asked)})"
+        conditions, values = ["said MATCH ?", "c.owner = ?"], [match, owner]
+        for column, sign, value in (
+            ("created_at", ">=", wanted.since),
+            ("created_at", "<", wanted.before),
+        ):
+            if value:
+                conditions.append(f"t.{column} {sign} ?")
+                values.append(value)
+        if wanted.since:  # the index is walked from the newest turn down: this says where to stop
+            conditions.append("said.rowid >= (SELECT MIN(seq) FROM turns WHERE created_at >= ?)")
+            values.append(wanted.since)
+        if wanted.before:
+            conditions.append("said.rowid <= (SELECT MAX(seq) FROM turns WHERE created_at < ?)")
+            values.append(wanted.before)
+        found = dict[str, Hit]()
+        with self._db.read():
+            for row in self._db.rows(_FIND.format(" AND ".join(conditions)), *values):
+                found.setdefault(row[0], Hit(*row))
+                if len(found) == limit:
+                    break
+        return list(found.values())
+
+    def forget(self) -> None:
+        """Rewrite the index without the words that were deleted. Best effort: on a full disk the next call does it.
+
+        FTS5's own `secure-delete` needs SQLite 3.42 (Debian 12 has 3.40), and files that it has written cannot be read
+        by an older one. This took 1.0 s for an index of 100,000 turns (2 cores, SQLite 3.40.1, 2026-11-25).
+        """
+        with suppress(StorageError), self._db.write():
+            if next(self._db.rows("SELECT 1 FROM said_gone LIMIT 1"), None):
+                self._db.rows("INSERT INTO said (said) VALUES ('optimize')")
+                self._db.rows("DELETE FROM said_gone")
+
+
+_FIND = """SELECT t.conversation, t.id, t.number, t.user_text, t.reply_text FROM said
+    CROSS JOIN turns t ON t.seq = said.rowid CROSS JOIN conversations c ON c.id = t.conversation
+    WHERE {} ORDER BY said.rowid DESC"""
