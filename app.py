@@ -27,6 +27,7 @@ from avatar.metrics import Metrics
 from avatar.pipeline import Pipeline
 from avatar.planner import Plan, plan, whisper_bytes
 from avatar.pressure import Pressure
+from avatar.relief import room_for, steps
 from avatar.server import owners, routes
 from avatar.sessions import Seats, Tokens
 from avatar.settings import Settings
@@ -69,13 +70,13 @@ def serve(settings: Settings) -> None:
     bound_arenas()
     fetch_weights(settings, say)
     gpu = Gpu(pretend_gib=settings.vram_gib)
-    pool = EnginePool(settings, plan=plan_card(settings, gpu, say))
+    pool = EnginePool(settings, plan=plan_card(settings, gpu, say), room=lambda rung: room_for(rung, gpu.memory()))
     pool.start()  # in the background, while the page's own libraries load
     downloads = Downloads(settings.weights, settings.download, on_done=pool.look_again)
     downloads.start_missing(name for rung in pool.status() for name in rung.lacks)
     store = Store(settings.data)
     store.sweep()
-    pressure = Pressure(gpu.memory)
+    pressure = Pressure(gpu.memory, steps(pool))
     pressure.start()
     decoder = Decoder(Limits(max_bytes=settings.upload_mib << 20, max_s=settings.max_utterance_s))
     silero, smart_turn = load_turn_models(settings, say)
@@ -91,6 +92,7 @@ def serve(settings: Settings) -> None:
         downloads=downloads,
         silero=silero,
         smart_turn=smart_turn,
+        news=pressure.told,
     )
     say("Engines are warming; building the page.")
 

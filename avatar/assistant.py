@@ -6,7 +6,7 @@ Built once in app.py. Knows no Gradio and no WebSocket; every method that takes 
 import asyncio
 import logging
 import secrets
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from pathlib import Path
 
 from avatar.audio import Decoder
@@ -14,6 +14,7 @@ from avatar.chat import Chat, ChatLine
 from avatar.conversation import Conversation
 from avatar.engines.pool import EnginePool
 from avatar.errors import NotFound, WeightsError
+from avatar.events import Notice
 from avatar.hearing import PAUSES_MS, Hearing
 from avatar.metrics import Metrics
 from avatar.opened import Opened
@@ -49,12 +50,14 @@ class Assistant:
         downloads: Downloads,
         silero: Silero | None,
         smart_turn: SmartTurn | None,
+        news: Callable[[int], Sequence[Notice]] = lambda since: (),
     ) -> None:
+        """`news` are notices for all who talk, from a number on: see Pressure.told."""
         self.settings, self.pool, self.store, self.seats = settings, pool, store, seats
         self.metrics, self.downloads = metrics, downloads
         self._pipeline, self._tokens = pipeline, tokens
         self._recorder = Recorder(store, metrics)
-        self._silero, self._smart_turn = silero, smart_turn
+        self._silero, self._smart_turn, self._news = silero, smart_turn, news
         self.live: dict[str, Conversation] = {}
         self._opened = Opened(store)
         self._single = SingleTurns(
@@ -168,8 +171,13 @@ class Assistant:
     async def _watch_seats(self) -> None:
         """Runs as long as the server: warn idle seats, free them, tell every page how many seats are taken."""
         shown, warned = -1, dict[str, float]()  # session -> the activity that its warning followed
+        told = len(self._news(0))
         while True:
             await asyncio.sleep(WATCH_S)
+            for notice in self._news(told):
+                told += 1
+                for talking in self.live.values():
+                    talking.notice(notice.code, notice.sentence)
             for seat, left_s in self.seats.idle():
                 if (conversation := self.live.get(seat.key)) is not None:
                     if warned.get(seat.key) != seat.last_active:

@@ -5,6 +5,7 @@ AvatarError
  ├── WeightsError       a model's weights are missing, damaged or cannot be fetched
  ├── EngineError        an engine failed while serving; has .stage, .engine and .lost
  │    ├── EngineLoadError   it could not be loaded at all
+ │    ├── OutOfMemory       its memory ran out, the card's or the machine's
  │    └── EngineTimeout     it did not deliver an item in time; its thread is abandoned
  ├── NoEngine           every rung of a stage has failed
  ├── ServerFull         all seats are taken, or this owner holds too many
@@ -49,6 +50,10 @@ class EngineError(AvatarError):
 
 class EngineLoadError(EngineError):
     code = "ENGINE_NOT_LOADED"
+
+
+class OutOfMemory(EngineError):
+    code = "ENGINE_OUT_OF_MEMORY"
 
 
 class EngineTimeout(EngineError):

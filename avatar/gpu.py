@@ -85,6 +85,15 @@ class Gpu:
         return int(nvml.nvmlDeviceGetHandleByUUID(first.encode(), ctypes.byref(handle)))
 
 
+def out_of_memory(error: BaseException) -> bool:
+    """Whether a library says that its memory ran out, the card's or the machine's: Python and numpy by MemoryError,
+    torch by OutOfMemoryError, CTranslate2 and CUDA itself by a RuntimeError in these words."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    words = str(error).lower()
+    return isinstance(error, RuntimeError) and ("out of memory" in words or "cublas_status_alloc_failed" in words)
+
+
 def cublas_folder() -> Path | None:
     """Where the wheel nvidia-cublas-cu12 has its libraries: on no path that the loader searches."""
     try:

@@ -13,13 +13,14 @@ from avatar.aio import in_thread
 from avatar.engines.base import LLM, STT, SYSTEM_PROMPT, TTS, Message, Voice
 from avatar.engines.calls import Calls, Timeouts
 from avatar.engines.pool import EnginePool
-from avatar.errors import AvatarError, EngineError
-from avatar.events import AudioChunk, Clause, Event, Failure, Samples, Serving, Token, Transcript, TurnDone
+from avatar.errors import AvatarError, EngineError, NoEngine, OutOfMemory
+from avatar.events import AudioChunk, Clause, Event, Failure, Notice, Samples, Serving, Token, Transcript, TurnDone
 from avatar.saying import NO_SAYINGS, spoken
 from avatar.text import ClauseSplitter, language_of, speakable, voice_language
 
 OWN_VOICE = Voice()
 NO_ANSWER = "The language model gave no answer. Please say it in other words."
+GO_ON = {"en": "Go on where you stopped.", "zh": "請從剛才停下的地方接著說。"}
 NOT_UNDERSTOOD = (
     "That did not sound like English, the only language that the speech recognition in use understands. "
     "Say it in English, or type it. Other languages need Whisper: Status says how to get it."
@@ -56,7 +57,11 @@ class Pipeline:
 
         def read() -> Generator[None, None, None]:
             with self._pool.lease(rung) as llm:
-                cast(LLM, llm).prefill(prompt, seat)
+                try:
+                    cast(LLM, llm).prefill(prompt, seat)
+                except Exception as exc:  # noqa: BLE001 - a foreign engine; the turn itself will say what is wrong
+                    sentence = f"{rung.label} could not read ahead ({type(exc).__name__})."
+                    raise EngineError(sentence, stage="llm", engine=rung.name) from exc
             yield
 
         if self._pool.ready(rung) and (anyway or not self._pool.busy(rung)):
@@ -73,9 +78,13 @@ class Pipeline:
         language: str | None = None,
         room: Callable[[], Awaitable[None]] = at_once,
         sayings: Mapping[str, str] = NO_SAYINGS,
+        hq: bool = False,
     ) -> AsyncGenerator[Event, None]:
         """Answer `heard` (float32 (n,) at 16 kHz, or words already known). The voice says what is written in `sayings`
-        as its owner wants it; events carry the text as written.
+        as its owner wants it; events carry the text as written. `hq`: with the best voice, as soon as it is loaded.
+
+        An engine that runs out of memory costs the clause that it was at: the next rung goes on. Without any voice left
+        the rest of the reply is text.
 
         `room` is awaited before each clause is synthesised: return from it when the listener has little left to
         hear, so that an interruption wastes little. Ends in exactly one TurnDone or Failure; raises only bugs.
@@ -83,7 +92,7 @@ class Pipeline:
         # The work runs in its own task and talks through a queue: a yield inside a TaskGroup would let a cancellation
         # land in the wrong task (PEP 789).
         events: asyncio.Queue[Event | None] = asyncio.Queue()
-        run = _Turn(self._pool, self._timeouts, self._clock, events.put_nowait, sayings)
+        run = _Turn(self._pool, self._timeouts, self._clock, events.put_nowait, sayings, hq)
         work = asyncio.create_task(run.run(heard, history, voice, seat, language, room))
         work.add_done_callback(lambda _: events.put_nowait(None))
         try:
@@ -105,8 +114,9 @@ class _Turn:
         clock: Callable[[], float],
         emit: Callable[[Event], None],
         sayings: Mapping[str, str] = NO_SAYINGS,
+        hq: bool = False,
     ) -> None:
-        self._calls, self._clock, self._emit, self._sayings = Calls(pool, timeouts, emit), clock, emit, sayings
+        self._calls, self._clock, self._emit, self._sayings = Calls(pool, timeouts, emit, hq), clock, emit, sayings
         self._times: dict[str, float] = {}
 
     async def run(
@@ -167,11 +177,13 @@ class _Turn:
                     clauses.put_nowait(text)
                     spoken += 1
 
-            prompt = prompted(remembered, words)
             splitter = ClauseSplitter()
-            async with aclosing(self._calls.run("llm", lambda llm: llm.reply(prompt, seat))) as deltas:
+            async with aclosing(self._written(prompted(remembered, words), seat)) as deltas:
                 async for delta in deltas:
                     self._times.setdefault("ttft", (self._clock() - start) * 1000)
+                    if delta is None:
+                        splitter = ClauseSplitter()  # the clause that was being written is lost
+                        continue
                     reply.append(delta)
                     self._emit(Token(delta))
                     queue(splitter.push(delta))
@@ -186,19 +198,54 @@ class _Turn:
             clauses.put_nowait(None)
 
         async def speak() -> None:
+            voiced = True
             while (clause := await clauses.get()) is not None:
                 self._times.setdefault("llm", (self._clock() - start) * 1000)
+                if not voiced:
+                    continue
                 await room()
                 self._emit(Clause(clause))
                 said = spoken(clause, language or language_of(words), self._sayings)
-                async for chunk in self._say(said, voice, language):
-                    self._times.setdefault("tts", (self._clock() - start) * 1000 - self._times["llm"])
-                    self._emit(chunk)
+                try:
+                    async for chunk in self._say(said, voice, language):
+                        self._times.setdefault("tts", (self._clock() - start) * 1000 - self._times["llm"])
+                        self._emit(chunk)
+                except OutOfMemory as error:
+                    self._emit(Notice(error.code, f"{error.sentence} A few words are missing."))
+                except NoEngine as error:
+                    if error.code != NoEngine.code:  # there are voices, but not for this
+                        raise
+                    voiced = False
+                    self._emit(Notice("TEXT_ONLY", f"{error.sentence} The reply goes on as text."))
 
         async with asyncio.TaskGroup() as group:
             group.create_task(think())
             group.create_task(speak())
         return "".join(reply).strip()
+
+    async def _written(self, prompt: list[Message], seat: int) -> AsyncGenerator[str | None, None]:
+        """The deltas of the answer; None where the model's memory ran out in the middle, and the next one goes on."""
+        written, asked = "", prompt
+        while True:
+
+            def write(llm: LLM, messages: list[Message] = asked) -> Generator[str, None, None]:
+                return llm.reply(messages, seat)
+
+            try:
+                async with aclosing(self._calls.run("llm", write)) as deltas:
+                    async for delta in deltas:
+                        written += delta
+                        yield delta
+                return
+            except OutOfMemory as error:
+                if not written:
+                    raise
+                self._emit(Notice(error.code, f"{error.sentence} A few words are missing."))
+            yield None
+            go_on = GO_ON.get(language_of(prompt[-1].content), GO_ON["en"])
+            asked = [*prompt, Message("assistant", written.strip()), Message("user", go_on)]
+            written += " "
+            yield " "
 
     async def _say(self, text: str, voice: Voice, language: str | None) -> AsyncGenerator[AudioChunk, None]:
         tag = voice_language(text, language)  # the model may answer in another language than it was asked in

@@ -24,7 +24,7 @@ LEVELS = [
     },
     {"voiced", "consent"},
     {"engines.pool", "clip", "engines.*", "chat", "playback", "voices", "backup"},
-    {"starters", "own_voice", "pipeline", "recorder", "opened", "cluster"},
+    {"starters", "own_voice", "pipeline", "recorder", "relief", "opened", "cluster"},
     {"hearing", "single"},
     {"reply"},
     {"conversation"},

@@ -6,7 +6,8 @@ from fakes import FakeTTS, rung
 
 from avatar.engines.base import Abilities
 from avatar.engines.catalog import CATALOG
-from avatar.engines.pool import RETRY_S, EnginePool
+from avatar.engines.loading import RETRY_S
+from avatar.engines.pool import EnginePool
 from avatar.errors import EngineError, EngineLoadError, NoEngine, SettingsError
 from avatar.settings import Settings
 

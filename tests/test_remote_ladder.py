@@ -15,7 +15,8 @@ from avatar import weights
 from avatar.engines import remote
 from avatar.engines.base import SYSTEM_PROMPT, Message
 from avatar.engines.catalog import CATALOG, Rung
-from avatar.engines.pool import RETRY_S, EnginePool
+from avatar.engines.loading import RETRY_S
+from avatar.engines.pool import EnginePool
 from avatar.engines.remote import Patience
 from avatar.errors import EngineError, EngineLoadError
 from avatar.events import Event, Failure, Notice, Serving, TurnDone

@@ -89,4 +89,12 @@ class TTS(Protocol):
     def close(self) -> None: ...
 
 
+class Eases(Protocol):
+    """What a TTS may have besides, when it can speak with less work and memory at some cost of quality."""
+
+    def ease(self, on: bool) -> None:
+        """From the next clause on; answers at once."""
+        ...
+
+
 Engine = STT | LLM | TTS

@@ -11,8 +11,9 @@ from avatar.aio import in_thread
 from avatar.engines.base import Stage
 from avatar.engines.catalog import Rung
 from avatar.engines.pool import EnginePool
-from avatar.errors import AvatarError, EngineError, EngineLoadError, EngineTimeout
+from avatar.errors import AvatarError, EngineError, EngineLoadError, EngineTimeout, OutOfMemory
 from avatar.events import Event, Notice, Serving
+from avatar.gpu import out_of_memory
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -29,10 +30,10 @@ class Timeouts:
 
 
 class Calls:
-    """The calls of one turn. `emit` is told who serves, and of every step down."""
+    """The calls of one turn. `emit` is told who serves, and of every step down. `hq`: the best voice is wanted."""
 
-    def __init__(self, pool: EnginePool, timeouts: Timeouts, emit: Callable[[Event], None]) -> None:
-        self._pool, self._timeouts, self._emit = pool, timeouts, emit
+    def __init__(self, pool: EnginePool, timeouts: Timeouts, emit: Callable[[Event], None], hq: bool = False) -> None:
+        self._pool, self._timeouts, self._emit, self._hq = pool, timeouts, emit, hq
         self._rungs: dict[tuple[Stage, str | None], Rung] = {}  # by stage and, for a voice, language of the clause
         self.serving: dict[Stage, Rung] = {}
 
@@ -41,11 +42,12 @@ class Calls:
     ) -> AsyncGenerator[T, None]:
         """Items of `call` on the rung that serves `stage`; steps down when it fails before its first item.
 
-        A rung that does not know `language` is passed over, for this call. Raises AvatarError.
+        A rung that does not know `language` is passed over, for this call. Raises AvatarError; OutOfMemory when items
+        are out already, and then another call goes to another rung.
         """
         while True:
             key = stage, language  # for the whole turn: a better rung takes over between turns
-            rung = self._rungs[key] = self._rungs.get(key) or self._pool.choose(stage, language)
+            rung = self._rungs[key] = self._rungs.get(key) or self._pool.choose(stage, language, self._hq)
             self._tell(rung)
             delivered = False
             try:
@@ -70,10 +72,11 @@ class Calls:
             except Exception as exc:  # noqa: BLE001 - the one place where a foreign engine's exceptions get a name
                 error = self._named(rung, exc)
                 self._pool.fail(rung, error, hung=isinstance(error, EngineTimeout))
-            if delivered:  # half an answer is out: the user hears that it broke, instead of hearing it twice
+            if delivered and stage != "stt":  # half an answer is out: nobody wants it twice, but a transcript is whole
+                self._rungs.pop(key)
                 raise error
             try:
-                below = self._rungs[key] = self._pool.below(rung, language)
+                below = self._rungs[key] = self._pool.below(rung, language, self._hq)
             except EngineError:
                 raise error from None  # it names the cause better than NoEngine
             self._tell(below)
@@ -87,6 +90,9 @@ class Calls:
             wait_s = self._timeout_s(rung.stage)
             sentence = f"{rung.label} did not answer within {wait_s:.0f} seconds. Please try again."
             return EngineTimeout(sentence, stage=rung.stage, engine=rung.name)
+        if out_of_memory(exc):
+            log.warning("%s ran out of memory", rung.name)
+            return OutOfMemory(f"{rung.label} ran out of memory.", stage=rung.stage, engine=rung.name)
         where = traceback.extract_tb(exc.__traceback__)[-1]  # no message: it may hold a user's words
         log.warning("%s failed: %s at %s:%s", rung.name, type(exc).__name__, where.filename, where.lineno)
         sentence = f"{rung.label} stopped with an error ({type(exc).__name__}). Please try again."

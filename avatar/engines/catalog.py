@@ -25,7 +25,8 @@ class Rung:
     those called like the rung ("whisper-base").
     Where languages and cloning depend on the weights found, the loaded engine's `Abilities` win over its row.
     `share` is its part of a graphics card, from the plan (planner.py, which knows rungs by their names): `load` gets it
-    as its third argument. `needs_card`: without a share there is no such engine, and `no_room` says why.
+    as its third argument. `needs_card`: without a share there is no such engine, and `no_room` says why. `hq`: it
+    speaks only where HQ was asked for, and is loaded then.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Rung:
     memory_mib: int  # resident memory it adds once loaded
     parallel: int = 1
     demo: bool = False
+    hq: bool = False
     needs_card: bool = False
     share: Share | None = None
     no_room: str = ""
@@ -156,7 +158,7 @@ def _placed(rung: Rung, plan: Plan) -> Rung:
     share = plan.shares.get(rung.name)
     if share is None and rung.needs_card:
         return replace(rung, no_room=plan.reasons.get(rung.name, f"{rung.label} needs a graphics card."))
-    return replace(rung, share=share)
+    return rung if share is None else replace(rung, share=share)
 
 
 def _with_model(rung: Rung, settings: Settings) -> Rung:

@@ -4,28 +4,25 @@ Knows engines only by their rows in CATALOG; adapters are imported when they loa
 Everything here is called from threads (loading blocks); `status` and `choose` are cheap enough for the event loop.
 """
 
-import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from importlib.util import find_spec
 
 from avatar import weights
 from avatar.engines.base import Engine, Progress, Stage
 from avatar.engines.catalog import CATALOG, STAGES, Rung, allowed
-from avatar.engines.slots import Instance, RungStatus, Slot, State
-from avatar.errors import AvatarError, EngineLoadError, NoEngine, NotFound
+from avatar.engines.loading import Engines, Loader, close_engine
+from avatar.engines.slots import RungStatus, Slot
+from avatar.errors import EngineLoadError, EngineTimeout, NoEngine, NotFound
 from avatar.planner import NO_CARD, Plan
 from avatar.settings import Settings
 
-log = logging.getLogger(__name__)
-
-RETRY_S = 60.0  # a failed rung is tried again after this long; doubled with every further failure
-RETRY_MAX_S = 1800.0
 LOAD_END_S = 10.0  # at the end, wait so long for a model that is being loaded
 INSTALLED_S = 5.0  # how long "installed" is believed: the answer needs the disk, and is asked for at every frame
+LOAD_S = 900.0  # a load that takes longer hangs: it is left behind, and the others get their turn
+HQ_IDLE_S = 600.0  # an HQ engine that may not stay is freed when nobody has asked for it for so long
 WARM_S = 5.0  # how often the warmer looks for rungs that have become usable, or are due again
 
 
@@ -35,46 +32,48 @@ def _import_and_load(rung: Rung, settings: Settings, progress: Progress) -> Engi
     return engine
 
 
-class EnginePool:
+class EnginePool(Engines):
     """The ladder of one process. All methods may be called from any thread."""
 
     def __init__(
         self,
         settings: Settings,
         catalog: Sequence[Rung] = CATALOG,
-        loader: Callable[[Rung, Settings, Progress], Engine] = _import_and_load,
+        loader: Loader = _import_and_load,
         clock: Callable[[], float] = time.monotonic,
         plan: Plan = NO_CARD,
+        room: Callable[[Rung], str] = lambda rung: "",
     ) -> None:
-        self._settings, self._loader, self._clock = settings, loader, clock
-        self._slots = {rung.name: Slot(rung) for rung in allowed(catalog, settings, plan)}
-        self._state = threading.Lock()  # guards the plain fields of slots; never held while loading
+        super().__init__(allowed(catalog, settings, plan), settings, loader, clock, room)
         self._stop = threading.Event()
         self._look = 0
-        self._nudge = threading.Event()  # the warmer looks now, not at its next time
         self._warmer: threading.Thread | None = None
+        self._load_s = LOAD_S
 
     # -- choosing ---------------------------------------------------------------------------------------------------
-    def choose(self, stage: Stage, language: str | None = None) -> Rung:
+    def choose(self, stage: Stage, language: str | None = None, hq: bool = False) -> Rung:
         """The rung to serve `stage` now: the best ready one, else the lowest that could load. Raises NoEngine.
 
-        A rung that does not know `language` (BCP 47; None: any will do) is passed over.
+        A rung that does not know `language` (BCP 47; None: any will do) is passed over, and without `hq` every HQ one.
         """
-        usable = self._able(stage, language)
+        if hq:
+            self.want_hq(stage)
+        usable = self._able(stage, language, hq)
         return next((slot.rung for slot in usable if slot.instance), usable[-1].rung)
 
-    def below(self, rung: Rung, language: str | None = None) -> Rung:
+    def below(self, rung: Rung, language: str | None = None, hq: bool = False) -> Rung:
         """The rung to step down to after `rung` failed: the best usable one, ready first. Raises NoEngine."""
-        usable = self._able(rung.stage, language, but=rung)
+        usable = self._able(rung.stage, language, hq, but=rung)
         return next((slot.rung for slot in usable if slot.instance), usable[0].rung)
 
     def understands(self, language: str) -> bool:
         """Whether the STT rung that would serve now knows this language (a BCP 47 primary tag)."""
         return self._slots[self.choose("stt").name].knows(language)
 
-    def _able(self, stage: Stage, language: str | None, but: Rung | None = None) -> list[Slot]:
+    def _able(self, stage: Stage, language: str | None, hq: bool, but: Rung | None = None) -> list[Slot]:
         """The usable rungs that know `language`, best first, at least one. Raises NoEngine."""
         usable = [slot for slot in self._of(stage) if self._usable(slot) and slot.rung is not but]
+        usable = [slot for slot in usable if hq or not slot.rung.hq]
         able = [slot for slot in usable if slot.knows(language)]
         if usable and not able:
             sentence = f"{usable[0].rung.label} does not know this language ({language}), and nothing else is in use."
@@ -88,11 +87,20 @@ class EnginePool:
             raise self._none(stage)
         return able
 
+    def want_hq(self, stage: Stage) -> None:
+        """HQ was asked for: its engines are loaded in the background, and a while after the last such call freed."""
+        for slot in self._of(stage):
+            if slot.rung.hq:
+                waiting = slot.instance is None and self._clock() - slot.wanted_at >= WARM_S
+                slot.wanted_at = self._clock()
+                if waiting:
+                    self._nudge.set()
+
     def _of(self, stage: Stage) -> list[Slot]:
         return [slot for slot in self._slots.values() if slot.rung.stage == stage]
 
     def _usable(self, slot: Slot) -> bool:
-        return not self._missing(slot) and (slot.retry_at == 0 or self._clock() >= slot.retry_at)
+        return not slot.resting and not self._missing(slot) and (slot.retry_at == 0 or self._clock() >= slot.retry_at)
 
     def _missing(self, slot: Slot) -> str:
         """Why this rung is not installed, as a sentence; '' when it is."""
@@ -123,88 +131,6 @@ class EnginePool:
         why = next((s.sentence or self._missing(s) for s in reversed(slots)), "")
         return NoEngine(f"Nothing here can {what} now. {why}".strip(), stage=stage, engine="")
 
-    # -- loading and leasing ----------------------------------------------------------------------------------------
-    def ready(self, rung: Rung) -> bool:
-        return self._slots[rung.name].instance is not None
-
-    def busy(self, rung: Rung) -> bool:
-        """Whether someone holds a lease of it."""
-        instance = self._slots[rung.name].instance
-        return instance is not None and instance.busy > 0
-
-    def warm(self, rung: Rung) -> None:
-        """Load `rung`; blocks. Concurrent callers share one load; a failed load is tried again by the next caller.
-
-        Raises EngineLoadError, and the rung is then failed until its retry time.
-        """
-        self._load(self._slots[rung.name])
-
-    def _load(self, slot: Slot) -> Instance:
-        with slot.loading:  # held while loading: that is single flight
-            if slot.instance is not None:
-                return slot.instance
-            rung, started = slot.rung, self._clock()
-            slot.warming, slot.fraction = True, None
-            try:
-                engine = self._loader(rung, self._settings, lambda fraction: setattr(slot, "fraction", fraction))
-            except Exception as exc:  # noqa: BLE001 - a foreign engine may raise anything
-                why = exc.sentence if isinstance(exc, AvatarError) else f"{type(exc).__name__} while loading."
-                error = EngineLoadError(f"{rung.label}: {why}", stage=rung.stage, engine=rung.name)
-                log.warning("loading %s failed: %s", rung.name, type(exc).__name__, exc_info=exc)
-                self._mark_failed(slot, error)
-                raise error from exc
-            finally:
-                slot.warming, slot.fraction = False, None
-            with self._state:
-                slot.instance, slot.retry_at, slot.sentence = Instance(engine, rung.parallel), 0.0, ""
-            log.info("loaded %s in %.2f s", rung.name, self._clock() - started)
-            return slot.instance
-
-    @contextmanager
-    def lease(self, rung: Rung) -> Iterator[Engine]:
-        """Use of the engine by one caller among its `parallel`. Lease per clause, so that five sessions share fairly.
-
-        Blocks while it loads or is busy. Raises EngineLoadError.
-        """
-        instance = self._load(self._slots[rung.name])
-        instance.acquire(rung)
-        try:
-            yield instance.engine
-        finally:
-            instance.release()
-
-    # -- failing ----------------------------------------------------------------------------------------------------
-    def fail(self, rung: Rung, error: AvatarError, *, hung: bool = False) -> None:
-        """Give up the loaded instance of `rung` after `error`.
-
-        The first hang only costs the instance: a fresh one is loaded on the next use (its thread is left behind). A
-        second hang, or any other failure, takes the rung out until its retry time.
-        """
-        slot = self._slots[rung.name]
-        with self._state:
-            instance, slot.instance = slot.instance, None
-            slot.hangs += hung
-            first_hang = hung and slot.hangs == 1
-        if instance is not None:
-            instance.kill()
-            # a hung engine may hold its own lock: closing it must not hang the caller
-            threading.Thread(target=_close, args=(instance.engine, rung.name), daemon=True).start()
-        if not first_hang:
-            self._mark_failed(slot, error)
-
-    def served(self, rung: Rung) -> None:
-        """`rung` delivered: earlier failures no longer count against it."""
-        slot = self._slots[rung.name]
-        if slot.failures or slot.hangs:
-            with self._state:
-                slot.failures = slot.hangs = 0
-
-    def _mark_failed(self, slot: Slot, error: AvatarError) -> None:
-        with self._state:
-            wait_s = min(RETRY_S * 2**slot.failures, RETRY_MAX_S)
-            slot.failures += 1
-            slot.retry_at, slot.sentence = self._clock() + wait_s, error.sentence
-
     # -- background -------------------------------------------------------------------------------------------------
     def start(self) -> None:
         """Warm in the background, the lowest usable rung of each stage first, then better ones; retry the failed."""
@@ -218,12 +144,34 @@ class EnginePool:
             lowest = [ladder[-1] for ladder in ladders if ladder]
             better = [slot for ladder in ladders for slot in reversed(ladder[:-1])]
             for slot in lowest + better:
-                if slot.instance is None and not self._stop.is_set():
-                    try:
-                        self._load(slot)
-                    except EngineLoadError:
-                        continue  # recorded in the slot, shown on the page, retried at its time
+                wanted = not slot.rung.hq or self._clock() - slot.wanted_at <= HQ_IDLE_S
+                if slot.instance is None and wanted and not self._stop.is_set():
+                    self._load_watched(slot)
+            self._free_unwanted()
             first = False
+
+    def _free_unwanted(self) -> None:
+        for slot in self._slots.values():
+            stays = not slot.rung.hq or slot.rung.share is None or slot.rung.share.resident
+            if not stays and slot.instance is not None and self._clock() - slot.wanted_at > HQ_IDLE_S:
+                self._free(slot)
+
+    def _load_watched(self, slot: Slot) -> None:
+        """A load that hangs must not keep the others from theirs, so it has a thread of its own."""
+        done = threading.Event()
+
+        def load() -> None:
+            try:
+                self._load(slot)
+            except EngineLoadError:
+                pass  # recorded in the slot, shown on the page, retried at its time
+            finally:
+                done.set()
+
+        threading.Thread(target=load, daemon=True, name=f"load {slot.rung.name}").start()
+        if not done.wait(self._load_s):
+            sentence = f"{slot.rung.label} was not loaded within {self._load_s:.0f} seconds."
+            self.fail(slot.rung, EngineTimeout(sentence, stage=slot.rung.stage, engine=slot.rung.name), hung=True)
 
     def _waited(self) -> bool:
         """Wait for the next look, or for `retry` and `look_again`. Returns whether this is the end."""
@@ -236,7 +184,7 @@ class EnginePool:
         if (slot := self._slots.get(name)) is None:
             raise NotFound("There is no such engine.")
         with self._state:
-            slot.retry_at = 0.0
+            slot.retry_at, slot.resting = 0.0, ""
         self.look_again()
 
     def look_again(self) -> None:
@@ -248,42 +196,14 @@ class EnginePool:
     def status(self) -> list[RungStatus]:
         """Every rung, best first per stage."""
         serving = {stage: self._serving(stage) for stage in STAGES}
-        return [self._row(slot, slot.rung.name == serving[slot.rung.stage]) for slot in self._slots.values()]
+        now = self._clock()
+        return [
+            slot.status(now, "" if slot.instance else self._missing(slot), slot.rung.name == serving[slot.rung.stage])
+            for slot in self._slots.values()
+        ]
 
     def _serving(self, stage: Stage) -> str:
-        return next((slot.rung.name for slot in self._of(stage) if slot.instance), "")
-
-    def _row(self, slot: Slot, serving: bool) -> RungStatus:
-        rung, able, sentence = slot.rung, slot.abilities, slot.sentence
-        state: State = "cold"
-        if slot.instance:
-            state, sentence = "ready", ""
-        elif slot.warming:
-            state, sentence = "warming", ""
-        elif slot.retry_at:
-            wait_s = max(0, slot.retry_at - self._clock())
-            state, sentence = (
-                "failed",
-                f"{sentence} Trying again in {wait_s / 60:.0f} min." if wait_s > 60 else sentence,
-            )
-        elif missing := self._missing(slot):
-            state, sentence = "absent", missing
-        return RungStatus(
-            stage=rung.stage,
-            name=rung.name,
-            label=rung.label,
-            state=state,
-            fraction=slot.fraction,
-            sentence=sentence,
-            serving=serving,
-            languages=able.languages,
-            clones=able.clones,
-            voices=able.voices,
-            licence=rung.licence,
-            memory_mib=rung.memory_mib,
-            demo=rung.demo,
-            lacks=slot.lacks if state == "absent" else (),
-        )
+        return next((slot.rung.name for slot in self._of(stage) if slot.instance and not slot.rung.hq), "")
 
     def close(self) -> None:
         """Stop warming and free every engine. Turns still running fail."""
@@ -295,11 +215,4 @@ class EnginePool:
             instance, slot.instance = slot.instance, None
             if instance is not None:
                 instance.kill()
-                _close(instance.engine, slot.rung.name)
-
-
-def _close(engine: Engine, name: str) -> None:
-    try:
-        engine.close()
-    except Exception:  # noqa: BLE001 - a broken engine must not stop the others from closing
-        log.warning("closing %s failed", name, exc_info=True)
+                close_engine(instance.engine, slot.rung.name)

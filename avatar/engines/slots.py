@@ -29,6 +29,7 @@ class RungStatus:
     licence: str
     memory_mib: int
     demo: bool
+    hq: bool = False
     lacks: tuple[str, ...] = ()  # weights that are all that is missing
 
 
@@ -49,7 +50,12 @@ class Instance:
     def release(self) -> None:
         with self.changed:
             self.busy -= 1
-            self.changed.notify()
+            self.changed.notify_all()
+
+    def idle(self, timeout_s: float) -> None:
+        """Wait until nobody uses it any more, or for so long."""
+        with self.changed:
+            self.changed.wait_for(lambda: self.busy == 0, timeout_s)
 
     def kill(self) -> None:
         with self.changed:
@@ -68,6 +74,9 @@ class Slot:
     hangs: int = 0
     retry_at: float = 0.0  # 0: not failed
     sentence: str = ""
+    resting: str = ""  # why it gave way: the memory is needed
+    eased: bool = False  # it is to save work and memory
+    wanted_at: float = -math.inf  # when HQ was last asked for
     missing: str = ""  # why it is not installed, as of missing_at
     lacks: tuple[str, ...] = ()  # the weights that would change that
     missing_at: float = -math.inf
@@ -83,3 +92,37 @@ class Slot:
     def knows(self, language: str | None) -> bool:
         languages = self.abilities.languages
         return language is None or "*" in languages or language.partition("-")[0].lower() in languages
+
+    def status(self, now: float, missing: str, serving: bool) -> RungStatus:
+        """What the page shows of it. missing: why it is not installed."""
+        rung, able, sentence = self.rung, self.abilities, self.sentence
+        state: State = "cold"
+        if self.instance:
+            state, sentence = "ready", ""
+        elif self.warming:
+            state, sentence = "warming", ""
+        elif self.resting:
+            state, sentence = "failed", self.resting
+        elif self.retry_at:
+            wait_s = max(0, self.retry_at - now)
+            state = "failed"
+            sentence = f"{sentence} Trying again in {wait_s / 60:.0f} min." if wait_s > 60 else sentence
+        elif missing:
+            state, sentence = "absent", missing
+        return RungStatus(
+            stage=rung.stage,
+            name=rung.name,
+            label=rung.label,
+            state=state,
+            fraction=self.fraction,
+            sentence=sentence,
+            serving=serving,
+            languages=able.languages,
+            clones=able.clones,
+            voices=able.voices,
+            licence=rung.licence,
+            memory_mib=rung.memory_mib,
+            demo=rung.demo,
+            hq=rung.hq,
+            lacks=self.lacks if state == "absent" else (),
+        )

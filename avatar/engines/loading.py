@@ -1,0 +1,197 @@
+"""Engines in their slots: one load each, leases, failures, and giving their memory back. Knows no order among them."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+from avatar.engines.base import Engine, Progress, Stage
+from avatar.engines.catalog import Rung
+from avatar.engines.slots import Instance, Slot
+from avatar.errors import AvatarError, EngineLoadError
+from avatar.gpu import out_of_memory
+from avatar.settings import Settings
+
+log = logging.getLogger(__name__)
+
+RETRY_S = 60.0  # a failed rung is tried again after this long; doubled with every further failure
+RETRY_MAX_S = 1800.0
+LOOK_S = 0.2  # between two looks whether a load that is waited for was given up
+DRAIN_S = 30.0  # how long an engine that gives way may go on with what it is doing
+
+Loader = Callable[[Rung, Settings, Progress], Engine]
+
+
+class Engines:
+    """The engines of one process. All methods may be called from any thread. `room` says why there is no memory to load
+    a rung now; "" when there is."""
+
+    def __init__(
+        self,
+        rungs: Sequence[Rung],
+        settings: Settings,
+        loader: Loader,
+        clock: Callable[[], float] = time.monotonic,
+        room: Callable[[Rung], str] = lambda rung: "",
+    ) -> None:
+        self._settings, self._loader, self._clock, self._room = settings, loader, clock, room
+        self._slots = {rung.name: Slot(rung) for rung in rungs}
+        self._state = threading.Lock()  # guards the plain fields of slots; never held while loading
+        self._nudge = threading.Event()  # the warmer looks now, not at its next time
+
+    # -- loading and leasing ----------------------------------------------------------------------------------------
+    def ready(self, rung: Rung) -> bool:
+        return self._slots[rung.name].instance is not None
+
+    def busy(self, rung: Rung) -> bool:
+        """Whether someone holds a lease of it."""
+        instance = self._slots[rung.name].instance
+        return instance is not None and instance.busy > 0
+
+    def warm(self, rung: Rung) -> None:
+        """Load `rung`; blocks. Concurrent callers share one load; a failed load is tried again by the next caller.
+
+        Raises EngineLoadError, and the rung is then failed until its retry time.
+        """
+        self._load(self._slots[rung.name])
+
+    def _load(self, slot: Slot) -> Instance:
+        with _held(slot) as mine:  # while loading: that is single flight
+            if slot.instance is not None:
+                return slot.instance
+            rung, started = slot.rung, self._clock()
+            slot.warming, slot.fraction = True, None
+            try:
+                if why := slot.resting or self._room(rung):
+                    raise AvatarError(why)
+                engine = self._loader(rung, self._settings, lambda fraction: setattr(slot, "fraction", fraction))
+            except Exception as exc:  # noqa: BLE001 - a foreign engine may raise anything
+                why = exc.sentence if isinstance(exc, AvatarError) else f"{type(exc).__name__} while loading."
+                why = "its memory ran out while it was loaded." if out_of_memory(exc) else why
+                error = EngineLoadError(f"{rung.label}: {why}", stage=rung.stage, engine=rung.name)
+                log.warning("loading %s failed: %s", rung.name, type(exc).__name__, exc_info=exc)
+                self._mark_failed(slot, error)
+                raise error from exc
+            finally:
+                slot.warming, slot.fraction = False, None
+            ease_engine(engine, slot.eased)
+            with self._state:
+                late = slot.loading is not mine or slot.resting  # given up meanwhile, or to give way
+                if not late:
+                    slot.instance, slot.retry_at, slot.sentence = Instance(engine, rung.parallel), 0.0, ""
+            if late or slot.instance is None:
+                close_engine(engine, rung.name)
+                raise EngineLoadError(f"{rung.label} came too late.", stage=rung.stage, engine=rung.name)
+            log.info("loaded %s in %.2f s", rung.name, self._clock() - started)
+            return slot.instance
+
+    @contextmanager
+    def lease(self, rung: Rung) -> Iterator[Engine]:
+        """Use of the engine by one caller among its `parallel`. Lease per clause, so that five sessions share fairly.
+
+        Blocks while it loads or is busy. Raises EngineLoadError.
+        """
+        instance = self._load(self._slots[rung.name])
+        instance.acquire(rung)
+        try:
+            yield instance.engine
+        finally:
+            instance.release()
+
+    # -- failing ----------------------------------------------------------------------------------------------------
+    def fail(self, rung: Rung, error: AvatarError, *, hung: bool = False) -> None:
+        """Give up the loaded instance of `rung` after `error`.
+
+        The first hang only costs the instance: a fresh one is loaded on the next use (its thread is left behind). A
+        second hang, or any other failure, takes the rung out until its retry time.
+        """
+        slot = self._slots[rung.name]
+        with self._state:
+            instance, slot.instance = slot.instance, None
+            if hung and instance is None:  # it hangs in its load, and holds this lock for good
+                slot.loading, slot.warming = threading.Lock(), False
+            slot.hangs += hung
+            first_hang = hung and slot.hangs == 1
+        if instance is not None:
+            instance.kill()
+            # a hung engine may hold its own lock: closing it must not hang the caller
+            threading.Thread(target=close_engine, args=(instance.engine, rung.name), daemon=True).start()
+        if not first_hang:
+            self._mark_failed(slot, error)
+
+    def served(self, rung: Rung) -> None:
+        """`rung` delivered: earlier failures no longer count against it."""
+        slot = self._slots[rung.name]
+        if slot.failures or slot.hangs:
+            with self._state:
+                slot.failures = slot.hangs = 0
+
+    def _mark_failed(self, slot: Slot, error: AvatarError) -> None:
+        with self._state:
+            wait_s = min(RETRY_S * 2**slot.failures, RETRY_MAX_S)
+            slot.failures += 1
+            slot.retry_at, slot.sentence = self._clock() + wait_s, error.sentence
+
+    def rungs(self, stage: Stage) -> list[Rung]:
+        """All that the settings allow, best first."""
+        return [slot.rung for slot in self._slots.values() if slot.rung.stage == stage]
+
+    # -- giving way -------------------------------------------------------------------------------------------------
+    def rest(self, name: str, sentence: str) -> bool:
+        """Leave a rung out until `wake`, because its memory is needed: `sentence` says so. What it is saying now it may
+        finish. Returns whether that frees memory."""
+        slot = self._slots[name]
+        slot.resting = sentence
+        return self._free(slot)
+
+    def wake(self, name: str) -> None:
+        self._slots[name].resting = ""
+        self._nudge.set()
+
+    def ease(self, name: str, on: bool) -> bool:
+        """Have a rung save work and memory, or no more. Returns whether a loaded engine can do so."""
+        slot = self._slots[name]
+        slot.eased = on
+        return slot.instance is not None and ease_engine(slot.instance.engine, on)
+
+    def _free(self, slot: Slot) -> bool:
+        with self._state:
+            instance, slot.instance = slot.instance, None
+        if instance is None:
+            return False
+        instance.kill()  # who waits for it is told, and steps down
+
+        def close() -> None:
+            instance.idle(DRAIN_S)
+            close_engine(instance.engine, slot.rung.name)
+
+        threading.Thread(target=close, daemon=True, name="free").start()
+        return True
+
+
+@contextmanager
+def _held(slot: Slot) -> Iterator[threading.Lock]:
+    """The slot's lock. Who waits behind a load that hangs goes on to the lock that takes its place."""
+    while not (lock := slot.loading).acquire(timeout=LOOK_S):
+        continue
+    try:
+        yield lock
+    finally:
+        lock.release()
+
+
+def close_engine(engine: Engine, name: str) -> None:
+    try:
+        engine.close()
+    except Exception:  # noqa: BLE001 - a broken engine must not stop the others from closing
+        log.warning("closing %s failed", name, exc_info=True)
+
+
+def ease_engine(engine: Engine, on: bool) -> bool:
+    """Whether the engine can save work: see base.Eases."""
+    ease: Callable[[bool], None] | None = getattr(engine, "ease", None)
+    if ease is None:
+        return False
+    ease(on)
+    return True
