@@ -2,7 +2,6 @@
 
 import argparse
 import ctypes
-import logging
 import os
 import signal
 import sys
@@ -13,16 +12,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from starlette.middleware import Middleware
-
-from avatar import saying, weights
+from avatar import lan, log, saying, tunnel, weights
 from avatar.assistant import Assistant
 from avatar.audio import Decoder, Limits
+from avatar.door import door
 from avatar.engines.catalog import wants_card
 from avatar.engines.pool import EnginePool
 from avatar.errors import AvatarError, WeightsError
 from avatar.gpu import Gpu, cublas_folder, load_cublas
-from avatar.guard import Guard
+from avatar.guard import Hosts
+from avatar.guests import Guests
+from avatar.health import health_routes
 from avatar.metrics import Metrics
 from avatar.pipeline import Pipeline
 from avatar.planner import Plan, plan, whisper_bytes
@@ -30,7 +30,7 @@ from avatar.pressure import Pressure
 from avatar.relief import room_for, steps
 from avatar.server import owners, routes
 from avatar.sessions import Seats, Tokens
-from avatar.settings import Settings
+from avatar.settings import LOOPBACK, Settings
 from avatar.store import Store
 from avatar.turntaking.smartturn import SmartTurn
 from avatar.turntaking.voice import Silero
@@ -45,14 +45,13 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--host", help="address to listen on (default 127.0.0.1)")
     parser.add_argument("--port", help="port of the page (default 7860)")
     parser.add_argument("--share", action="store_true", default=None, help="open a Gradio share link")
+    parser.add_argument("--https", action="store_true", default=None, help="serve https, for phones on your network")
     parser.epilog = "Everything else is set by AVATAR_* in the environment: see .env.example."
     options = parser.parse_args(argv)
 
     try:
         settings = Settings.from_env(**vars(options))
-        logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s")
-        for noisy in ("httpx", "httpcore", "httpx2", "httpcore2", "openai", "asyncio"):
-            logging.getLogger(noisy).setLevel(logging.WARNING)
+        log.start(settings.log_level)
         serve(settings)
     except AvatarError as error:
         print(f"AVATAR cannot start: {error.sentence}", file=sys.stderr)
@@ -105,22 +104,28 @@ def serve(settings: Settings) -> None:
     os.environ["GRADIO_TEMP_DIR"] = temporary.name
     from avatar.ui.page import build, launch_options  # imports gradio: 2 to 3 s, while the engines load
 
-    demo = build(assistant, owner_of := owners(settings), gpu_gib)
-    _, url, share_url = demo.queue(max_size=32, api_open=False).launch(
+    guests = Guests.open(settings.data) if settings.open and not settings.loopback else None
+    hosts, tls = Hosts(settings), https_files(settings)
+    demo = build(assistant, owner_of := owners(settings, guests), gpu_gib)
+    _, url, _ = demo.queue(max_size=32, api_open=False).launch(
         server_name=settings.host,
         server_port=settings.port,
-        share=settings.share,
+        share=False,  # Gradio would hold the start up for it: see tunnel.py
         auth=tuple(settings.auth.split(":", 1)) if settings.auth else None,
         max_file_size=settings.upload_mib << 20,
         allowed_paths=[],
         blocked_paths=[str(settings.data), str(settings.weights), str(ROOT / "profiles"), str(ROOT / ".env")],
         state_session_capacity=50,
-        app_kwargs={"middleware": [Middleware(Guard, settings=settings)], "routes": routes(assistant, owner_of)},
+        app_kwargs={
+            "middleware": door(settings, hosts, assistant.metrics, guests),
+            "routes": [*routes(assistant, owner_of), *health_routes(assistant, owner_of, gpu)],
+        },
         prevent_thread_lock=True,
         quiet=True,
+        **tls,
         **launch_options(),
     )
-    say(f"Open {url} and press Start." + (f" Shared at {share_url}" if share_url else ""))
+    tell_addresses(settings, url, hosts, say)
     saying.prepare()
     stop = threading.Event()
     for name in (signal.SIGINT, signal.SIGTERM):
@@ -134,6 +139,36 @@ def serve(settings: Settings) -> None:
     pool.close()
     store.close()
     temporary.cleanup()
+
+
+def https_files(settings: Settings) -> dict[str, Any]:
+    """Arguments of `launch` for --https."""
+    if not settings.https:
+        return {}
+    key, certificate = lan.certificate(settings.data)
+    return {"ssl_keyfile": str(key), "ssl_certfile": str(certificate), "ssl_verify": False}
+
+
+def tell_addresses(settings: Settings, url: str, hosts: Hosts, say: Callable[[str], None]) -> None:
+    say(f"Open {url} and press Start.")
+    if settings.share:
+        threading.Thread(target=share, args=(settings.port, hosts, say), daemon=True).start()
+    if settings.host not in LOOPBACK:
+        for address in lan.reachable(settings.host, settings.port, settings.https):
+            say(f"On other devices of your network: {address}\n{lan.qr(address)}")
+        if not settings.https:
+            say("Without --https other devices can type and hear, but their browsers give no microphone.")
+
+
+def share(port: int, hosts: Hosts, say: Callable[[str], None]) -> None:
+    """Blocks up to a minute."""
+    try:
+        link = tunnel.open_tunnel(port)
+    except AvatarError as error:
+        say(error.sentence)
+        return
+    hosts.add(link)
+    say(f"Shared at {link}")
 
 
 def bound_arenas() -> None:

@@ -1,6 +1,9 @@
 """Who may ask from where, and how much at once. Stands before every route, Gradio's and ours; knows none of them."""
 
+import ipaddress
 import re
+import socket
+from collections.abc import Callable
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
@@ -15,18 +18,44 @@ RELAYS = re.compile("file[=/]https?:", re.IGNORECASE)  # Gradio would fetch that
 TOO_LARGE = "That is too large."
 
 
+class Hosts:
+    """The names under which this page may be asked for, without ports. A share link's name joins when it is known.
+
+    Loopback only: no other name, or a page elsewhere could rebind its own name to this machine. Reachable by others:
+    this machine's names, those of AVATAR_ALLOWED_HOSTS, and any address in digits, which cannot be rebound.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._digits = not settings.loopback
+        self._names = {*LOOPBACK, *settings.host_names}
+        if not settings.loopback:
+            me = socket.gethostname().lower()
+            self._names |= {me, f"{me.partition('.')[0]}.local", _name(settings.host)}
+
+    def add(self, url: str) -> None:
+        self._names.add(_name(urlsplit(url).netloc))
+
+    def __contains__(self, host: str) -> bool:
+        name = _name(host)
+        return bool(name) and (name in self._names or (self._digits and _is_address(name)))
+
+
 class Guard:
     """ASGI middleware: foreign hosts and origins, Gradio's URL relay and oversized bodies end here.
 
-    Host: without a password only loopback names, or a page elsewhere could rebind its name to this machine; with one, a
-    page of another name has no login cookie, and a proxy on this machine may pass on the name that it is known by.
     Origin: a browser names the page that asks; it must be this one. Programs that send no Origin are not a browser's
     victims.
     """
 
-    def __init__(self, app: ASGIApp, settings: Settings) -> None:
-        self._app = app
-        self._hosts = None if settings.auth else LOOPBACK
+    def __init__(
+        self,
+        app: ASGIApp,
+        settings: Settings,
+        hosts: Hosts | None = None,
+        on_refusal: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self._app, self._on_refusal = app, on_refusal
+        self._hosts = hosts or Hosts(settings)
         self._upload_bytes = (settings.upload_mib + 1) << 20
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -35,6 +64,8 @@ class Guard:
             return
         headers = Headers(scope=scope)
         refusal = self._refuse(scope, headers)
+        if refusal is not None:
+            self._on_refusal(f"HTTP_{refusal[0]}")
         if refusal is not None and scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 4403})
         elif refusal is not None:
@@ -44,8 +75,8 @@ class Guard:
 
     def _refuse(self, scope: Scope, headers: Headers) -> tuple[int, str] | None:
         host = headers.get("host", "")
-        if self._hosts is not None and _name(host) not in self._hosts:
-            return 403, "This page is served to this machine only."
+        if host not in self._hosts:
+            return 403, "This page is not served under this name. AVATAR_ALLOWED_HOSTS names those of a proxy."
         origin = headers.get("origin")
         if origin is not None and not (host and _netloc(origin) == host):
             return 403, "Requests from other pages are refused."
@@ -65,6 +96,14 @@ def _name(host: str) -> str:
         return urlsplit(f"//{host}").hostname or ""
     except ValueError:
         return ""
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
 
 
 def _netloc(origin: str) -> str:

@@ -2,6 +2,7 @@
 no words. Thread-safe and bounded.
 """
 
+import logging
 import math
 import threading
 from collections import Counter, deque
@@ -9,6 +10,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import psutil
+
+log = logging.getLogger(__name__)
+
+BUCKETS_MS = (50, 100, 200, 300, 450, 600, 800, 1000, 1500, 2500, 5000, 10_000)  # bars and goals are edges
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +33,16 @@ class Snapshot:
 
 
 @dataclass(frozen=True, slots=True)
+class Counted:
+    """Everything since the start. `stages`: turns that took at most each of BUCKETS_MS, all of them, and their sum in
+    ms."""
+
+    outcomes: Mapping[str, int]
+    refusals: Mapping[str, int]
+    stages: Mapping[str, tuple[list[int], float]]
+
+
+@dataclass(frozen=True, slots=True)
 class TurnTimes:
     number: int  # 1, 2, 3... since the start
     timings_ms: Mapping[str, float]
@@ -43,15 +58,23 @@ class Metrics:
         self._turns: deque[TurnTimes] = deque(maxlen=window)
         self._outcomes: Counter[str] = Counter()
         self._refusals: Counter[str] = Counter()
+        self._buckets: dict[str, list[int]] = {}
+        self._sums_ms: dict[str, float] = {}
 
     def turn(self, timings_ms: Mapping[str, float], engines: Mapping[str, str], outcome: str) -> None:
         """outcome: done, interrupted or failed. A stage that a turn did not reach is left out of its timings."""
         with self._lock:
             self._outcomes[outcome] += 1
             self._turns.append(TurnTimes(self._outcomes.total(), dict(timings_ms), dict(engines), outcome))
+            for stage, ms in timings_ms.items():
+                counts = self._buckets.setdefault(stage, [0] * (len(BUCKETS_MS) + 1))
+                for i, edge in enumerate((*BUCKETS_MS, math.inf)):
+                    counts[i] += ms <= edge
+                self._sums_ms[stage] = self._sums_ms.get(stage, 0.0) + ms
 
     def refusal(self, code: str) -> None:
-        """Someone was turned away with this error code."""
+        """Someone was turned away with this error code. Logged here, so that no refusal is forgotten."""
+        log.info("refusal", extra={"code": code})
         with self._lock:
             self._refusals[code] += 1
 
@@ -60,6 +83,11 @@ class Metrics:
         with self._lock:
             turns = list(self._turns)
         return turns[max(0, len(turns) - n) :]
+
+    def counted(self) -> Counted:
+        with self._lock:
+            stages = {stage: (list(counts), self._sums_ms[stage]) for stage, counts in self._buckets.items()}
+            return Counted(dict(self._outcomes), dict(self._refusals), stages)
 
     def snapshot(self) -> Snapshot:
         with self._lock:

@@ -51,7 +51,7 @@ class Recorder:
         self._metrics.turn({**parts, "total": sum(parts.values())} if parts else {}, ended.engines, ended.state)
         if ended.instead_of is not None and not ended.replaces:
             chat.put_back(ended.instead_of, ended.exchange)
-        log.info("turn %s %s %s", ended.state, dict(ended.engines), dict(timings))
+        log.info("turn", extra={"state": ended.state, "engines": dict(ended.engines), "ms": dict(timings)})
         async with chat.saving:  # one after the other: turns keep their order, and a new chat becomes one conversation
             if not chat.stored:
                 await asyncio.to_thread(self._store.create_conversation, owner, conversation_id=chat.id)

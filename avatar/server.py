@@ -16,8 +16,8 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from avatar.assistant import Assistant
 from avatar.conversation import Conversation
 from avatar.errors import AvatarError, NotFound, ServerFull
-from avatar.sessions import LOCAL
-from avatar.settings import Settings
+from avatar.guests import Guests
+from avatar.settings import LOCAL, Settings
 from avatar.wire import (
     MAX_MIC_BYTES,
     MIC_RATE,
@@ -46,8 +46,9 @@ CLOSE_CODES = {"BAD_MESSAGE": 4400, "BAD_TOKEN": 4401, "SERVER_FULL": 4429}
 OwnerOf = Callable[[Any], str]  # of a gr.Request or a Starlette connection; raises NotFound for who is not logged in
 
 
-def owners(settings: Settings) -> OwnerOf:
-    """Who asks: `local` where only this machine can ask and no password is set, else the user who logged in.
+def owners(settings: Settings, guests: Guests | None = None) -> OwnerOf:
+    """Who asks: `local` where only this machine can ask and no password is set, else the user who logged in, or where
+    everybody may come in (AVATAR_OPEN) the guest whose cookie it is.
 
     Works for Gradio's requests, which know their user, and for our own routes, which ask Gradio's login table.
     """
@@ -62,7 +63,9 @@ def owners(settings: Settings) -> OwnerOf:
             raise NotFound("Log in first.", code="LOGIN")
         return name
 
-    return logged_in if settings.auth else lambda _: LOCAL
+    if settings.auth:
+        return logged_in
+    return guests.of if guests is not None else lambda _: LOCAL
 
 
 def routes(assistant: Assistant, owner_of: OwnerOf) -> list[BaseRoute]:

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from avatar.errors import NotFound, ServerFull
+from avatar.settings import LOCAL
 
-LOCAL = "local"  # the one owner on loopback without a password: all seats may be theirs
 SEATS_PER_OWNER = 2  # a second device or tab, but not the whole house
 TOKEN_LIFE_S = 600.0
 TOKENS_PER_OWNER = 16  # a page asks for one per connection attempt; the oldest give way

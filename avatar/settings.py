@@ -5,6 +5,7 @@ An unknown name or an ill-typed value is a SettingsError whose sentence lists th
 
 import difflib
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -14,6 +15,7 @@ from urllib.parse import urlsplit
 from avatar.errors import SettingsError
 
 PREFIX = "AVATAR_"
+LOCAL = "local"  # the one owner on loopback without a password: all seats may be theirs
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
@@ -36,6 +38,15 @@ class Settings:
     port: int = _setting(7860, "port of the page", 1, 65535)
     share: bool = _setting(False, "open a Gradio share link; needs AVATAR_AUTH")
     auth: str = _setting("", "user:secret, asked for by the page; needed when other machines can reach it", secret=True)
+    open: bool = _setting(
+        False, "let others in without a password: each browser is an owner of its own, and anybody may take a seat"
+    )
+    allowed_hosts: str = _setting(
+        "", "names under which a proxy serves the page, separated by commas; anything here needs AVATAR_AUTH"
+    )
+    https: bool = _setting(
+        False, "serve https with a certificate made here, so that phones on your network may use the microphone"
+    )
     data: Path = _setting(Path("~/.local/share/avatar"), "conversations, audio and voices of your users")
     weights: Path = _setting(Path("~/.cache/avatar/weights"), "where model weights are kept")
     download: str = _setting("ask", "better weights: ask (a button on Status), auto (in the background) or never")
@@ -70,7 +81,16 @@ class Settings:
     @property
     def loopback(self) -> bool:
         """Whether only this machine can reach the page, so that no login is needed."""
-        return self.host in LOOPBACK and not self.share
+        return self.host in LOOPBACK and not self.share and not self.host_names
+
+    @property
+    def host_names(self) -> tuple[str, ...]:
+        return tuple(part.strip().lower() for part in self.allowed_hosts.split(",") if part.strip())
+
+    @property
+    def operator(self) -> str:
+        """The owner who may do what touches everybody, such as a download. A guest of AVATAR_OPEN never is."""
+        return self.auth.partition(":")[0] or LOCAL
 
     @property
     def database(self) -> Path:
@@ -106,11 +126,26 @@ class Settings:
         """Refuse combinations that cannot work or are not safe. Raises SettingsError."""
         if self.auth and not all(self.auth.partition(":")):
             raise SettingsError("AVATAR_AUTH must be user:secret, with something on both sides of the colon.")
-        if not self.loopback and not self.auth:
+        if self.open and self.auth:
+            raise SettingsError(
+                "AVATAR_OPEN lets everybody in and AVATAR_AUTH asks for a password. Set one of the two."
+            )
+        if not self.loopback and not self.auth and not self.open:
             raise SettingsError(
                 "Others could reach this page, so it needs a password: set AVATAR_AUTH=user:secret, "
-                "or serve it to this machine only (no --share, --host 127.0.0.1)."
+                "or serve it to this machine only (no --share, --host 127.0.0.1, no AVATAR_ALLOWED_HOSTS). "
+                "AVATAR_OPEN=1 lets everybody in instead."
             )
+        if self.share and self.https:
+            raise SettingsError(
+                "A share link is https already, and its tunnel speaks plain http to this page. Set one of the two."
+            )
+        for name in self.host_names:
+            if not _HOST_NAME.fullmatch(name):
+                raise SettingsError(
+                    f"AVATAR_ALLOWED_HOSTS: {name} is not a host name. Write names without https:// or a port, "
+                    "separated by commas."
+                )
         if self.llm_url:
             self._check_llm()
         if self.idle_warn_s >= self.idle_s:
@@ -177,4 +212,5 @@ def _parse(name: str, raw: str, spec: Any) -> Any:
     return _expand(name, Path(raw)) if spec.metadata["folder"] and (os.sep in raw or raw.startswith("~")) else raw
 
 
+_HOST_NAME = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
 _TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off")

@@ -1,5 +1,6 @@
 """Fixtures that never touch the user's own files."""
 
+import logging
 import os
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
@@ -8,7 +9,7 @@ import pytest
 from fakes import rung
 from running import Running
 
-from avatar import weights
+from avatar import log, weights
 from avatar.engines.catalog import Rung
 from avatar.engines.pool import EnginePool
 from avatar.settings import Settings
@@ -31,6 +32,19 @@ def pytest_runtest_makereport(
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     return Settings(data=tmp_path / "data", weights=tmp_path / "weights")
+
+
+@pytest.fixture
+def restored_logging() -> Iterator[None]:
+    """What a test sets up for the whole process is undone."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    levels = {name: logging.getLogger(name).level for name in log.QUIET}
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    for name, before in levels.items():
+        logging.getLogger(name).setLevel(before)
 
 
 @pytest.fixture

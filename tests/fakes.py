@@ -92,3 +92,12 @@ def rung(name: str, stage: str, **more: object) -> Rung:
     languages = ("*",) if stage == "tts" else ("en",)
     fields = {"label": name.title(), "module": "none", "package": "json", "languages": languages, "licence": "MIT"}
     return Rung(name=name, stage=stage, memory_mib=1, **{**fields, **more})  # type: ignore[arg-type]
+
+
+class Clock:
+    """Moves only when a test moves it."""
+
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now

@@ -95,8 +95,17 @@ def test_with_a_password_nothing_answers_before_the_login(tmp_path):
         done = running.event("typed", ["Hello", NOWHERE, "t1", "auto"])
         turn = re.search(r"#play-([0-9a-f]{32})-reply", json.dumps(done.outputs[2]))[1]
         assert running.http.get(f"/avatar/audio/{turn}/reply").status_code == 200
+        assert running.http.get("/metrics").status_code == 200
         running.http.cookies.clear()
         assert running.http.get(f"/avatar/audio/{turn}/reply").status_code == 404
+        assert running.http.get("/metrics").status_code == 401
+        wrong = {"username": "ann", "password": "guess"}
+        tried = [running.http.post("/login", data=wrong).status_code for _ in range(10)]
+        assert tried[-1] == 429 and 4 <= tried.count(400) <= 5  # one was tried above
+        lines = [json.loads(line) for line in running.said().splitlines() if line.startswith("{")]
+        assert {"TOO_MANY_LOGINS"} == {line["code"] for line in lines if line["event"] == "refusal"}
+        assert [line["state"] for line in lines if line["event"] == "turn"] == ["done"]
+        assert "secret words" not in running.said() and "guess" not in running.said()
     finally:
         running.stop()
 

@@ -4,7 +4,7 @@ import pytest
 from fastapi import FastAPI, Request
 from starlette.middleware import Middleware
 
-from avatar.guard import Guard
+from avatar.guard import Guard, Hosts
 from avatar.settings import Settings
 
 AUTH = "ann:secret"
@@ -15,8 +15,8 @@ HERE = "127.0.0.1:7860"
 def guarded(settings):
     """guarded(settings): an app that keeps the sizes of the bodies that reach it."""
 
-    def make(changed: Settings = settings) -> FastAPI:
-        app = FastAPI(middleware=[Middleware(Guard, settings=changed)])
+    def make(changed: Settings = settings, **more: object) -> FastAPI:
+        app = FastAPI(middleware=[Middleware(Guard, settings=changed, **more)])
         app.state.reached = []
 
         @app.api_route("/{path:path}", methods=["GET", "POST"])
@@ -95,8 +95,11 @@ async def test_a_request_without_a_host_is_refused(guarded, settings):
 
 
 async def test_behind_a_share_link_the_origin_must_be_that_link(guarded, settings):
-    app = guarded(replace(settings, share=True, auth=AUTH))
+    hosts = Hosts(shared := replace(settings, share=True, auth=AUTH))
+    app = guarded(shared, hosts=hosts)
     link = "abc.gradio.live"
+    assert await status(app, host=link) == 403  # not before it is known
+    hosts.add(f"https://{link}")
     assert await status(app, host=link, origin=f"https://{link}") == 200
     assert await status(app, host=link) == 200
     assert await status(app, host=link, origin="https://other.gradio.live") == 403
@@ -104,9 +107,10 @@ async def test_behind_a_share_link_the_origin_must_be_that_link(guarded, setting
     assert len(app.state.reached) == 2
 
 
-async def test_behind_a_proxy_on_this_machine_the_password_stands_for_the_name(guarded, settings):
-    app = guarded(replace(settings, auth=AUTH))
+async def test_a_proxy_on_this_machine_passes_on_the_name_that_it_is_known_by(guarded, settings):
     name = "avatar.example.org"
+    assert await status(guarded(replace(settings, auth=AUTH)), host=name) == 403
+    app = guarded(replace(settings, auth=AUTH, allowed_hosts=name))
     assert await status(app, host=name, origin=f"https://{name}") == 200
     assert await status(app, host=name, origin="https://evil.example") == 403
     assert await status(app, host=HERE, origin=f"http://{HERE}") == 200
@@ -131,3 +135,28 @@ async def test_bodies_are_limited_declared_or_not(guarded, settings, path, limit
     assert await status(app, path, body=big, host=HERE, content_length="1") == 413  # a lie
     assert await status(app, path, body=b"", host=HERE, content_length="-1") == 400
     assert app.state.reached == [limit, limit]
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [
+        ("talk.example.org", 200),
+        ("TALK.example.org:443", 200),
+        ("192.168.1.5:7860", 200),  # an address cannot be rebound
+        ("[fe80::1]:7860", 200),
+        ("evil.example", 403),
+        ("talk.example.org.evil.example", 403),
+        ("", 403),
+    ],
+)
+async def test_others_may_ask_by_address_or_by_an_allowed_name(guarded, settings, host, expected):
+    app = guarded(replace(settings, host="0.0.0.0", auth=AUTH, allowed_hosts="talk.example.org, other.example"))
+    assert await status(app, host=host) == expected
+
+
+async def test_refusals_are_counted(guarded, settings):
+    refused: list[str] = []
+    app = guarded(settings, on_refusal=refused.append)
+    assert await status(app, host="evil.example") == 403
+    assert await status(app, host=HERE) == 200
+    assert refused == ["HTTP_403"]

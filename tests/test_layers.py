@@ -8,13 +8,15 @@ LEVELS = [
     {"errors", "events"},
     {"settings", "aio", "text", "audio", "audio_worker", "database", "gpu", "metrics", "provenance", "wire"}
     | {"weights", "weights.*", "checkpoint", "mel", "onnx_graph", "readaloud", "wording"}
-    | {"finding", "loudness"},
+    | {"finding", "loudness"}
+    | {"headers", "lan", "log", "throttle", "tunnel"},
     {"saying", "saying.*", "dictionary", "planner"},
     {
         "engines.base",
         "engines.catalog",
         "guard",
         "pressure",
+        "guests",
         "sessions",
         "speaker",
         "store",
@@ -28,9 +30,9 @@ LEVELS = [
     {"hearing", "single"},
     {"reply"},
     {"conversation"},
-    {"assistant"},
+    {"assistant", "door"},
     {"ui.*"},
-    {"server"},
+    {"health", "server"},
     {"bench.*"},
 ]
 

@@ -2,16 +2,10 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from fakes import Clock
 
 from avatar.errors import NotFound, ServerFull
 from avatar.sessions import TOKENS_PER_OWNER, Seats, Tokens
-
-
-class Clock:
-    now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 def seats(n: int = 5, clock: Clock | None = None, full: str = "") -> Seats:

@@ -24,7 +24,9 @@ START_S = 180.0  # pages after 3 to 7 s and engines soon after; on a fresh machi
 STOP_S = 20.0
 LOOK_S = 0.5
 BUSY = 0.1  # of a core, taken by other processes: worth a warning
-OURS = ("AVATAR_DATA", "AVATAR_HOST", "AVATAR_PORT", "AVATAR_SHARE", "AVATAR_AUTH")  # never the user's, here
+OURS = tuple(  # never the user's, here
+    f"AVATAR_{name}" for name in ("DATA", "HOST", "PORT", "SHARE", "AUTH", "OPEN", "ALLOWED_HOSTS", "HTTPS")
+)
 
 
 class ServedError(AvatarError):

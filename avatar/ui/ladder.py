@@ -141,8 +141,6 @@ class LadderEvents:
             warn(exc, request)
 
     def _check_operator(self, request: gr.Request) -> None:
-        """The operator is whoever logged in with AVATAR_AUTH, which holds one user; without it the page can only be
-        reached from this machine, and that is `local`. Raises NotFound."""
-        owner, (operator, _, _) = self.owner_of(request), self.assistant.settings.auth.partition(":")
-        if operator and owner != operator:
+        """Raises NotFound."""
+        if self.owner_of(request) != self.assistant.settings.operator:
             raise NotFound("Only the operator of this AVATAR can do that.", code="NOT_OPERATOR")

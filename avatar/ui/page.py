@@ -9,6 +9,7 @@ from avatar.ui.fragments import ASSETS, fragment, header
 from avatar.ui.handlers import OwnerOf
 from avatar.ui.history import history_tab
 from avatar.ui.persona import persona_panel
+from avatar.ui.phone import phone_panel
 from avatar.ui.sayings import sayings_panel
 from avatar.ui.status import Memory, status_tab
 from avatar.ui.strings import T
@@ -37,6 +38,7 @@ def build(assistant: "Assistant", owner_of: OwnerOf, gpu_memory: Callable[[], Me
                 history_tab(assistant, owner_of, second, tabs, talk)
             with gr.Tab(T("tab_status"), id="status") as third:
                 status_tab(assistant, owner_of, third, [first, second], gpu_memory)
+                phone_panel(assistant.settings, third)
     page: gr.Blocks = blocks
     return page
 

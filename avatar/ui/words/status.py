@@ -41,6 +41,12 @@ ENGLISH: Final[dict[str, str]] = {
     "many_languages": "{n} languages",
     "lang_en": "English",
     "lang_zh": "中文",
+    "phone": "On your phone",
+    "phone_https": "On the same network, open {url} or scan the code. The browser warns once, because this machine "
+    "made the certificate itself.",
+    "phone_http": "On the same network, open {url} or scan the code. Start AVATAR with --https, or the phone's browser "
+    "gives no microphone.",
+    "phone_code": "QR code of {url}",
     "where_time": "Where the time goes",
     "last_turns": "Last 30 turns, to first sound",
     "plot_empty": "The plots appear after the first turn.",
@@ -86,6 +92,10 @@ CHINESE: Final[dict[str, str]] = {
     "many_languages": "{n} 種語言",
     "lang_en": "英語",
     "lang_zh": "中文",
+    "phone": "用手機連線",
+    "phone_https": "在同一個網路上開啟 {url}，或掃描這個圖碼。憑證由這台電腦自己製作，所以瀏覽器會警告一次。",
+    "phone_http": "在同一個網路上開啟 {url}，或掃描這個圖碼。請用 --https 啟動 AVATAR，否則手機瀏覽器不開放麥克風。",
+    "phone_code": "{url} 的 QR 碼",
     "where_time": "時間花在哪裡",
     "last_turns": "最近 30 輪，到第一個聲音",
     "plot_empty": "第一輪之後會出現圖表。",

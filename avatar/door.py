@@ -1,0 +1,23 @@
+"""The way in, put together: what stands before every route, in its order, from the settings. Knows no route itself."""
+
+from starlette.middleware import Middleware
+
+from avatar.guard import Guard, Hosts
+from avatar.guests import Doorman, Guests
+from avatar.headers import SecurityHeaders
+from avatar.metrics import Metrics
+from avatar.settings import Settings
+from avatar.throttle import Throttle
+
+
+def door(settings: Settings, hosts: Hosts, metrics: Metrics, guests: Guests | None) -> list[Middleware]:
+    """The outermost first. The headers are on refusals too; who is refused by name or origin costs no token."""
+    layers = [
+        Middleware(SecurityHeaders),
+        Middleware(Guard, settings=settings, hosts=hosts, on_refusal=metrics.refusal),
+    ]
+    if not settings.loopback:
+        layers.append(Middleware(Throttle, on_refusal=metrics.refusal))
+    if guests is not None:
+        layers.append(Middleware(Doorman, guests=guests))
+    return layers
