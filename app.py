@@ -17,7 +17,8 @@ from avatar.assistant import Assistant
 from avatar.audio import Decoder, Limits
 from avatar.door import door
 from avatar.engines.catalog import wants_card
-from avatar.engines.pool import EnginePool
+from avatar.engines.loading import Loader
+from avatar.engines.pool import EnginePool, import_and_load
 from avatar.errors import AvatarError, WeightsError
 from avatar.gpu import Gpu, cublas_folder, load_cublas
 from avatar.guard import Hosts
@@ -40,7 +41,7 @@ from avatar.weights.downloads import Downloads
 ROOT = Path(__file__).parent
 
 
-def main(argv: list[str] | None = None) -> int:
+def main(argv: list[str] | None = None, loader: Loader = import_and_load) -> int:
     parser = argparse.ArgumentParser(description="A voice assistant on your own machine.")
     parser.add_argument("--host", help="address to listen on (default 127.0.0.1)")
     parser.add_argument("--port", help="port of the page (default 7860)")
@@ -52,14 +53,14 @@ def main(argv: list[str] | None = None) -> int:
     try:
         settings = Settings.from_env(**vars(options))
         log.start(settings.log_level)
-        serve(settings)
+        serve(settings, loader)
     except AvatarError as error:
         print(f"AVATAR cannot start: {error.sentence}", file=sys.stderr)
         return 1
     return 0
 
 
-def serve(settings: Settings) -> None:
+def serve(settings: Settings, loader: Loader = import_and_load) -> None:
     """Build, launch, wait for the end, and put everything away."""
     started = time.monotonic()
 
@@ -69,7 +70,12 @@ def serve(settings: Settings) -> None:
     bound_arenas()
     fetch_weights(settings, say)
     gpu = Gpu(pretend_gib=settings.vram_gib)
-    pool = EnginePool(settings, plan=plan_card(settings, gpu, say), room=lambda rung: room_for(rung, gpu.memory()))
+    pool = EnginePool(
+        settings,
+        loader=loader,
+        plan=plan_card(settings, gpu, say),
+        room=lambda rung: room_for(rung, gpu.memory()),
+    )
     pool.start()  # in the background, while the page's own libraries load
     downloads = Downloads(settings.weights, settings.download, on_done=pool.look_again)
     downloads.start_missing(name for rung in pool.status() for name in rung.lacks)

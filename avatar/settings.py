@@ -54,8 +54,12 @@ class Settings:
     llm: str = _setting("auto", "language model: auto, or the name of one rung")
     tts: str = _setting("auto", "text to speech: auto, or the name of one rung")
     whisper_model: Path | str = _setting(
-        "base", "multilingual speech to text: base, or the folder of a Whisper model for CTranslate2", folder=True
+        "auto",
+        "multilingual speech to text: base, small, large-v3-turbo, the folder of a Whisper model for CTranslate2, or "
+        "auto: what the graphics card has room for, base without one",
+        folder=True,
     )
+    hotwords: str = _setting("", "names and rare words that are often said, for Whisper, with commas between")
     llm_url: str = _setting("", "base URL of an OpenAI-compatible server; what users say is sent there")
     llm_model: str = _setting("", "its model; empty: the first that it lists")
     llm_key: str = _setting("", "its key, if it wants one", secret=True)
@@ -63,6 +67,15 @@ class Settings:
     pocket_model: Path | None = _setting(
         None, "a folder with a pocket-tts model, or with several, instead of the fetched one"
     )
+    vllm_model: Path | None = _setting(None, "a folder with a model for vLLM instead of Qwen2.5-7B-Instruct-AWQ")
+    f5_model: Path | None = _setting(
+        None, "a folder with an F5-TTS v1 model and its vocoder instead of the fetched ones"
+    )
+    f5_first_steps: int = _setting(
+        7, "steps of F5-TTS for the first clause of a reply; 5, 6, 7, 10, 12, 16 or 32", 5, 32
+    )
+    f5_steps: int = _setting(16, "its steps for every other clause", 5, 32)
+    cosyvoice_model: Path | None = _setting(None, "a folder with a CosyVoice 3 model instead of the fetched one")
     threads: int = _setting(0, "threads of the language model; 0: 1 for the bundled one, else up to 4", 0, 64)
     vram_gib: float = _setting(0.0, "plan as if the graphics card had only so many GiB; 0: all that it has", 0, 4096)
     max_sessions: int = _setting(5, "how many may talk at once", 1, 64)
@@ -161,8 +174,9 @@ class Settings:
                 f"AVATAR_WHISPER_MODEL={self.whisper_model} is not a folder. Give that of a Whisper model for "
                 "CTranslate2, or unset it."
             )
-        if self.pocket_model is not None and not self.pocket_model.is_dir():
-            raise SettingsError(f"AVATAR_POCKET_MODEL={self.pocket_model} is not a folder. Give one, or unset it.")
+        for name in ("pocket_model", "vllm_model", "f5_model", "cosyvoice_model"):
+            if (folder := getattr(self, name)) is not None and not folder.is_dir():
+                raise SettingsError(f"{PREFIX}{name.upper()}={folder} is not a folder. Give one, or unset it.")
 
     def _check_llm(self) -> None:
         """No value is repeated: a URL may hold a password."""

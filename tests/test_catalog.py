@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from fakes import FakeTTS, rung
 
-from avatar.engines.catalog import CATALOG, allowed, wants_card
+from avatar.engines.catalog import CATALOG, Rung, allowed, wants_card
 from avatar.engines.pool import EnginePool
 from avatar.errors import SettingsError
 from avatar.planner import Plan, Share
@@ -33,7 +33,9 @@ def test_a_model_of_the_users_replaces_weights_name_and_demo(tmp_path: Path) -> 
 
 
 def test_a_model_that_nobody_knows_stops_the_start_with_the_choices(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match="AVATAR_WHISPER_MODEL=huge .* Choose one of: base; or give the path"):
+    with pytest.raises(
+        SettingsError, match="AVATAR_WHISPER_MODEL=huge .* Choose one of: base, small, large-v3-turbo; or give"
+    ):
         rows(whisper_model="huge")
     assert "whisper" not in rows(whisper_model="huge", stt="moonshine")
 
@@ -50,6 +52,24 @@ def test_the_ladder_understands_what_the_rung_in_use_does(tmp_path: Path) -> Non
 def test_without_weights_it_is_absent_and_says_how_to_get_them(tmp_path: Path) -> None:
     row = EnginePool(Settings(weights=tmp_path)).status()[0]
     assert (row.name, row.state) == ("whisper", "absent") and "avatar.weights fetch whisper-base" in row.sentence
+
+
+def test_whisper_hears_with_what_the_card_has_room_for() -> None:
+    share = Share(engine="whisper", card=0, bytes=1, of=2, model="large-v3-turbo", compute_type="float16")
+    made = Plan(shares={"whisper": share})
+
+    def whisper(**settings: object) -> Rung:
+        ladder = allowed(CATALOG, Settings(**settings), made)  # type: ignore[arg-type]
+        return next(rung for rung in ladder if rung.name == "whisper")
+
+    assert (whisper().label, whisper().weights) == ("Whisper large-v3-turbo", ("whisper-large-v3-turbo",))
+    assert whisper().share == share and whisper(whisper_model="small").weights == ("whisper-small",)
+
+
+def test_without_a_card_its_engines_are_there_to_be_told_of(tmp_path: Path) -> None:
+    ladder = {row.name: row for row in EnginePool(Settings(weights=tmp_path)).status()}
+    for name in ("vllm", "f5"):
+        assert ladder[name].state == "absent" and ladder[name].sentence
 
 
 def test_what_the_settings_leave_out_is_not_planned_for() -> None:

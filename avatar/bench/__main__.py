@@ -1,18 +1,25 @@
-"""python -m avatar.bench talk | barge: start the app, measure it, say which bars it meets."""
+"""python -m avatar.bench talk | barge | gpu: start the app, measure it, say which bars it meets."""
 
 import argparse
 import signal
 import sys
 from pathlib import Path
 
-from avatar.bench import barge, report, talk
+from avatar.bench import barge, gpu, report, talk
 from avatar.bench.clips import FOLDER
 from avatar.errors import AvatarError
 
 
 def main(argv: list[str] | None = None) -> int:
+    argv = sys.argv[1:] if argv is None else argv
+    if argv[:1] == ["gpu"]:
+        return gpu.main(argv[1:])
     parser = argparse.ArgumentParser(prog="python -m avatar.bench", description=__doc__)
-    parser.add_argument("campaign", choices=("talk", "barge"), help="turns and pauses, or interruptions")
+    parser.add_argument(
+        "campaign",
+        choices=("talk", "barge"),
+        help="turns and pauses, or interruptions; gpu has its own options: gpu --help",
+    )
     parser.add_argument(
         "--sessions", type=int, default=1, choices=range(1, 6), metavar="N", help="how many talk, 1 to 5"
     )

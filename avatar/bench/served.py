@@ -37,12 +37,17 @@ class App:
     """app.py with its data in `data` and its log beside it, on a free loopback port from `start` to `stop`."""
 
     def __init__(
-        self, data: Path, environment: Mapping[str, str], options: Sequence[str] = (), wrap: Sequence[str] = ()
+        self,
+        data: Path,
+        environment: Mapping[str, str],
+        options: Sequence[str] = (),
+        wrap: Sequence[str] = (),
+        program: Sequence[str] = (str(ROOT / "app.py"),),
     ) -> None:
         """`environment` is all it gets, but for AVATAR_DATA; `wrap` is a command that starts another: unshare -n."""
         self.data, self.log = data, data.parent / f"{data.name}.log"
         self._environment = {**environment, "AVATAR_DATA": str(data), "PYTHONUNBUFFERED": "1"}
-        self._options, self._wrap = options, wrap
+        self._options, self._wrap, self._program = options, wrap, program
         self.port, self.config = 0, dict[str, Any]()  # Gradio's description of the page, once it is there
 
     def start(self) -> Self:
@@ -52,7 +57,7 @@ class App:
         self.started = time.monotonic()
         with self.log.open("wb") as output:
             self.process = subprocess.Popen(
-                [*self._wrap, sys.executable, str(ROOT / "app.py"), "--port", str(self.port), *self._options],
+                [*self._wrap, sys.executable, *self._program, "--port", str(self.port), *self._options],
                 cwd=ROOT,
                 env=self._environment,
                 stdout=output,
@@ -104,9 +109,9 @@ class App:
             connection.close()
         return answer
 
-    def wait(self) -> float:
+    def wait(self, longest_s: float = START_S) -> float:
         """Blocks until the page is there and every stage's engine is ready; returns the seconds since the start."""
-        while (since_s := time.monotonic() - self.started) < START_S:
+        while (since_s := time.monotonic() - self.started) < longest_s:
             self.check()
             try:
                 self.config = self.config or self.request("GET", "/config")
@@ -115,7 +120,7 @@ class App:
             except (OSError, ValueError):  # not listening yet, or no JSON because the page is not built
                 pass
             time.sleep(0.1)
-        raise ServedError(f"app.py was not ready in {START_S:.0f} s:\n{self._tail()}")
+        raise ServedError(f"app.py was not ready in {longest_s:.0f} s:\n{self._tail()}")
 
     def check(self) -> None:
         """Raises ServedError when it has ended."""

@@ -100,6 +100,24 @@ async def _campaign(app: App, clips: Sequence[Clip], options: Options) -> dict[s
     }
 
 
+async def answered(app: App, clips: Sequence[Clip], sessions: int, rng: random.Random) -> dict[str, Any]:
+    """Every clip spoken and answered in so many sessions at once, each in its own rhythm."""
+    async with seated(app, sessions) as clients:
+        if sessions == 1:
+            turns = await _one(clients[0], clips)
+        else:
+            alone = (_rhythm(c, clips, n, random.Random(rng.random())) for n, c in enumerate(clients))
+            turns = [turn for session in await asyncio.gather(*alone) for turn in session]
+        late_s = max(client.late_s for client in clients)
+    return {
+        **_answered(turns),
+        "errors": sum(bool(turn.error) for turn in turns),
+        "early": sum(turn.early for turn in turns),
+        "microphone_late_ms": round(late_s * 1000, 1),
+        "detail": [asdict(turn) for turn in turns],
+    }
+
+
 @asynccontextmanager
 async def seated(app: App, count: int) -> AsyncIterator[list[Client]]:
     """So many live sessions at once."""

@@ -94,6 +94,21 @@ CATALOG: tuple[Rung, ...] = (
         parallel=64,
     ),
     Rung(
+        name="vllm",
+        stage="llm",
+        label="Qwen2.5 7B",
+        module="avatar.engines.vllm",
+        package="vllm",
+        install="make run-gpu",
+        weights=("qwen2.5-7b-instruct-awq",),
+        given="vllm_model",
+        languages=("*",),
+        licence="Apache-2.0",
+        memory_mib=3_000,  # of its two processes; on the card it takes its share
+        parallel=64,
+        needs_card=True,
+    ),
+    Rung(
         name="llamacpp",
         stage="llm",
         label="SmolLM2 135M",
@@ -106,6 +121,21 @@ CATALOG: tuple[Rung, ...] = (
         memory_mib=400,
         parallel=64,
         demo=True,
+    ),
+    Rung(
+        name="f5",
+        stage="tts",
+        label="F5-TTS",
+        module="avatar.engines.f5",
+        package="f5_tts",
+        install="make run-gpu",
+        weights=("f5-tts-v1", "vocos-24khz"),
+        given="f5_model",
+        languages=("en", "zh"),
+        clones=True,
+        licence="MIT, weights CC-BY-NC-4.0",
+        memory_mib=3_000,
+        needs_card=True,
     ),
     Rung(
         name="pocket",
@@ -145,8 +175,13 @@ def allowed(catalog: Sequence[Rung], settings: Settings, plan: Plan = NO_CARD) -
         if wanted != "auto" and wanted not in (names := [rung.name for rung in ladder]):
             valid = ", ".join(["auto", *names])
             raise SettingsError(f"AVATAR_{stage.upper()}={wanted} is not an engine here. Choose one of: {valid}.")
-        rungs += [_placed(_with_model(rung, settings), plan) for rung in ladder if wanted in ("auto", rung.name)]
+        rungs += [_placed(_with_model(rung, settings, plan), plan) for rung in ladder if wanted in ("auto", rung.name)]
     return rungs
+
+
+def planned_model(share: Share | None) -> str:
+    """Of Whisper's models the one for this place: what the card has room for, base on the CPU."""
+    return share.model if share is not None and share.model else "base"
 
 
 def wants_card(settings: Settings, catalog: Sequence[Rung] = CATALOG) -> set[str]:
@@ -161,10 +196,12 @@ def _placed(rung: Rung, plan: Plan) -> Rung:
     return rung if share is None else replace(rung, share=share)
 
 
-def _with_model(rung: Rung, settings: Settings) -> Rung:
+def _with_model(rung: Rung, settings: Settings, plan: Plan) -> Rung:
     model: Path | str | None = getattr(settings, rung.given) if rung.given else None
     if model is None:
         return rung
+    if model == "auto":
+        model = planned_model(plan.shares.get(rung.name))
     if isinstance(model, Path):
         label = (
             rung.label if rung.stage == "tts" else model.name.removesuffix(".gguf")

@@ -26,7 +26,7 @@ HQ_IDLE_S = 600.0  # an HQ engine that may not stay is freed when nobody has ask
 WARM_S = 5.0  # how often the warmer looks for rungs that have become usable, or are due again
 
 
-def _import_and_load(rung: Rung, settings: Settings, progress: Progress) -> Engine:
+def import_and_load(rung: Rung, settings: Settings, progress: Progress) -> Engine:
     shared = () if rung.share is None else (rung.share,)
     engine: Engine = import_module(rung.module).load(settings, progress, *shared)
     return engine
@@ -39,7 +39,7 @@ class EnginePool(Engines):
         self,
         settings: Settings,
         catalog: Sequence[Rung] = CATALOG,
-        loader: Loader = _import_and_load,
+        loader: Loader = import_and_load,
         clock: Callable[[], float] = time.monotonic,
         plan: Plan = NO_CARD,
         room: Callable[[Rung], str] = lambda rung: "",

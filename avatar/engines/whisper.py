@@ -8,7 +8,7 @@ Korean lost. Nothing is downloaded here, whatever is missing.
 """
 
 import os
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -17,6 +17,7 @@ import numpy as np
 
 from avatar import weights
 from avatar.engines.base import STT_RATE, Progress
+from avatar.engines.catalog import planned_model
 from avatar.engines.inventions import LOGPROB, Decoded, words
 from avatar.engines.sound import split, usable
 from avatar.errors import EngineError, WeightsError
@@ -27,6 +28,8 @@ from avatar.text import joined
 
 WINDOW_S = 30  # what the encoder hears at once; the rest of it is padding
 TEMPERATURES = (0.0, 0.4)  # greedy, and where that loops or guesses once more with chance; the paper tries six
+TEXT_TOKENS = 448  # positions of the decoder
+HOTWORDS = 100  # tokens of them; the rest of the decoder's positions is for what is said
 TOKENS = 224  # the most that Whisper writes for a window
 # A character is at most three tokens, its bytes in UTF-8, and a fast speaker says seven syllables a second.
 TOKENS_PER_S, TOKENS_LEAST = 21, 10
@@ -47,8 +50,9 @@ class Model(Protocol):
 
 
 def load(settings: Settings, progress: Progress, share: Share | None = None) -> "WhisperSTT":
-    """Load base, or the model of AVATAR_WHISPER_MODEL: 0.4 s from a warm disk. Raises WeightsError."""
-    chosen = settings.whisper_model
+    """Load the model of the plan, base without one, or that of AVATAR_WHISPER_MODEL: base takes 0.4 s from a warm disk.
+    Raises WeightsError."""
+    chosen = planned_model(share) if settings.whisper_model == "auto" else settings.whisper_model
     folder = chosen if isinstance(chosen, Path) else weights.path(f"whisper-{chosen}", settings.weights)
     if missing := [name for name in NEEDED if not (folder / name).is_file()]:
         raise WeightsError(f"{folder} is no Whisper model for CTranslate2: it has no {', '.join(missing)}.")
@@ -61,7 +65,7 @@ def load(settings: Settings, progress: Progress, share: Share | None = None) -> 
     progress(0.9)
     # Whisper writes either script; our users read this one. A prompt in it is the usual way, but comes back as words
     # over silence. Only the characters are changed (s2tw): the words stay those that were said.
-    engine = WhisperSTT(model, opencc.OpenCC("s2tw").convert)
+    engine = WhisperSTT(model, opencc.OpenCC("s2tw").convert, settings.hotwords)
     for _ in engine.transcribe(np.full(STT_RATE, 0.01, np.float32), None):
         progress(1.0)  # the first call is slow: it is made here, not in the first turn
     return engine
@@ -79,9 +83,10 @@ class WhisperSTT:
     """Thread-safe, without a lock: nothing is kept between calls, and CTranslate2 queues those of all threads for its
     one worker. A second worker would only share the same cores."""
 
-    def __init__(self, model: Model, traditional: Callable[[str], str]) -> None:
+    def __init__(self, model: Model, traditional: Callable[[str], str], hotwords: str = "") -> None:
         self._model: Model | None = model
         self._traditional = traditional
+        self._before = before(model, hotwords)
 
     def transcribe(self, samples: Samples, language: str | None) -> Generator[Transcript, None, None]:
         """samples: float32 (n,) at STT_RATE, any length. Yields one cumulative transcript per 30 s, the last final.
@@ -115,11 +120,11 @@ class WhisperSTT:
             tag = token.strip("<|>")
             sure = tag if probability >= SURE else None
         most = min(TOKENS, TOKENS_LEAST + round(TOKENS_PER_S * len(piece) / STT_RATE))
-        best = decode(model, encoded, tag, most, TEMPERATURES[0])
+        best = decode(model, encoded, tag, most, TEMPERATURES[0], self._before)
         for temperature in TEMPERATURES[1:]:
             if best.silence or not (best.looping or best.logprob < LOGPROB):
                 break
-            again = decode(model, encoded, tag, most, temperature)
+            again = decode(model, encoded, tag, most, temperature, self._before)
             best = min(best, again, key=lambda decoded: (decoded.looping, -decoded.logprob))
         if tag == "zh":
             best = replace(best, text=self._traditional(best.text))
@@ -147,15 +152,23 @@ def encode(model: Model, piece: Samples) -> Any:
     return model.encode(np.pad(frames, ((0, 0), (0, WINDOW_S * STT_RATE // HOP - frames.shape[1]))))
 
 
-def decode(model: Model, encoded: Any, tag: str, most: int, temperature: float) -> Decoded:
+def before(model: Model, hotwords: str) -> list[str]:
+    """The prompt that makes rare words likely: as if they had been said before (faster-whisper's `hotwords`)."""
+    if not (words := " ".join(hotwords.split())):
+        return []
+    return ["<|startofprev|>", *model.hf_tokenizer.encode(f" {words}", add_special_tokens=False).tokens[:HOTWORDS]]
+
+
+def decode(model: Model, encoded: Any, tag: str, most: int, temperature: float, before: Sequence[str] = ()) -> Decoded:
     """At most `most` tokens of text in the language `tag`: the likeliest ones, or at a temperature drawn ones."""
-    prompt = [f"<|{name}|>" for name in ("startoftranscript", tag, "transcribe", "notimestamps")]
+    start = [f"<|{name}|>" for name in ("startoftranscript", tag, "transcribe", "notimestamps")]
+    prompt = [*before, *start]
     chance = {"sampling_temperature": temperature, "sampling_topk": 0} if temperature else {}
     (result,) = model.model.generate(
         encoded,
         [prompt],
         beam_size=1,
-        max_length=2 * most,  # CTranslate2 stops at half
+        max_length=min(TEXT_TOKENS, 2 * most + len(before)),  # CTranslate2 stops at half
         return_scores=True,
         return_no_speech_prob=True,
         **chance,

@@ -7,8 +7,8 @@ import gradio as gr
 from avatar import lan
 from avatar.settings import LOOPBACK, Settings
 from avatar.ui.fragments import fragment
-from avatar.ui.strings import say
 from avatar.ui.handlers import QUICK, language_for
+from avatar.ui.strings import say
 
 
 def phone_panel(settings: Settings, tab: gr.Tab) -> None:

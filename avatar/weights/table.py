@@ -208,5 +208,135 @@ QWEN_1_5B = Weight(
     "language model, multilingual",
 )
 
-WEIGHTS: dict[str, Weight] = {weight.name: weight for weight in (*BUNDLED, WHISPER_BASE, POCKET_TTS_EN, QWEN_1_5B)}
+# Repository, revision, size and SHA-256 of the model are the same in two public projects that pin this revision (looked
+# up 2026-11-25); the small files are left to the hub.
+WHISPER_SMALL = Weight(
+    "whisper-small",
+    HubFiles(
+        "Systran/faster-whisper-small",
+        "536b0662742c02347bc0e980a01041f333bce120",
+        (
+            HubFile("config.json", 2_400),
+            HubFile("model.bin", 483_546_902, "3e305921506d8872816023e4c273e75d2419fb89b24da97b4fe7bce14170d671"),
+            HubFile("tokenizer.json", 2_203_239),
+            HubFile("vocabulary.txt", 459_861),
+        ),
+    ),
+    "MIT",
+    "speech to text, 99 languages, on a graphics card",
+)
+WHISPER_TURBO = Weight(
+    "whisper-large-v3-turbo",
+    HubFiles(
+        "dropbox-dash/faster-whisper-large-v3-turbo",
+        "0a363e9161cbc7ed1431c9597a8ceaf0c4f78fcf",
+        (
+            HubFile("config.json", 2_300),
+            HubFile("model.bin", 1_617_884_929, "e76620f83d5f5b69efd3d87e3dc180c1bd21df9fbebacfd4335e5e1efcc018da"),
+            HubFile("preprocessor_config.json", 340),
+            HubFile("tokenizer.json", 2_710_337),
+            HubFile("vocabulary.json", 1_068_114),
+        ),
+    ),
+    "MIT",
+    "speech to text, 99 languages, on a graphics card",
+)
+
+# Repository and revision stand in ten public projects (looked up 2026-11-25), sizes and digests in none that was read.
+QWEN_7B_AWQ = Weight(
+    "qwen2.5-7b-instruct-awq",
+    HubFiles(
+        "Qwen/Qwen2.5-7B-Instruct-AWQ",
+        "b25037543e9394b818fdfca67ab2a00ecc7dd641",
+        (
+            HubFile("config.json", 850),
+            HubFile("generation_config.json", 270),
+            HubFile("merges.txt", 1_671_839),
+            HubFile("model-00001-of-00002.safetensors", 3_990_000_000),
+            HubFile("model-00002-of-00002.safetensors", 1_580_000_000),
+            HubFile("model.safetensors.index.json", 63_000),
+            HubFile("tokenizer.json", 7_031_645),
+            HubFile("tokenizer_config.json", 7_300),
+            HubFile("vocab.json", 2_776_833),
+        ),
+    ),
+    "Apache-2.0",
+    "language model, multilingual, on a graphics card",
+)
+
+# Revisions of both and the model's SHA-256 (670900fd...) stand in several public projects (looked up 2026-11-25); exact
+# sizes were not found, so digests are left to the hub. The weights are for non-commercial use.
+F5_TTS = Weight(
+    "f5-tts-v1",
+    HubFiles(
+        "SWivid/F5-TTS",
+        "84e5a410d9cead4de2f847e7c9369a6440bdfaca",
+        (
+            HubFile("F5TTS_v1_Base/model_1250000.safetensors", 1_348_000_000),
+            HubFile("F5TTS_v1_Base/vocab.txt", 13_800),
+        ),
+    ),
+    "CC-BY-NC-4.0",
+    "text to speech, English and Chinese, clones, on a graphics card",
+)
+VOCOS = Weight(
+    "vocos-24khz",
+    HubFiles(
+        "charactr/vocos-mel-24khz",
+        "0feb3fdd929bcd6649e0e7c5a688cf7dd012ef21",
+        (HubFile("config.yaml", 460), HubFile("pytorch_model.bin", 54_366_000)),
+    ),
+    "MIT",
+    "vocoder of F5-TTS",
+)
+
+# What vllm-omni 0.30.0 reads of it: cosyvoice3.py, its tokenizer.py and code2wav. Revision: from one public project.
+_COSYVOICE_3 = "FunAudioLLM/Fun-CosyVoice3-0.5B-2512", "29e01c4e8d000f4bcd70751be16fa94bf3d85a18"
+COSYVOICE_3 = Weight(
+    "cosyvoice3",
+    HubFiles(
+        *_COSYVOICE_3,
+        (
+            HubFile("config.json", 100),
+            HubFile("cosyvoice3.yaml", 7_000),
+            HubFile("campplus.onnx", 28_300_000),
+            HubFile("flow.pt", 1_330_000_000),
+            HubFile("hift.pt", 83_400_000),
+            HubFile("llm.pt", 2_020_000_000),
+        ),
+    ),
+    "Apache-2.0",
+    "HQ text to speech, nine languages, clones, on a graphics card",
+)
+COSYVOICE_3_WORDS = Weight(
+    "cosyvoice3-words",
+    HubFiles(
+        *_COSYVOICE_3,
+        (
+            HubFile("CosyVoice-BlankEN/config.json", 660),
+            HubFile("CosyVoice-BlankEN/merges.txt", 1_671_839),
+            HubFile("CosyVoice-BlankEN/tokenizer_config.json", 1_290),
+            HubFile("CosyVoice-BlankEN/vocab.json", 2_776_833),
+        ),
+    ),
+    "Apache-2.0",
+    "tokenizer of CosyVoice 3",
+)
+
+WEIGHTS: dict[str, Weight] = {
+    weight.name: weight
+    for weight in (
+        *BUNDLED,
+        WHISPER_BASE,
+        POCKET_TTS_EN,
+        QWEN_1_5B,
+        WHISPER_SMALL,
+        WHISPER_TURBO,
+        QWEN_7B_AWQ,
+        F5_TTS,
+        VOCOS,
+        COSYVOICE_3,
+        COSYVOICE_3_WORDS,
+    )
+}
 GROUPS: dict[str, tuple[str, ...]] = {"bundled": tuple(weight.name for weight in BUNDLED)}

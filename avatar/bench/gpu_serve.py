@@ -1,0 +1,53 @@
+"""app.py for the bench on a card: the same, but for the ears where their weights are random.
+
+Whisper of full size then hears 25 tokens of nonsense. It takes its real time and memory; the words, by which the end of
+a turn is judged, come from Moonshine, which runs beside it on the CPU: a transcript is there when both are done.
+"""
+
+import os
+import sys
+from collections.abc import Generator
+from concurrent.futures import ThreadPoolExecutor
+
+import app
+from avatar.engines.base import STT, Engine, Progress
+from avatar.engines.catalog import Rung
+from avatar.engines.moonshine import load as load_words
+from avatar.engines.pool import import_and_load
+from avatar.events import Samples, Transcript
+from avatar.settings import Settings
+
+WORDS = "BENCH_WORDS"  # in the environment: moonshine
+
+
+class Beside:
+    """Both hear; the words are the second's."""
+
+    def __init__(self, timed: STT, words: STT) -> None:
+        self._timed, self._words = timed, words
+        self._threads = ThreadPoolExecutor(8, "words")
+
+    def transcribe(self, samples: Samples, language: str | None) -> Generator[Transcript, None, None]:
+        heard = self._threads.submit(lambda: list(self._words.transcribe(samples, language)))
+        for _ in self._timed.transcribe(samples, language or "en"):
+            continue
+        yield heard.result()[-1]
+
+    def plausible(self, samples: Samples, text: str) -> bool:
+        return True
+
+    def close(self) -> None:
+        self._threads.shutdown(wait=False)
+        self._timed.close()
+        self._words.close()
+
+
+def load(rung: Rung, settings: Settings, progress: Progress) -> Engine:
+    engine = import_and_load(rung, settings, progress)
+    if rung.name == "whisper" and os.environ.get(WORDS) == "moonshine":
+        return Beside(engine, load_words(settings, progress))  # type: ignore[arg-type]
+    return engine
+
+
+if __name__ == "__main__":
+    sys.exit(app.main(loader=load))

@@ -1,0 +1,385 @@
+"""Text to speech with F5-TTS v1 on a GPU: English and Chinese, in the voice of a few seconds of reference.
+
+F5-TTS makes a whole clause at once; it cannot stream. So the time to the first sound is that of the first clause, and
+that is short because the solver (f5_solver.py) is one CUDA graph and takes 7 steps. Nothing is downloaded here. torch
+and f5_tts are imported by `load` and nowhere else.
+"""
+
+import hashlib
+import logging
+import re
+import threading
+import wave
+from collections.abc import Callable, Generator
+from concurrent.futures import Future
+from dataclasses import dataclass
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any, Protocol, TypeVar, cast
+
+import numpy as np
+
+from avatar import weights
+from avatar.audio import resample
+from avatar.engines.base import Abilities, Progress, Voice
+from avatar.engines.reference import Reference, prepare, weight
+from avatar.errors import EngineError, WeightsError
+from avatar.events import AudioChunk, Samples
+from avatar.planner import Share
+from avatar.settings import Settings
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+LANGUAGES = ("en", "zh")
+RATE = 24_000  # Hz, of its reference and of its sound
+HOP = 256
+OWN = {  # its own voices: the recordings that f5-tts brings as examples, and their words (infer/examples/basic)
+    "english": ("en", "basic_ref_en.wav", "Some call me nature, others call me mother nature."),
+    "chinese": ("zh", "basic_ref_zh.wav", "对，这就是我，万人敬仰的太乙真人。"),
+}
+MAX_CHARS = 2_000  # of one clause; more is cut
+PREPARED = 16  # voices that are kept ready, 200 KB each
+# Phrases of fewer than about five words lose their first (SWivid/F5-TTS issues 460 and 1185): they get the time of this
+# many bytes, and the silence that this leaves is cut off again.
+LEAST_WEIGHT = 24
+SLOW = 2.0  # at most so many times as long as the reference's pace says, for the shortest
+LONGEST = 1_536  # frames of reference and clause together: the solver's longest
+SPOKEN_PART = 0.3  # a clause of which less than this part has a voice was swallowed, and is made once more
+QUIET_DB, SILENT_RMS = -38.0, 10 ** (-55 / 20)
+KEEP_BEFORE_S, KEEP_AFTER_S = 0.03, 0.15  # of the silence around a clause
+WARM_UP = {"en": "Hello, how are you today?", "zh": "你好，今天过得怎么样？"}
+_CUT = re.compile(r"[,.;:!?，。；：！？、]+\s*|\s+|(?<=[\u3400-\u9fff])")
+
+
+class Solver(Protocol):
+    """What we use of f5_solver.Solver."""
+
+    def mel(self, samples: Any) -> Any: ...
+    def speak(self, reference: Any, text: Any, frames: int, steps: int, seed: int) -> Any: ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prepared:
+    """A voice, ready: the frames of its reference (1, m, 100) where the model is, and its words."""
+
+    mel: Any
+    frames: int
+    text: str
+
+
+def load(settings: Settings, progress: Progress, share: Share | None = None) -> "F5TTS":
+    """Load it, make a graph for every length, and say something: on a GPU about half a minute. Raises WeightsError."""
+    model_file, vocabulary, vocoder_folder, configuration = files(settings)  # before the slow imports
+    device = "cpu" if share is None else f"cuda:{share.card}"
+    worker = Worker()
+    try:
+        solver, encode = worker(lambda: _built(model_file, vocabulary, vocoder_folder, configuration, device))
+        progress(0.2)
+        if share is not None:
+            steps = (settings.f5_first_steps, settings.f5_steps)
+            worker(lambda: solver.warm(steps, lambda fraction: progress(0.2 + 0.7 * fraction)))
+        engine = F5TTS(solver, encode, worker, own_voices(), (settings.f5_first_steps, settings.f5_steps))
+        for language, text in WARM_UP.items():  # weights that make no sound show here
+            for _ in engine.begin(text, Voice(), language):
+                progress(0.95)
+    except BaseException:
+        worker.close()
+        raise
+    return engine
+
+
+def files(settings: Settings) -> tuple[Path, Path | None, Path, Path | None]:
+    """Model, vocabulary (None: that of the package), folder of the vocoder, model configuration (None: v1 Base).
+
+    AVATAR_F5_MODEL is a folder with one .safetensors or .pt, and the vocoder's config.yaml and pytorch_model.bin in it
+    or in its folder vocos. Raises WeightsError.
+    """
+    if settings.f5_model is None:
+        folder = weights.path("f5-tts-v1", settings.weights)
+        vocoder = weights.path("vocos-24khz", settings.weights)
+    else:
+        folder = settings.f5_model
+        vocoder = folder / "vocos" if (folder / "vocos").is_dir() else folder
+    found = sorted(file for file in folder.glob("*") if file.suffix in (".safetensors", ".pt"))
+    if len(found) != 1:
+        names = ", ".join(file.name for file in found) or "none"
+        raise WeightsError(f"{folder} should have one F5-TTS model (.safetensors or .pt) and has: {names}.")
+    for name in ("config.yaml", "pytorch_model.bin"):
+        if not (vocoder / name).is_file():
+            raise WeightsError(f"F5-TTS needs the vocoder Vocos, and {vocoder / name} is missing.")
+    own, arch = folder / "vocab.txt", folder / "model.yaml"
+    return found[0], own if own.is_file() else None, vocoder, arch if arch.is_file() else None
+
+
+def own_voices() -> dict[str, tuple[str, Reference]]:
+    """Name -> language and reference of the voices that f5-tts brings along."""
+    from importlib.resources import files as inside
+
+    folder = Path(str(inside("f5_tts").joinpath("infer/examples/basic")))
+    return {
+        name: (language, prepare(*read_wav(folder / file), text))
+        for name, (language, file, text) in OWN.items()
+        if (folder / file).is_file()
+    }
+
+
+def read_wav(file: Path) -> tuple[Samples, int]:
+    """A file of the package's own: 16 bits. Returns float32 (n,) at RATE, and RATE."""
+    with wave.open(str(file)) as sound:
+        rate, channels = sound.getframerate(), sound.getnchannels()
+        samples = np.frombuffer(sound.readframes(sound.getnframes()), "<i2").astype(np.float32) / 32_768
+    return resample(samples.reshape(-1, channels).mean(axis=1), rate, RATE), RATE
+
+
+class Worker:
+    """One daemon thread that does everything that touches the device, in turn."""
+
+    def __init__(self) -> None:
+        self._jobs: SimpleQueue[tuple[Callable[[], Any], Future[Any]] | None] = SimpleQueue()
+        threading.Thread(target=self._run, daemon=True, name="f5").start()
+
+    def __call__(self, job: Callable[[], T]) -> T:
+        """Blocks until it is done. Raises what `job` raises."""
+        done: Future[T] = Future()
+        self._jobs.put((job, done))
+        return done.result()
+
+    def close(self) -> None:
+        """End behind the jobs that wait; returns at once."""
+        self._jobs.put(None)
+
+    def _run(self) -> None:
+        while (item := self._jobs.get()) is not None:
+            job, done = item
+            try:
+                done.set_result(job())
+            except BaseException as exc:  # noqa: BLE001 - carried to the caller
+                done.set_exception(exc)
+            del job, done, item
+
+
+class F5TTS:
+    """Thread-safe: clauses of all callers take turns on one thread."""
+
+    def __init__(
+        self,
+        solver: Solver,
+        encode: Callable[[str], Any],
+        worker: Worker,
+        own: dict[str, tuple[str, Reference]],
+        steps: tuple[int, int],
+    ) -> None:
+        """`encode`: text -> the model's numbers for it. `steps`: for the first clause of a reply, and for the rest."""
+        self._solver: Solver | None = solver
+        self._encode, self._worker, self._own, self._steps = encode, worker, own, steps
+        self._lock = threading.Lock()  # of what is prepared
+        self._prepared: dict[tuple[str, str], Prepared] = {}  # by profile and recording, or own name; oldest use first
+        self.sparing = False  # while the card is short of time or memory: the first clause's steps for every clause
+        self.abilities = Abilities(LANGUAGES, clones=True, voices=tuple(own))
+
+    def begin(self, text: str, voice: Voice, language: str | None) -> Generator[AudioChunk, None, None]:
+        """Like `speak`, for the first clause of a reply: fewer steps, so that it sounds sooner."""
+        yield from self._say(text, voice, language, self._steps[0])
+
+    def speak(self, text: str, voice: Voice, language: str | None) -> Generator[AudioChunk, None, None]:
+        """Yields the clause whole, or in several pieces where it is longer than the model can say at once; nothing for
+        a text without letters and digits. Raises EngineError."""
+        yield from self._say(text, voice, language, self._steps[0 if self.sparing else 1])
+
+    def _say(self, text: str, voice: Voice, language: str | None, steps: int) -> Generator[AudioChunk, None, None]:
+        words = " ".join("".join(c if c.isprintable() else " " for c in text[:MAX_CHARS]).split())
+        if not any(map(str.isalnum, words)):
+            return
+        tag = (language or "en").partition("-")[0].lower()
+        if tag not in LANGUAGES:
+            raise _error(f"F5-TTS does not know this language ({tag}).", "NOT_ITS_LANGUAGE")
+        prepared = self._voice(voice, tag)
+        pace = prepared.frames / weight(prepared.text)  # frames of the reference for each byte of its words
+        for piece in pieces(words, int((LONGEST - prepared.frames) / pace / 1.05)):
+            yield AudioChunk(self._clause(prepared, piece, pace, steps), RATE)
+
+    def _clause(self, prepared: Prepared, piece: str, pace: float, steps: int) -> Samples:
+        frames = min(frames_for(piece, pace), LONGEST - prepared.frames)
+        numbers = self._encode(prepared.text + piece)
+        sound = np.zeros(0, np.float32)
+        for seed in range(2):
+            sound = self._worker(lambda: self._sound(prepared, numbers, frames, steps, seed))  # noqa: B023 - done at once
+            if not np.isfinite(sound).all():
+                raise _error("F5-TTS made a broken sound: its weights are damaged. Fetch them again.")
+            if voiced(sound) >= SPOKEN_PART * weight(piece) * pace * HOP:
+                break
+        if not len(sound := trimmed(sound)):
+            raise _error("F5-TTS made no sound of this clause. Please try again.")
+        return np.clip(sound, -1.0, 1.0)
+
+    def _sound(self, prepared: Prepared, numbers: Any, frames: int, steps: int, seed: int) -> Samples:
+        if (solver := self._solver) is None:
+            raise _error("F5-TTS was closed.")
+        return cast(Samples, solver.speak(prepared.mel, numbers, frames, steps, seed).numpy())
+
+    def _voice(self, voice: Voice, tag: str) -> Prepared:
+        """Made once, in a few milliseconds: for a profile's recording, and for each of its own voices."""
+        if voice.profile_id is None and voice.reference is None:
+            name = voice.name
+            if name == "default":
+                name = next((own for own, (language, _) in self._own.items() if language == tag), "")
+            if name not in self._own:
+                there = ", ".join(self._own) or "none"
+                raise _error(f"F5-TTS has no voice {name or 'of its own'} here, but: {there}. Choose a voice profile.")
+            return self._kept(("", name), lambda: self._own[name][1])
+        recording, words = voice.reference, voice.reference_text
+        if recording is None or not words:
+            sentence = f"F5-TTS cannot speak in the voice {voice.name}: its recording or the words of it are missing."
+            raise _error(f"{sentence} Choose another voice.", "NO_CLONING")
+
+        def cut() -> Reference:
+            try:
+                return prepare(resample(recording.samples, recording.sample_rate, RATE), RATE, words)
+            except ValueError as exc:
+                raise _error(str(exc), "NO_CLONING") from exc
+
+        digest = hashlib.sha256(recording.samples.tobytes() + words.encode()).hexdigest()
+        return self._kept((voice.profile_id or "", digest), cut)
+
+    def _kept(self, key: tuple[str, str], cut: Callable[[], Reference]) -> Prepared:
+        with self._lock:
+            prepared = self._prepared.pop(key, None)
+        prepared = prepared or self._made(cut())
+        with self._lock:
+            self._prepared[key] = prepared
+            while len(self._prepared) > PREPARED:
+                del self._prepared[next(iter(self._prepared))]
+        return prepared
+
+    def _made(self, reference: Reference) -> Prepared:
+        def mel() -> Any:
+            import torch
+
+            if (solver := self._solver) is None:
+                raise _error("F5-TTS was closed.")
+            return cast(Any, solver).mel(torch.from_numpy(reference.samples))
+
+        frames = self._worker(mel)
+        return Prepared(frames, frames.shape[1], reference.text)
+
+    def forget(self, profile_id: str) -> None:
+        """Returns at once; a clause that is being said in this voice is said to its end."""
+        with self._lock:
+            for key in [key for key in self._prepared if key[0] == profile_id]:
+                del self._prepared[key]
+
+    def close(self) -> None:
+        """Frees the model and its graphs behind the clause that is being made."""
+        self._solver = None
+        with self._lock:
+            self._prepared.clear()
+        self._worker.close()
+
+
+def pieces(words: str, most: int) -> list[str]:
+    """Cut into pieces of at most `most` (see reference.weight), at the last mark, else space or hanzi, that fits; each
+    ends with punctuation, or the model trails off."""
+    found: list[str] = []
+    while weight(words) > most:
+        ends = [match.end() for match in _CUT.finditer(words) if 0 < weight(words[: match.end()]) <= most]
+        marks = [
+            end
+            for end in ends
+            if words[end - 1] in ",.;:!?，。；：！？、 " and words[:end].rstrip()[-1] in ",.;:!?，。；：！？、"
+        ]
+        at = next((end for end in reversed(marks) if weight(words[:end]) * 2 > most), ends[-1] if ends else 0)
+        at = at or max(1, len(words.encode()[:most].decode(errors="ignore")))  # a word without end
+        found.append(words[:at].strip())
+        words = words[at:].strip()
+    return [ended(piece) for piece in (*found, words) if any(map(str.isalnum, piece))]
+
+
+def ended(piece: str) -> str:
+    return piece if not piece[-1].isalnum() else piece + ("。" if piece[-1] >= "\u3000" else ".")
+
+
+def frames_for(piece: str, pace: float) -> int:
+    """How many frames a piece gets: the reference's pace, and more for what is short enough to be swallowed."""
+    size = weight(piece)
+    return max(1, round(min(max(size, LEAST_WEIGHT), size * SLOW) * pace))
+
+
+def voiced(sound: Samples) -> int:
+    """Samples in those 10 ms that are louder than QUIET_DB below the loudest, and than silence."""
+    level = _levels(sound)
+    return int((level > max(SILENT_RMS, float(level.max(initial=0.0)) * 10 ** (QUIET_DB / 20))).sum()) * (RATE // 100)
+
+
+def trimmed(sound: Samples) -> Samples:
+    """Without the silence around it, but for what a pause between clauses needs; empty when all is silent."""
+    level = _levels(sound)
+    loud = np.flatnonzero(level > max(SILENT_RMS, float(level.max(initial=0.0)) * 10 ** (QUIET_DB / 20)))
+    if not len(loud):
+        return sound[:0]
+    step = RATE // 100
+    start = max(0, int(loud[0]) * step - int(KEEP_BEFORE_S * RATE))
+    return sound[start : (int(loud[-1]) + 1) * step + int(KEEP_AFTER_S * RATE)]
+
+
+def _levels(sound: Samples) -> np.ndarray:
+    step = RATE // 100
+    return np.asarray(np.sqrt(np.mean(np.square(sound[: len(sound) // step * step].reshape(-1, step)), axis=1)))
+
+
+def _built(
+    model_file: Path, vocabulary: Path | None, vocoder_folder: Path, configuration: Path | None, device: str
+) -> tuple[Any, Callable[[str], Any]]:
+    """The solver on `device`, and what turns text into numbers. Raises WeightsError."""
+    from importlib.resources import files as inside
+
+    import torch
+    import yaml
+    from f5_tts.model import CFM, DiT
+    from f5_tts.model.utils import convert_char_to_pinyin, get_tokenizer, list_str_to_idx
+    from vocos import Vocos
+
+    from avatar.engines.f5_solver import MELS, Solver
+
+    package = inside("f5_tts")
+    words, count = get_tokenizer(str(vocabulary or package.joinpath("infer/examples/vocab.txt")), "custom")
+    described = configuration or Path(str(package.joinpath("configs/F5TTS_v1_Base.yaml")))
+    arch = yaml.safe_load(described.read_text("utf-8"))["model"]["arch"]
+    sound = {"n_fft": 1024, "hop_length": HOP, "win_length": 1024, "n_mel_channels": MELS, "target_sample_rate": RATE}
+    model = CFM(
+        transformer=DiT(**arch, text_num_embeds=count, mel_dim=MELS),
+        mel_spec_kwargs={**sound, "mel_spec_type": "vocos"},
+        odeint_kwargs={"method": "euler"},
+        vocab_char_map=words,
+    )
+    vocoder = Vocos.from_hparams(str(vocoder_folder / "config.yaml"))
+    try:
+        model.load_state_dict(_state(model_file))
+        vocoder.load_state_dict(torch.load(vocoder_folder / "pytorch_model.bin", map_location="cpu", weights_only=True))
+    except (RuntimeError, KeyError, ValueError) as exc:  # other names, other shapes, no archive
+        raise WeightsError(f"{model_file.parent} is no F5-TTS v1 model with Vocos: {str(exc)[:120]}.") from exc
+    kind = torch.float32 if device == "cpu" else torch.float16
+    solver = Solver(model.eval().to(device, kind), vocoder.eval().to(device))
+
+    def encode(text: str) -> Any:
+        return list_str_to_idx(convert_char_to_pinyin([text]), words)[0]
+
+    encode(WARM_UP["zh"])  # the dictionary of its word segmentation takes a second
+    return solver, encode
+
+
+def _state(file: Path) -> dict[str, Any]:
+    """Averaged weights (EMA) as they are released, under the names of the model."""
+    import torch
+    from safetensors.torch import load_file
+
+    if file.suffix == ".safetensors":
+        state = load_file(file)
+    else:
+        state = torch.load(file, map_location="cpu", weights_only=True)["ema_model_state_dict"]
+    ours = {name.removeprefix("ema_model."): value for name, value in state.items()}
+    return {name: value for name, value in ours.items() if name not in ("initted", "step") and "mel_spec." not in name}
+
+
+def _error(sentence: str, code: str | None = None) -> EngineError:
+    return EngineError(sentence, stage="tts", engine="f5", code=code)
