@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 from fakes import rung
 from running import Running
@@ -14,6 +15,9 @@ from avatar.engines.catalog import Rung
 from avatar.engines.pool import EnginePool
 from avatar.settings import Settings
 from avatar.turntaking.voice import Silero
+
+hypothesis.settings.register_profile("avatar", deadline=None)  # on a busy machine an example takes what it takes
+hypothesis.settings.load_profile("avatar")
 
 
 @pytest.hookimpl(wrapper=True)

@@ -72,7 +72,7 @@ class EnginePool(Engines):
 
     def _able(self, stage: Stage, language: str | None, hq: bool, but: Rung | None = None) -> list[Slot]:
         """The usable rungs that know `language`, best first, at least one. Raises NoEngine."""
-        usable = [slot for slot in self._of(stage) if self._usable(slot) and slot.rung is not but]
+        usable = [slot for slot in self._of(stage) if self._usable(slot) and slot.rung != but]
         usable = [slot for slot in usable if hq or not slot.rung.hq]
         able = [slot for slot in usable if slot.knows(language)]
         if usable and not able:
