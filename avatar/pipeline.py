@@ -10,7 +10,7 @@ from contextlib import aclosing
 from typing import cast
 
 from avatar.aio import in_thread
-from avatar.engines.base import LLM, STT, SYSTEM_PROMPT, TTS, Message, Voice
+from avatar.engines.base import LLM, STT, SYSTEM_PROMPT, TTS, Begins, Message, Voice
 from avatar.engines.calls import Calls, Timeouts
 from avatar.engines.pool import EnginePool
 from avatar.errors import AvatarError, EngineError, NoEngine, OutOfMemory
@@ -116,6 +116,7 @@ class _Turn:
         sayings: Mapping[str, str] = NO_SAYINGS,
         hq: bool = False,
     ) -> None:
+        self._begun = False  # whether a clause of the reply was given to a voice
         self._calls, self._clock, self._emit, self._sayings = Calls(pool, timeouts, emit, hq), clock, emit, sayings
         self._times: dict[str, float] = {}
 
@@ -251,7 +252,9 @@ class _Turn:
         tag = voice_language(text, language)  # the model may answer in another language than it was asked in
 
         def synthesise(tts: TTS) -> Generator[AudioChunk, None, None]:
-            return tts.speak(text, voice, tag)
+            first = not self._begun
+            self._begun = True
+            return tts.begin(text, voice, tag) if first and isinstance(tts, Begins) else tts.speak(text, voice, tag)
 
         async with aclosing(self._calls.run("tts", synthesise, tag)) as chunks:
             async for chunk in chunks:

@@ -74,6 +74,23 @@ async def test_speaks_the_first_clause_while_the_llm_still_writes(pipeline, engi
     assert heard.index(AudioChunk) < len(heard) - 1 - heard[::-1].index(Token)
 
 
+async def test_a_voice_that_can_begins_sooner_does_so_once_a_reply(engines, make_pool):
+    class Hasty(FakeTTS):
+        def __init__(self):
+            super().__init__()
+            self.begun = []
+
+        def begin(self, text, voice, language):
+            self.begun.append(text)
+            yield from self.speak(text, voice, language)
+
+    hasty = Hasty()
+    pool = make_pool({stage: (stage, engine) for stage, engine in {**engines, "tts": hasty}.items()})
+    await collect(Pipeline(pool).turn("hi"))
+    await collect(Pipeline(pool).turn("hi"))
+    assert len(hasty.said) == 4 and hasty.begun == [hasty.said[0], hasty.said[2]]
+
+
 async def test_typed_text_needs_no_ears(pipeline, engines):
     engines["stt"].trouble.fail_on = (1,)
     events = await collect(pipeline.turn("  what is new? "))

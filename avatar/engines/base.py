@@ -6,7 +6,7 @@ if it can tell, and raises WeightsError or whatever its library raises. Closing 
 
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 from avatar.events import AudioChunk, Samples, Transcript
 
@@ -94,6 +94,15 @@ class Eases(Protocol):
 
     def ease(self, on: bool) -> None:
         """From the next clause on; answers at once."""
+        ...
+
+
+@runtime_checkable
+class Begins(Protocol):
+    """What a TTS may have besides, when it can make its first sound sooner at some cost of quality."""
+
+    def begin(self, text: str, voice: Voice, language: str | None) -> Generator[AudioChunk, None, None]:
+        """Like `speak`, for the first clause of a reply."""
         ...
 
 

@@ -175,7 +175,7 @@ class F5TTS:
         self._encode, self._worker, self._own, self._steps = encode, worker, own, steps
         self._lock = threading.Lock()  # of what is prepared
         self._prepared: dict[tuple[str, str], Prepared] = {}  # by profile and recording, or own name; oldest use first
-        self.sparing = False  # while the card is short of time or memory: the first clause's steps for every clause
+        self._eased = False
         self.abilities = Abilities(LANGUAGES, clones=True, voices=tuple(own))
 
     def begin(self, text: str, voice: Voice, language: str | None) -> Generator[AudioChunk, None, None]:
@@ -185,7 +185,7 @@ class F5TTS:
     def speak(self, text: str, voice: Voice, language: str | None) -> Generator[AudioChunk, None, None]:
         """Yields the clause whole, or in several pieces where it is longer than the model can say at once; nothing for
         a text without letters and digits. Raises EngineError."""
-        yield from self._say(text, voice, language, self._steps[0 if self.sparing else 1])
+        yield from self._say(text, voice, language, self._steps[0 if self._eased else 1])
 
     def _say(self, text: str, voice: Voice, language: str | None, steps: int) -> Generator[AudioChunk, None, None]:
         words = " ".join("".join(c if c.isprintable() else " " for c in text[:MAX_CHARS]).split())
@@ -262,6 +262,10 @@ class F5TTS:
 
         frames = self._worker(mel)
         return Prepared(frames, frames.shape[1], reference.text)
+
+    def ease(self, on: bool) -> None:
+        """While the card is short of time or memory: the first clause's steps for every clause."""
+        self._eased = on
 
     def forget(self, profile_id: str) -> None:
         """Returns at once; a clause that is being said in this voice is said to its end."""
