@@ -1,11 +1,11 @@
-"""python -m avatar.bench talk | barge | gpu: start the app, measure it, say which bars it meets."""
+"""python -m avatar.bench talk | barge | soak | gpu: start the app, measure it, say which bars it meets."""
 
 import argparse
 import signal
 import sys
 from pathlib import Path
 
-from avatar.bench import barge, gpu, report, talk
+from avatar.bench import barge, gpu, report, soak, talk
 from avatar.bench.clips import FOLDER
 from avatar.errors import AvatarError
 
@@ -17,11 +17,11 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m avatar.bench", description=__doc__)
     parser.add_argument(
         "campaign",
-        choices=("talk", "barge"),
-        help="turns and pauses, or interruptions; gpu has its own options: gpu --help",
+        choices=("talk", "barge", "soak"),
+        help="turns and pauses, interruptions, or hours; gpu has its own options: gpu --help",
     )
     parser.add_argument(
-        "--sessions", type=int, default=1, choices=range(1, 6), metavar="N", help="how many talk, 1 to 5"
+        "--sessions", type=int, choices=range(1, 6), metavar="N", help="how many talk, 1 to 5 (soak: 5, else 1)"
     )
     parser.add_argument("--together", action="store_true", help="all of them stop speaking in the same instant")
     parser.add_argument(
@@ -29,18 +29,24 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("--json", type=Path, help="write the result there")
     parser.add_argument("--quick", action="store_true", help="a minute instead of six: fewer clips and pauses")
+    parser.add_argument("--minutes", type=float, default=120.0, help="how long to soak")
     parser.add_argument("--strict", action="store_true", help="exit with 1 when a bar is missed")
     options = parser.parse_args(argv)
-    if options.together and options.sessions == 1:
+    sessions = options.sessions or (5 if options.campaign == "soak" else 1)
+    if options.together and sessions == 1:
         parser.error("--together needs --sessions of 2 or more")
-    asked = talk.Options(options.sessions, options.together, options.clips, options.quick)
     try:
-        result = talk.run(asked) if options.campaign == "talk" else barge.run(asked)
+        if options.campaign == "soak":
+            result = soak.run(soak.Options(sessions, options.minutes, options.clips))
+            judged, table = soak.bars(result), soak.table
+        else:
+            asked = talk.Options(sessions, options.together, options.clips, options.quick)
+            result = talk.run(asked) if options.campaign == "talk" else barge.run(asked)
+            judged, table = (report.bars if options.campaign == "talk" else barge.bars)(result), report.table
     except AvatarError as error:
         print(f"The bench stopped: {error.sentence}", file=sys.stderr)
         return 2
-    judged = report.bars(result) if options.campaign == "talk" else barge.bars(result)
-    print("\n" + report.table(result, judged))
+    print("\n" + table(result, judged))
     if options.json:
         report.write(result, judged, options.json)
     return int(options.strict and any(bar.met is False for bar in judged))

@@ -144,7 +144,7 @@ def serving() -> Iterator[App]:
     """app.py with an empty data folder; the weights and other AVATAR_* are the user's."""
     environment = {name: value for name, value in os.environ.items() if name not in OURS}
     with tempfile.TemporaryDirectory(prefix="avatar-bench-", ignore_cleanup_errors=True) as folder:
-        app = App(Path(folder) / "data", environment).start()
+        app = App(Path(folder) / "data", {**environment, "TMPDIR": folder}).start()
         try:
             yield app
         finally:
