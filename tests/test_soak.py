@@ -5,7 +5,7 @@ import math
 import pytest
 
 from avatar.bench import soak
-from avatar.bench.soak import Course, Look, bars, judged
+from avatar.bench.soak import Course, Look, bars, figures
 from avatar.bench.turns import Turn
 
 HOUR = 3600.0
@@ -26,40 +26,40 @@ def verdicts(result) -> list[bool | None]:
 
 
 def test_what_stays_as_it_is_meets_every_bar():
-    result = judged(course(), HOUR)
+    result = figures(course(), HOUR)
     assert verdicts(result) == [True, True, True]
     assert result["turns_per_minute"] == 12 and result["rss_mib_per_100_turns"] == pytest.approx(0)
 
 
 def test_a_leak_is_seen_whatever_the_noise():
-    result = judged(course(rss=lambda i: 800 + 0.02 * i + 15 * math.sin(i)), HOUR)
+    result = figures(course(rss=lambda i: 800 + 0.02 * i + 15 * math.sin(i)), HOUR)
     assert result["rss_mib_per_100_turns"] == pytest.approx(2, abs=0.3) and verdicts(result) == [True, False, True]
 
 
 def test_filling_caches_at_the_start_are_no_leak():
-    assert judged(course(rss=lambda i: 900 - 100 * math.exp(-i / 20)), HOUR)["rss_mib_per_100_turns"] < 0.1
+    assert figures(course(rss=lambda i: 900 - 100 * math.exp(-i / 20)), HOUR)["rss_mib_per_100_turns"] < 0.1
 
 
 def test_getting_slower_is_seen():
-    result = judged(course(ms=lambda i: 500 + i), HOUR)
+    result = figures(course(ms=lambda i: 500 + i), HOUR)
     assert result["p95_drift"] > 0.3 and verdicts(result)[2] is False
 
 
 def test_lost_turns_are_errors_and_infinitely_late():
-    result = judged(course(error=lambda i: "no answer" if i % 50 == 49 else ""), HOUR)
+    result = figures(course(error=lambda i: "no answer" if i % 50 == 49 else ""), HOUR)
     assert result["errors"] == 14 and verdicts(result)[0] is False
-    lost_at_the_end = judged(course(error=lambda i: "no answer" if i > 690 else ""), HOUR)
+    lost_at_the_end = figures(course(error=lambda i: "no answer" if i > 690 else ""), HOUR)
     assert lost_at_the_end["p95_drift"] == math.inf and verdicts(lost_at_the_end)[2] is False
 
 
 def test_a_lost_connection_is_an_error():
     made = course()
     made.hang_ups = 8
-    assert verdicts(judged(made, HOUR))[0] is False
+    assert verdicts(figures(made, HOUR))[0] is False
 
 
-def test_too_little_is_not_judged():
-    result = judged(course(n=30), HOUR)
+def test_too_little_is_not_figures():
+    result = figures(course(n=30), HOUR)
     assert verdicts(result) == [True, None, None]
 
 

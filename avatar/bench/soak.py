@@ -72,7 +72,7 @@ def run(options: Options) -> dict[str, Any]:
             course = asyncio.run(_soak(app, short, options))
     shares = watch.shares()
     return {
-        **judged(course, options.minutes * 60),
+        **figures(course, options.minutes * 60),
         "sessions": options.sessions,
         "minutes": options.minutes,
         "rss_mib": watch.peak_mib,
@@ -155,7 +155,7 @@ def _size(file: Path) -> int:
         return 0
 
 
-def judged(course: Course, length_s: float) -> dict[str, Any]:
+def figures(course: Course, length_s: float) -> dict[str, Any]:
     """The figures of a run. Growth and drift are of the time after the warm-up, None when that holds too little."""
     warm = [look for look in course.looks if look.at_s >= WARM_UP * length_s]
     later = [turn.voice_to_voice_ms for at, turn in course.turns if at >= WARM_UP * length_s]
@@ -215,7 +215,7 @@ def bars(result: dict[str, Any]) -> list[Bar]:
     ]
 
 
-def table(result: dict[str, Any], verdicts: Sequence[Bar]) -> str:
+def table(result: dict[str, Any], judged: Sequence[Bar]) -> str:
     where, times = result["conditions"], result["voice_to_voice_ms"]
     grown = (
         f"{name} {ends['first']:g} -> {ends['last']:g} (max {ends['max']:g})"
@@ -231,4 +231,4 @@ def table(result: dict[str, Any], verdicts: Sequence[Bar]) -> str:
         f"voice to voice ms: P50 {times.get('p50')}, P95 {times.get('p95')}, max {times.get('max')}",
         f"memory at most {result['rss_mib']} MiB; after the warm-up: {', '.join(grown)}",
     ]
-    return "\n".join([*lines, "", *map(str, verdicts)])
+    return "\n".join([*lines, "", *map(str, judged)])
