@@ -35,6 +35,7 @@ from avatar.settings import LOOPBACK, Settings
 from avatar.store import Store
 from avatar.turntaking.smartturn import SmartTurn
 from avatar.turntaking.voice import Silero
+from avatar.voices import Voices
 from avatar.weights.__main__ import progress_line
 from avatar.weights.downloads import Downloads
 
@@ -83,12 +84,14 @@ def serve(settings: Settings, loader: Loader = import_and_load) -> None:
     store.sweep()
     pressure = Pressure(gpu.memory, steps(pool))
     pressure.start()
+    voices = Voices(settings.data, store.profiles, on_delete=pool.forget)
+    voices.sweep()
     decoder = Decoder(Limits(max_bytes=settings.upload_mib << 20, max_s=settings.max_utterance_s))
     silero, smart_turn = load_turn_models(settings, say)
     assistant = Assistant(
         settings=settings,
         pool=pool,
-        pipeline=Pipeline(pool),
+        pipeline=Pipeline(pool, permit=voices.permit),
         store=store,
         seats=Seats(settings.max_sessions, settings.idle_warn_s, settings.idle_s, pressure.refusal),
         tokens=Tokens(),

@@ -10,6 +10,7 @@ AvatarError
  ├── NoEngine           every rung of a stage has failed
  ├── ServerFull         all seats are taken, or this owner holds too many
  ├── AudioError         a recording or upload that cannot be used
+ ├── ConsentError       a voice without a consent on record, or one that was deleted
  ├── StorageError       the disk or the database refused
  └── NotFound           no such thing, or not yours: the two are never told apart
 
@@ -71,6 +72,10 @@ class ServerFull(AvatarError):
 
 class AudioError(AvatarError):
     code = "AUDIO_UNREADABLE"
+
+
+class ConsentError(AvatarError):
+    code = "NO_CONSENT"
 
 
 class StorageError(AvatarError):

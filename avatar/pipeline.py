@@ -10,7 +10,7 @@ from contextlib import aclosing
 from typing import cast
 
 from avatar.aio import in_thread
-from avatar.engines.base import LLM, STT, SYSTEM_PROMPT, TTS, Begins, Message, Voice
+from avatar.engines.base import LLM, OWN_VOICE, STT, SYSTEM_PROMPT, TTS, Begins, Message, Voice, refuse_without_consent
 from avatar.engines.calls import Calls, Timeouts
 from avatar.engines.pool import EnginePool
 from avatar.errors import AvatarError, EngineError, NoEngine, OutOfMemory
@@ -18,7 +18,6 @@ from avatar.events import AudioChunk, Clause, Event, Failure, Notice, Samples, S
 from avatar.saying import NO_SAYINGS, spoken
 from avatar.text import ClauseSplitter, language_of, speakable, voice_language
 
-OWN_VOICE = Voice()
 NO_ANSWER = "The language model gave no answer. Please say it in other words."
 GO_ON = {"en": "Go on where you stopped.", "zh": "請從剛才停下的地方接著說。"}
 NOT_UNDERSTOOD = (
@@ -33,14 +32,20 @@ async def at_once() -> None:
 
 class Pipeline:
     def __init__(
-        self, pool: EnginePool, timeouts: Timeouts | None = None, clock: Callable[[], float] = time.perf_counter
+        self,
+        pool: EnginePool,
+        timeouts: Timeouts | None = None,
+        clock: Callable[[], float] = time.perf_counter,
+        permit: Callable[[Voice], None] = refuse_without_consent,
     ) -> None:
-        self._pool, self._timeouts, self._clock = pool, timeouts or Timeouts(), clock
+        """`permit` raises ConsentError for a voice that may not be used. It is asked before every clause, on the
+        thread that will speak it, so that nothing is said in a voice after it was deleted."""
+        self._pool, self._timeouts, self._clock, self._permit = pool, timeouts or Timeouts(), clock, permit
 
     async def transcribe(self, samples: Samples, language: str | None) -> AsyncGenerator[Transcript | Serving, None]:
         """Cumulative transcripts of one utterance, the last one final, and who wrote them. Raises AvatarError."""
         told: list[Event] = []
-        run = _Turn(self._pool, self._timeouts, self._clock, told.append)
+        run = self._begin(told.append)
         async with aclosing(run.stt(samples, language)) as transcripts:
             async for transcript in transcripts:
                 yield transcript
@@ -48,7 +53,34 @@ class Pipeline:
 
     async def plausible(self, samples: Samples, text: str) -> bool:
         """Whether `text` can be what was said, and not a language that the ears do not know. Raises AvatarError."""
-        return await _Turn(self._pool, self._timeouts, self._clock, lambda _: None).plausible(samples, text)
+        return await self._begin(lambda _: None).plausible(samples, text)
+
+    async def say(
+        self,
+        text: str,
+        voice: Voice = OWN_VOICE,
+        *,
+        language: str | None = None,
+        sayings: Mapping[str, str] = NO_SAYINGS,
+    ) -> AsyncGenerator[AudioChunk | Serving | Notice, None]:
+        """Have `text` said, without a question: who speaks, then the sound. Raises AvatarError."""
+        told: list[Event] = []
+        run = self._begin(told.append, sayings)
+        splitter = ClauseSplitter()
+        for clause in filter(None, map(speakable, (*splitter.push(text), *splitter.flush()))):
+            said = spoken(clause, language or language_of(text), sayings)
+            async with aclosing(run.say(said, voice, language)) as chunks:
+                async for chunk in chunks:
+                    for event in told:
+                        if isinstance(event, Serving | Notice):
+                            yield event
+                    told.clear()
+                    yield chunk
+
+    def _begin(
+        self, emit: Callable[[Event], None], sayings: Mapping[str, str] = NO_SAYINGS, hq: bool = False
+    ) -> "_Turn":
+        return _Turn(self._pool, self._timeouts, self._clock, emit, self._permit, sayings, hq)
 
     async def prefill(self, words: str, history: Sequence[Message], seat: int, anyway: bool = False) -> None:
         """Let the language model read what was said so far, so that its answer begins sooner. Does nothing while it
@@ -92,7 +124,7 @@ class Pipeline:
         # The work runs in its own task and talks through a queue: a yield inside a TaskGroup would let a cancellation
         # land in the wrong task (PEP 789).
         events: asyncio.Queue[Event | None] = asyncio.Queue()
-        run = _Turn(self._pool, self._timeouts, self._clock, events.put_nowait, sayings, hq)
+        run = self._begin(events.put_nowait, sayings, hq)
         work = asyncio.create_task(run.run(heard, history, voice, seat, language, room))
         work.add_done_callback(lambda _: events.put_nowait(None))
         try:
@@ -113,11 +145,13 @@ class _Turn:
         timeouts: Timeouts,
         clock: Callable[[], float],
         emit: Callable[[Event], None],
-        sayings: Mapping[str, str] = NO_SAYINGS,
-        hq: bool = False,
+        permit: Callable[[Voice], None],
+        sayings: Mapping[str, str],
+        hq: bool,
     ) -> None:
         self._begun = False  # whether a clause of the reply was given to a voice
-        self._calls, self._clock, self._emit, self._sayings = Calls(pool, timeouts, emit, hq), clock, emit, sayings
+        self._calls, self._clock, self._emit = Calls(pool, timeouts, emit, hq), clock, emit
+        self._permit, self._sayings = permit, sayings
         self._times: dict[str, float] = {}
 
     async def run(
@@ -208,7 +242,7 @@ class _Turn:
                 self._emit(Clause(clause))
                 said = spoken(clause, language or language_of(words), self._sayings)
                 try:
-                    async for chunk in self._say(said, voice, language):
+                    async for chunk in self.say(said, voice, language):
                         self._times.setdefault("tts", (self._clock() - start) * 1000 - self._times["llm"])
                         self._emit(chunk)
                 except OutOfMemory as error:
@@ -248,15 +282,16 @@ class _Turn:
             written += " "
             yield " "
 
-    async def _say(self, text: str, voice: Voice, language: str | None) -> AsyncGenerator[AudioChunk, None]:
+    async def say(self, text: str, voice: Voice, language: str | None) -> AsyncGenerator[AudioChunk, None]:
+        """One clause, already in the form in which it is spoken."""
         tag = voice_language(text, language)  # the model may answer in another language than it was asked in
 
         def synthesise(tts: TTS) -> Generator[AudioChunk, None, None]:
-            first = not self._begun
-            self._begun = True
-            return tts.begin(text, voice, tag) if first and isinstance(tts, Begins) else tts.speak(text, voice, tag)
+            self._permit(voice)
+            first, self._begun = not self._begun, True
+            yield from tts.begin(text, voice, tag) if first and isinstance(tts, Begins) else tts.speak(text, voice, tag)
 
-        async with aclosing(self._calls.run("tts", synthesise, tag)) as chunks:
+        async with aclosing(self._calls.run("tts", synthesise, tag, voice)) as chunks:
             async for chunk in chunks:
                 yield chunk
 

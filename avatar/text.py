@@ -322,3 +322,9 @@ def _is_picture(char: str, category: str) -> bool:
     if category != "So":
         return "\u2190" <= char <= "\u21ff"  # arrows
     return char >= "\u2190" and not "\u3200" <= char <= "\u33ff"  # below are ° and №, between are ㎡ and ㈱
+
+
+def visible(text: str) -> str:
+    """One line without control characters, in NFC."""
+    shown = "".join(c if unicodedata.category(c)[0] != "C" else " " for c in unicodedata.normalize("NFC", text))
+    return " ".join(shown.split())

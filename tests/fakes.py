@@ -75,14 +75,19 @@ class FakeTTS:
     def __init__(self, trouble: Trouble | None = None, rate: int = 24_000) -> None:
         self.trouble, self.rate, self.said = trouble or Trouble(), rate, list[str]()
         self.languages = set[str | None]()
+        self.voices, self.forgotten = list[Voice](), list[str]()
 
     def speak(self, text: str, voice: Voice, language: str | None) -> Generator[AudioChunk, None, None]:
         self.trouble.start()
+        self.voices.append(voice)
         self.said.append(text)
         self.languages.add(language)
         for number in range(len(text)):
             self.trouble.item(number)
             yield AudioChunk(np.full(self.rate // 100, 0.1, np.float32), self.rate)
+
+    def forget(self, profile_id: str) -> None:
+        self.forgotten.append(profile_id)
 
     def close(self) -> None:
         self.trouble.closed += 1

@@ -10,9 +10,10 @@ import pytest
 
 from avatar.engines import espeak
 from avatar.engines.base import Voice
-from avatar.engines.espeak import OUT_RATE, WORKER, EspeakTTS, trim, voice_for
+from avatar.engines.espeak import OUT_RATE, WORKER, EspeakTTS, pitched, trim, voice_for
 from avatar.errors import EngineError, EngineLoadError, EngineTimeout
 from avatar.events import AudioChunk, Samples
+from avatar.pitch import median_hz
 from avatar.settings import Settings
 
 FAKE = """
@@ -60,7 +61,7 @@ def test_nothing_to_say_says_nothing(fake: EspeakTTS, text: str) -> None:
 
 
 @pytest.mark.parametrize("voice", [Voice("Ann", "a1"), Voice("Ann", None, AudioChunk(np.zeros(9, np.float32), 9))])
-def test_a_chosen_voice_is_refused_and_not_replaced(fake: EspeakTTS, voice: Voice) -> None:
+def test_a_profile_without_a_pitch_is_refused_and_not_replaced(fake: EspeakTTS, voice: Voice) -> None:
     with pytest.raises(EngineError, match="voice Ann") as refusal:
         next(fake.speak("hello", voice, None))
     assert refusal.value.code == "NO_CLONING"
@@ -185,3 +186,17 @@ def test_the_worker_ends_with_its_parent() -> None:
     worker.stdin.close()
     assert worker.wait(5) == 0
     worker.stdout.close()
+
+
+@pytest.mark.parametrize("hz", [75, 100, 130, 160, 200, 260, 320])
+def test_it_speaks_at_the_pitch_of_a_profile(hz: float) -> None:
+    engine = EspeakTTS()
+    text = "Good morning. The weather in the harbour is fine today, and we walk along the river before lunch."
+    chunks = list(engine.speak(text, Voice("Ann", "a1", pitch_hz=hz), "en"))
+    engine.close()
+    said = median_hz(np.concatenate([chunk.samples for chunk in chunks]), OUT_RATE)
+    assert said == pytest.approx(hz, rel=0.1)
+
+
+def test_a_pitch_beyond_its_range_is_met_as_far_as_it_goes() -> None:
+    assert pitched(40) == ("", 0) and pitched(900) == (espeak.VARIANT, 99) and pitched(None) == (espeak.VARIANT, 50)

@@ -6,11 +6,11 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent / "avatar"
 LEVELS = [
     {"errors", "events"},
-    {"settings", "aio", "text", "audio", "audio_worker", "database", "gpu", "metrics", "provenance", "wire"}
+    {"settings", "aio", "text", "audio", "audio_worker", "database", "pitch", "gpu", "metrics", "provenance", "wire"}
     | {"weights", "weights.*", "checkpoint", "mel", "onnx_graph", "readaloud", "wording"}
     | {"finding", "loudness"}
     | {"headers", "lan", "log", "throttle", "tunnel"},
-    {"saying", "saying.*", "dictionary", "planner"},
+    {"flac", "saying", "saying.*", "dictionary", "planner", "profiles"},
     {
         "engines.base",
         "engines.catalog",
@@ -25,8 +25,8 @@ LEVELS = [
         "turntaking.*",
     },
     {"voiced", "consent"},
-    {"engines.pool", "clip", "engines.*", "chat", "playback", "voices", "backup"},
-    {"starters", "own_voice", "pipeline", "recorder", "relief", "opened", "cluster"},
+    {"engines.pool", "clip", "engines.*", "chat", "playback", "backup"},
+    {"starters", "own_voice", "pipeline", "recorder", "relief", "opened", "cluster", "voices"},
     {"hearing", "single"},
     {"reply"},
     {"conversation"},

@@ -1,13 +1,15 @@
 import asyncio
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from fakes import FakeLLM, FakeSTT, FakeTTS, Trouble, rung
 
-from avatar.engines.base import Message
+from avatar.engines.base import Abilities, Message, Voice
 from avatar.engines.calls import Timeouts
 from avatar.engines.pool import EnginePool
+from avatar.errors import ConsentError, EngineError
 from avatar.events import AudioChunk, Clause, Failure, Notice, Serving, Token, Transcript, TurnDone
 from avatar.pipeline import Pipeline, prompted
 
@@ -271,3 +273,75 @@ def test_neighbours_of_one_role_become_one_message():
     prompt = prompted([Message("user", "tell me about tea")], "and coffee")
     assert [m.role for m in prompt] == ["system", "user"]
     assert prompt[1].content == "tell me about tea\nand coffee"
+
+
+ANN = Voice("Ann", "a1", AudioChunk(np.zeros(9, np.float32), 24_000), "Hi.", consent="c")
+
+
+def cloning(**more: bool) -> FakeTTS:
+    engine = FakeTTS()
+    engine.abilities = Abilities(("*",), **more)
+    return engine
+
+
+async def test_without_a_consent_on_record_nothing_is_said(make_pool, engines):
+    engines["tts"] = cloning(clones=True)
+    pipeline = Pipeline(pool := make_pool({stage: (stage, engine) for stage, engine in engines.items()}))
+    pool.warm(pool.choose("tts"))
+    events = await collect(pipeline.turn("hi", voice=replace(ANN, consent=None)))
+    assert isinstance(events[-1], Failure) and events[-1].code == "NO_CONSENT" and "Ann" in events[-1].sentence
+    with pytest.raises(ConsentError):
+        await collect(pipeline.say("Hello.", replace(ANN, profile_id=None, consent="")))
+    assert engines["tts"].said == []
+    await collect(pipeline.turn("hi", voice=ANN))
+    assert engines["tts"].said and set(engines["tts"].voices) == {ANN}
+
+
+async def test_a_voice_that_is_deleted_meanwhile_falls_silent_before_the_next_clause(make_pool, engines):
+    deleted = []
+
+    def permit(voice):
+        if deleted:
+            raise ConsentError("This voice was deleted.")
+
+    pool = make_pool(
+        {stage: (stage, engine) for stage, engine in engines.items()} | {"tts": ("tts", cloning(clones=True))}
+    )
+    pool.warm(pool.choose("tts"))
+    events = []
+    async for event in Pipeline(pool, permit=permit).turn("hi", voice=ANN):
+        events.append(event)
+        deleted += [event] if isinstance(event, AudioChunk) else []
+    assert isinstance(events[-1], Failure) and events[-1].code == "NO_CONSENT"
+    assert len([e for e in events if isinstance(e, Clause)]) == 2
+    assert len([e for e in events if isinstance(e, AudioChunk)]) == len("I am well today.")
+
+
+async def test_a_profile_is_spoken_by_an_engine_that_clones_and_else_at_its_pitch(make_pool):
+    able, plain, pitch = cloning(clones=True), cloning(), cloning(pitch=True)
+    pool = make_pool({"able": ("tts", able), "plain": ("tts", plain), "pitch": ("tts", pitch)})
+    for rung_ in pool._slots.values():
+        pool.warm(rung_.rung)
+    pipeline = Pipeline(pool)
+    pitched = replace(ANN, pitch_hz=120.0)
+
+    async def who(voice: Voice) -> str:
+        return next(e.engine for e in await collect(pipeline.say("Hello there.", voice)) if isinstance(e, Serving))
+
+    assert await who(pitched) == "Able"
+    assert await who(Voice()) == "Able"
+    pool.fail(pool.choose("tts"), EngineError("It broke.", stage="tts", engine="able"))
+    assert await who(pitched) == "Pitch, pitch only"
+    assert await who(Voice()) == "Plain"
+    with pytest.raises(EngineError, match="cannot speak in the voice Ann") as refusal:
+        await who(ANN)
+    assert refusal.value.code == "NO_CLONING"
+    pool.forget("a1")
+    assert (plain.forgotten, pitch.forgotten) == (["a1"], ["a1"])
+
+
+async def test_what_is_said_without_a_question_is_cut_into_clauses_and_follows_the_sayings(make_pool, engines):
+    pipeline = Pipeline(make_pool({"tts": ("tts", engines["tts"])}))
+    said = await collect(pipeline.say("The GIF is **here**. It costs $3.", sayings={"gif": "jif"}))
+    assert engines["tts"].said == ["The jif is here.", "It costs three dollars."]
+    assert isinstance(said[0], Serving) and all(isinstance(e, AudioChunk) for e in said[1:])

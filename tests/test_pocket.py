@@ -18,6 +18,7 @@ from fakes import FakeLLM, rung
 from avatar.engines import pocket
 from avatar.engines.base import Engine, Progress, Voice
 from avatar.engines.catalog import CATALOG, Rung
+from avatar.engines.conditioning import KEPT
 from avatar.engines.pocket import PocketTTS
 from avatar.engines.pool import EnginePool
 from avatar.errors import EngineError, WeightsError
@@ -189,20 +190,41 @@ class TestRealLibrary:
         engine = load(eos=100.0)
         assert engine.abilities.clones
         assert spoken_s(engine, "Yes.", MINE) > 0
-        state = engine._states[next(reversed(engine._states))]
         assert spoken_s(engine, "Yes.", replace(MINE, name="Anne")) > 0
-        assert engine._states[next(reversed(engine._states))] is state
-        for level in range(pocket.PREPARED + 2):
+        states = engine._profiles._values
+        (state,) = states.values()
+        for level in range(KEPT + 2):
             other = AudioChunk(np.full(8_000, 0.01 * (level + 1), np.float32), 24_000)
             assert spoken_s(engine, "Yes.", replace(MINE, reference=other)) > 0
-        assert len(engine._states) == pocket.PREPARED and state not in engine._states.values()
+        assert len(states) == KEPT and state not in states.values()
+        engine.forget("a1")
+        assert not states
+
+    def test_what_it_made_of_a_profile_is_kept_on_disk_and_says_the_same(
+        self, load: Load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (cache := tmp_path / "voices" / "a1" / "cache").mkdir(parents=True)
+        mine = replace(MINE, cache=cache)
+        first, again = load(eos=100.0), load(eos=100.0)
+        assert spoken_s(first, "Yes.", mine) > 0
+        (file,) = cache.iterdir()
+        monkeypatch.setattr(pocket, "_prompted", lambda *_: pytest.fail("made again"))
+        assert spoken_s(again, "Yes.", mine) > 0
+        monkeypatch.undo()
+        (made,), (read,) = first._profiles._values.values(), again._profiles._values.values()
+        assert made.keys() == read.keys()
+        for layer in made:
+            assert all((made[layer][name] == read[layer][name]).all() for name in made[layer])
+        file.write_bytes(b"damaged")
+        assert spoken_s(load(eos=100.0), "Yes.", mine) > 0
+        assert file.stat().st_size > 100
 
     def test_of_a_long_recording_the_first_30_s_count(self, load: Load) -> None:
         engine = load(eos=100.0)
         for seconds in (30, 31):
             recording = AudioChunk(np.random.default_rng(2).normal(0, 0.1, seconds * 16_000).astype(np.float32), 16_000)
             assert spoken_s(engine, "Yes.", replace(MINE, reference=recording)) > 0
-        half_minute, longer = list(engine._states.values())[-2:]
+        half_minute, longer = engine._profiles._values.values()
         layer = next(iter(longer))
         assert longer[layer]["cache"].shape == half_minute[layer]["cache"].shape
 
@@ -269,6 +291,10 @@ class TestRealLibrary:
             "How are you feeling today?",
             "Pocket TTS",
         ]
-        refused = [event async for event in Pipeline(pool).turn("hi", voice=MINE)][-1]
+        refused = [event async for event in Pipeline(pool).turn("hi", voice=replace(MINE, consent="c"))][-1]
         assert isinstance(refused, Failure) and refused.code == "NO_CLONING"
+        by_pitch = replace(MINE, consent="c", pitch_hz=120.0)
+        events = [event async for event in Pipeline(pool).turn("hi", voice=by_pitch)]
+        assert isinstance(events[-1], TurnDone)
+        assert {e.engine for e in events if isinstance(e, Serving)} == {"Mind", "eSpeak NG, pitch only"}
         pool.close()

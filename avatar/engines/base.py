@@ -5,15 +5,18 @@ if it can tell, and raises WeightsError or whatever its library raises. Closing 
 """
 
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal, Protocol, runtime_checkable
 
+from avatar.errors import ConsentError
 from avatar.events import AudioChunk, Samples, Transcript
 
 Stage = Literal["stt", "llm", "tts"]
 Progress = Callable[[float], None]
 
 STT_RATE = 16_000  # Hz, what every STT and the VAD expect
+REFERENCE_RATE = 24_000  # Hz, of a profile's reference audio
 
 
 # What every conversation begins with: one constant, so that engines can compute its part of a prompt while they load.
@@ -33,12 +36,35 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Voice:
-    """The voice a reply is spoken in. Reference audio and text are None for an engine's own voice."""
+    """The voice a reply is spoken in. An engine's own voice has a name at most; the rest describes a profile.
+
+    `voices.py` makes those of profiles, and only of profiles whose consent is on record. A profile never changes its
+    reference, so that what an engine makes of it can be kept under `profile_id`.
+    """
 
     name: str = "default"
     profile_id: str | None = None
-    reference: AudioChunk | None = None
-    reference_text: str | None = None
+    reference: AudioChunk | None = field(default=None, compare=False, repr=False)  # its best 5-12 s, REFERENCE_RATE
+    reference_text: str | None = field(default=None, repr=False)  # the words of the reference
+    language: str | None = None  # of the reference, BCP 47
+    embedding: Samples | None = field(default=None, compare=False, repr=False)  # see speaker.py: (256,), length 1
+    pitch_hz: float | None = None  # median of the reference; None where it has no pitch
+    consent: str | None = None  # SHA-256 of the recording that the consent on record is for
+    cache: Path | None = field(default=None, repr=False)  # a folder for conditioning.py; it is deleted with the profile
+
+    @property
+    def cloned(self) -> bool:
+        """Whether it is somebody's voice, which nobody may use without a consent."""
+        return self.profile_id is not None or self.reference is not None
+
+
+OWN_VOICE = Voice()
+
+
+def refuse_without_consent(voice: Voice) -> None:
+    """No record, no synthesis. Raises ConsentError."""
+    if voice.cloned and not voice.consent:
+        raise ConsentError(f"There is no consent on record for the voice {voice.name}, so nothing is said in it.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +75,10 @@ class Abilities:
     languages: tuple[str, ...]  # BCP 47 primary tags; "*" is any
     clones: bool = False
     voices: tuple[str, ...] = ()
+    pitch: bool = False  # it cannot clone, but speaks at the pitch of a profile
+
+    def can_speak_as(self, voice: Voice) -> bool:
+        return not voice.cloned or self.clones or (self.pitch and voice.pitch_hz is not None)
 
 
 class STT(Protocol):
@@ -84,6 +114,10 @@ class TTS(Protocol):
 
         Raises EngineError, code NO_CLONING, rather than say it in another voice than `voice`.
         """
+        ...
+
+    def forget(self, profile_id: str) -> None:
+        """Drop what is kept in memory of this profile, for good: it was deleted. Returns at once."""
         ...
 
     def close(self) -> None: ...

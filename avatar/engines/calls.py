@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from avatar.aio import in_thread
-from avatar.engines.base import Stage
+from avatar.engines.base import OWN_VOICE, Stage, Voice
 from avatar.engines.catalog import Rung
 from avatar.engines.pool import EnginePool
 from avatar.errors import AvatarError, EngineError, EngineLoadError, EngineTimeout, OutOfMemory
 from avatar.events import Event, Notice, Serving
 from avatar.gpu import out_of_memory
 
+PITCH_ONLY = ", pitch only"  # after the name of an engine that cannot clone
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
@@ -38,17 +39,21 @@ class Calls:
         self.serving: dict[Stage, Rung] = {}
 
     async def run(
-        self, stage: Stage, call: Callable[[Any], Generator[T, None, None]], language: str | None = None
+        self,
+        stage: Stage,
+        call: Callable[[Any], Generator[T, None, None]],
+        language: str | None = None,
+        voice: Voice = OWN_VOICE,
     ) -> AsyncGenerator[T, None]:
         """Items of `call` on the rung that serves `stage`; steps down when it fails before its first item.
 
-        A rung that does not know `language` is passed over, for this call. Raises AvatarError; OutOfMemory when items
-        are out already, and then another call goes to another rung.
+        A rung that does not know `language`, or cannot speak as `voice`, is passed over, for this call. Raises
+        AvatarError; OutOfMemory when items are out already, and then another call goes to another rung.
         """
         while True:
             key = stage, language  # for the whole turn: a better rung takes over between turns
-            rung = self._rungs[key] = self._rungs.get(key) or self._pool.choose(stage, language, self._hq)
-            self._tell(rung)
+            rung = self._rungs[key] = self._rungs.get(key) or self._pool.choose(stage, language, self._hq, voice)
+            self._tell(rung, voice)
             delivered = False
             try:
                 if not self._pool.ready(rung):
@@ -76,10 +81,10 @@ class Calls:
                 self._rungs.pop(key)
                 raise error
             try:
-                below = self._rungs[key] = self._pool.below(rung, language, self._hq)
+                below = self._rungs[key] = self._pool.below(rung, language, self._hq, voice)
             except EngineError:
                 raise error from None  # it names the cause better than NoEngine
-            self._tell(below)
+            self._tell(below, voice)
             self._emit(Notice("STEPPED_DOWN", f"{error.sentence} {below.label} takes over until it is back."))
 
     def _timeout_s(self, stage: Stage) -> float:
@@ -98,11 +103,12 @@ class Calls:
         sentence = f"{rung.label} stopped with an error ({type(exc).__name__}). Please try again."
         return EngineError(sentence, stage=rung.stage, engine=rung.name)
 
-    def _tell(self, rung: Rung) -> None:
+    def _tell(self, rung: Rung, voice: Voice) -> None:
         """Emit that `rung` serves its stage, unless it did already."""
         if self.serving.get(rung.stage) is not rung:
             self.serving[rung.stage] = rung
-            self._emit(Serving(rung.stage, rung.label))
+            only = PITCH_ONLY if rung.stage == "tts" and voice.cloned and not self._pool.clones(rung) else ""
+            self._emit(Serving(rung.stage, rung.label + only))
 
     def _loaded(self, rung: Rung) -> Generator[None, None, None]:
         self._pool.warm(rung)

@@ -40,6 +40,7 @@ class Rung:
     given: str = ""
     languages: tuple[str, ...]  # BCP 47 primary tags; "*" is any
     clones: bool = False
+    pitch: bool = False  # speaks at a profile's pitch, where it cannot clone
     licence: str
     memory_mib: int  # resident memory it adds once loaded
     parallel: int = 1
@@ -157,6 +158,7 @@ CATALOG: tuple[Rung, ...] = (
         module="avatar.engines.espeak",
         package="espeakng_loader",
         languages=("*",),
+        pitch=True,
         licence="GPL-3.0, in a process of its own",
         memory_mib=30,
     ),

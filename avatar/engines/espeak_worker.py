@@ -1,7 +1,7 @@
 """The process that eSpeak NG lives in: its state is global, its licence GPL-3.0, and a hang can only be killed.
 
 Run as a script by espeak.py; imports nothing of AVATAR. Requests on stdin: uint32 length, then JSON {"text", "voice",
-"rate"}.
+"rate", "pitch"}.
 Answers on stdout: kind (1 byte), uint32 length, payload. `R` ready, JSON {"sample_rate", "languages"}; `A` one whole
 clause, int16 mono; `E` what went wrong, UTF-8. Ends when stdin does, even in the middle of a clause.
 """
@@ -18,7 +18,7 @@ from typing import Any, BinaryIO
 SYNCHRONOUS = 2  # AUDIO_OUTPUT_SYNCHRONOUS: espeak_Synth returns when the audio is complete, delivered by callback
 NO_EXIT = 0x8000  # espeakINITIALIZE_DONT_EXIT: report missing data instead of ending the process
 UTF8 = 1  # espeakCHARS_UTF8, and neither espeakSSML nor espeakPHONEMES: text is only ever text
-RATE = 1  # espeakRATE, words per minute
+RATE, PITCH = 1, 3  # espeakRATE, words per minute; espeakPITCH, 0 to 100
 
 SynthCallback = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p)
 
@@ -66,13 +66,14 @@ class Espeak:
     def languages(self) -> list[str]:
         return sorted(self._files)
 
-    def synthesize(self, text: str, voice: str, rate: int) -> bytes:
+    def synthesize(self, text: str, voice: str, rate: int, pitch: int) -> bytes:
         """voice: a language and a variant. Return int16 PCM. Raises ValueError for a voice that does not exist."""
         language, plus, variant = voice.partition("+")
         name = f"{self._files.get(language, language)}{plus}{variant}"
         if self._lib.espeak_SetVoiceByName(name.encode()):
             raise ValueError(f"eSpeak NG has no voice {voice}")
         self._lib.espeak_SetParameter(RATE, rate, 0)
+        self._lib.espeak_SetParameter(PITCH, pitch, 0)
         self._pcm.clear()
         encoded = text.encode()
         self._lib.espeak_Synth(encoded, len(encoded) + 1, 0, 0, 0, UTF8, None, None)
@@ -95,7 +96,7 @@ def main() -> None:
     while True:
         request = requests.get()
         try:
-            pcm = espeak.synthesize(request["text"], request["voice"], request["rate"])
+            pcm = espeak.synthesize(request["text"], request["voice"], request["rate"], request["pitch"])
         except ValueError as exc:
             _answer(answers, b"E", str(exc).encode())
         else:

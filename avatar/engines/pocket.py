@@ -4,7 +4,6 @@ It streams 24 kHz, and clones only with its gated weights. It never downloads: t
 which every path is a local file. torch is imported by `load` and nowhere else.
 """
 
-import hashlib
 import logging
 import tempfile
 import textwrap
@@ -20,6 +19,7 @@ import numpy as np
 from avatar import weights
 from avatar.audio import resample
 from avatar.engines.base import Abilities, Progress, Voice
+from avatar.engines.conditioning import Conditioning
 from avatar.errors import EngineError, WeightsError
 from avatar.events import AudioChunk
 from avatar.settings import Settings
@@ -38,18 +38,20 @@ MAX_CHARS = 2_000  # of one clause; more is cut
 MAX_PIECE = 250  # characters that the library is given at once: it splits at punctuation only
 FRAMES_AT_ONCE = 4  # that are decoded together: without a limit 2,000 letters without a space asked for 75 GB
 MAX_REFERENCE_S = 30.0  # the library's own limit for a recording that it reads from a file
-PREPARED = 8  # voices kept; 30 s of reference are 18 MB in the 100 M models
+PREPARED = 8  # of its own voices that are kept in memory; conditioning.py keeps those of profiles
 THREADS = 1  # for each of the library's own two, speech model and decoder; 2 took 0.8-1.2 times as long on two cores
 WARM_UP = "Hello."
 
 
 @dataclass(frozen=True, slots=True)
 class Speaker:
-    """One language: the library's model, and where its voices lie, by name."""
+    """One language: the library's model, and where its voices lie, by name. What it makes of a voice is of use to the
+    same `weights` only."""
 
     model: Any
     voices: Mapping[str, Path]
     default: str
+    weights: str
 
 
 def load(settings: Settings, progress: Progress) -> "PocketTTS":
@@ -75,7 +77,8 @@ class PocketTTS:
         """`speakers` by language, at least one; the first says what is in no known language."""
         self._speakers = speakers
         self._lock = threading.Lock()
-        self._states: dict[tuple[str, str], Any] = {}  # voices made ready, the least recently used first
+        self._states: dict[tuple[str, str], Any] = {}  # own voices made ready, the least recently used first
+        self._profiles = Conditioning[Any]("pocket", ".safetensors")
         clones = all(speaker.model.has_voice_cloning for speaker in speakers.values())
         voices = sorted({voice for speaker in speakers.values() for voice in speaker.voices})
         self.abilities = Abilities(tuple(speakers), clones, tuple(voices))
@@ -102,25 +105,35 @@ class PocketTTS:
     def close(self) -> None:
         """Nothing to end: its memory goes with its last caller."""
 
+    def forget(self, profile_id: str) -> None:
+        """Returns at once; a clause that is being said in this voice is said to its end."""
+        self._profiles.forget(profile_id)
+
     def _state(self, tag: str, speaker: Speaker, voice: Voice) -> Any:
         """What makes the model speak in `voice`. Made once: reading a file, or a pass over the reference."""
-        source: Path | AudioChunk
-        if voice.profile_id is None and voice.reference is None:
-            name = speaker.default if voice.name == "default" else voice.name
-            if name not in speaker.voices:
-                raise _error(f"Pocket TTS has no voice {name} here, but: {', '.join(sorted(speaker.voices))}.")
-            key, source = (tag, name), speaker.voices[name]
-        elif voice.reference is not None and speaker.model.has_voice_cloning:
-            source = voice.reference
-            key = tag, hashlib.sha256(source.samples.tobytes()).hexdigest()  # a profile may get a new recording
-        else:
-            why = "its weights here cannot clone voices" if voice.reference else "that voice has no recording"
+        if not voice.cloned:
+            return self._own_state(tag, speaker, voice.name)
+        if (reference := voice.reference) is None or not speaker.model.has_voice_cloning:
+            why = "its weights here cannot clone voices" if reference else "that voice has no recording"
             sentence = f"Pocket TTS cannot speak in the voice {voice.name}: {why}. Choose the default voice."
             raise _error(sentence, "NO_CLONING")
-        state = self._states.pop(key, None) or _prompted(speaker.model, source)
+        model = speaker.model
+        return self._profiles.get(
+            voice,
+            f"{tag}-{speaker.weights}",
+            make=lambda: _prompted(model, reference),
+            read=model.get_state_for_audio_prompt,
+            write=_export,
+        )
+
+    def _own_state(self, tag: str, speaker: Speaker, name: str) -> Any:
+        name = speaker.default if name == "default" else name
+        if name not in speaker.voices:
+            raise _error(f"Pocket TTS has no voice {name} here, but: {', '.join(sorted(speaker.voices))}.")
+        state = self._states.pop((tag, name), None) or speaker.model.get_state_for_audio_prompt(speaker.voices[name])
         while len(self._states) >= PREPARED:
             del self._states[next(iter(self._states))]
-        self._states[key] = state
+        self._states[tag, name] = state
         return state
 
 
@@ -181,7 +194,10 @@ def _speaker(name: str, folder: Path) -> Speaker:
     model.has_voice_cloning = any(bool(weight.any()) for weight in model.mimi.encoder.parameters())
     model.max_decoder_frames_per_call = FRAMES_AT_ONCE
     default = get_default_voice_for_language(name)
-    return Speaker(model, voices, default if default in voices else min(voices))
+    stat = (folder / MODEL).stat()
+    return Speaker(
+        model, voices, default if default in voices else min(voices), f"{name}-{stat.st_size}-{stat.st_mtime_ns}"
+    )
 
 
 def local(config: dict[str, Any], folder: Path) -> dict[str, Any]:
@@ -204,15 +220,19 @@ def local(config: dict[str, Any], folder: Path) -> dict[str, Any]:
     }
 
 
-def _prompted(model: Any, source: Path | AudioChunk) -> Any:
-    """The library's state behind a voice of its own (a file), or behind a reference, of which the first 30 s count."""
+def _prompted(model: Any, reference: AudioChunk) -> Any:
+    """The library's state behind a reference, of which the first 30 s count."""
     import torch
 
-    if isinstance(source, Path):
-        return model.get_state_for_audio_prompt(source)
-    samples = source.samples[: int(MAX_REFERENCE_S * source.sample_rate)]
-    samples = resample(samples, source.sample_rate, model.sample_rate)
+    samples = reference.samples[: int(MAX_REFERENCE_S * reference.sample_rate)]
+    samples = resample(samples, reference.sample_rate, model.sample_rate)
     return model.get_state_for_audio_prompt(torch.from_numpy(samples)[None])
+
+
+def _export(state: Any, file: Path) -> None:
+    from pocket_tts import export_model_state
+
+    export_model_state(state, file)
 
 
 def _sound(model: Any, state: Any, text: str) -> Generator[AudioChunk, None, None]:

@@ -9,9 +9,10 @@ import time
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from importlib.util import find_spec
+from typing import cast
 
 from avatar import weights
-from avatar.engines.base import Engine, Progress, Stage
+from avatar.engines.base import OWN_VOICE, TTS, Engine, Progress, Stage, Voice
 from avatar.engines.catalog import CATALOG, STAGES, Rung, allowed
 from avatar.engines.loading import Engines, Loader, close_engine
 from avatar.engines.slots import RungStatus, Slot
@@ -51,27 +52,38 @@ class EnginePool(Engines):
         self._load_s = LOAD_S
 
     # -- choosing ---------------------------------------------------------------------------------------------------
-    def choose(self, stage: Stage, language: str | None = None, hq: bool = False) -> Rung:
+    def choose(self, stage: Stage, language: str | None = None, hq: bool = False, voice: Voice = OWN_VOICE) -> Rung:
         """The rung to serve `stage` now: the best ready one, else the lowest that could load. Raises NoEngine.
 
-        A rung that does not know `language` (BCP 47; None: any will do) is passed over, and without `hq` every HQ one.
+        A rung that does not know `language` (BCP 47; None: any will do), or cannot speak as `voice`, is passed over,
+        and without `hq` every HQ one.
         """
         if hq:
             self.want_hq(stage)
-        usable = self._able(stage, language, hq)
+        usable = self._able(stage, language, hq, voice)
         return next((slot.rung for slot in usable if slot.instance), usable[-1].rung)
 
-    def below(self, rung: Rung, language: str | None = None, hq: bool = False) -> Rung:
+    def below(self, rung: Rung, language: str | None = None, hq: bool = False, voice: Voice = OWN_VOICE) -> Rung:
         """The rung to step down to after `rung` failed: the best usable one, ready first. Raises NoEngine."""
-        usable = self._able(rung.stage, language, hq, but=rung)
+        usable = self._able(rung.stage, language, hq, voice, but=rung)
         return next((slot.rung for slot in usable if slot.instance), usable[0].rung)
 
     def understands(self, language: str) -> bool:
         """Whether the STT rung that would serve now knows this language (a BCP 47 primary tag)."""
         return self._slots[self.choose("stt").name].knows(language)
 
-    def _able(self, stage: Stage, language: str | None, hq: bool, but: Rung | None = None) -> list[Slot]:
-        """The usable rungs that know `language`, best first, at least one. Raises NoEngine."""
+    def clones(self, rung: Rung) -> bool:
+        """Whether it clones, with the weights that it found."""
+        return self._slots[rung.name].abilities.clones
+
+    def forget(self, profile_id: str) -> None:
+        """A profile was deleted: no loaded voice keeps anything of it."""
+        for slot in self._of("tts"):
+            if (instance := slot.instance) is not None:
+                cast(TTS, instance.engine).forget(profile_id)
+
+    def _able(self, stage: Stage, language: str | None, hq: bool, voice: Voice, but: Rung | None = None) -> list[Slot]:
+        """The usable rungs that know `language` and can speak as `voice`, best first, at least one. Raises NoEngine."""
         usable = [slot for slot in self._of(stage) if self._usable(slot) and slot.rung != but]
         usable = [slot for slot in usable if hq or not slot.rung.hq]
         able = [slot for slot in usable if slot.knows(language)]
@@ -85,7 +97,10 @@ class EnginePool(Engines):
             )
         if not able:
             raise self._none(stage)
-        return able
+        if not (matching := [slot for slot in able if slot.abilities.can_speak_as(voice)]):
+            sentence = f"{able[0].rung.label} cannot speak in the voice {voice.name}, and nothing else here can."
+            raise NoEngine(f"{sentence} Choose another voice.", stage=stage, engine="", code="NO_CLONING")
+        return matching
 
     def want_hq(self, stage: Stage) -> None:
         """HQ was asked for: its engines are loaded in the background, and a while after the last such call freed."""

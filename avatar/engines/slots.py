@@ -85,7 +85,7 @@ class Slot:
     @property
     def abilities(self) -> Abilities:
         """Those of the loaded engine; before it is loaded, and where it has none to tell, those of its row."""
-        of_row = Abilities(self.rung.languages, self.rung.clones)
+        of_row = Abilities(self.rung.languages, self.rung.clones, pitch=self.rung.pitch)
         instance = self.instance
         return of_row if instance is None else getattr(instance.engine, "abilities", of_row)
 

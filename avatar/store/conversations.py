@@ -6,8 +6,9 @@ from typing import Any
 from peewee import JOIN, fn
 
 from avatar.errors import AvatarError, NotFound
-from avatar.store.rows import MAX_PERSONA, ConversationRow, clean_title, visible
+from avatar.store.rows import MAX_PERSONA, ConversationRow, clean_title
 from avatar.store.tables import Tables
+from avatar.text import visible
 
 
 class Conversations(Tables):

@@ -1,10 +1,11 @@
 """What the store takes and gives: turns and conversations as data, and how their words are cleaned."""
 
 import json
-import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
+
+from avatar.text import visible
 
 TurnState = Literal["done", "interrupted", "failed"]
 Side = Literal["user", "reply"]
@@ -55,11 +56,6 @@ def turn_row(row: Mapping[str, Any]) -> TurnRow:
 
 def clean_title(text: str) -> str:
     return visible(text)[:MAX_TITLE]
-
-
-def visible(text: str) -> str:
-    visible = "".join(c if unicodedata.category(c)[0] != "C" else " " for c in unicodedata.normalize("NFC", text))
-    return " ".join(visible.split())
 
 
 def first_words(text: str, limit: int = 48) -> str:

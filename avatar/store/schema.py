@@ -18,6 +18,19 @@ MIGRATIONS: dict[str, tuple[str, ...]] = {
             PRIMARY KEY (owner, written)) WITHOUT ROWID""",
     ),
     "0003_personas": ("ALTER TABLE conversations ADD COLUMN persona TEXT NOT NULL DEFAULT ''",),
+    "0004_voice_profiles": (
+        """CREATE TABLE voice_profiles (id TEXT PRIMARY KEY, owner TEXT NOT NULL, name TEXT NOT NULL,
+            note TEXT NOT NULL, language TEXT NOT NULL, reference_text TEXT NOT NULL, start_s REAL NOT NULL,
+            end_s REAL NOT NULL, duration_s REAL NOT NULL, size INTEGER NOT NULL, sha256 TEXT NOT NULL, pitch_hz REAL,
+            embedding BLOB, quality TEXT NOT NULL, consent TEXT NOT NULL, origin TEXT NOT NULL,
+            created_at TEXT NOT NULL)""",
+        "CREATE INDEX voice_profiles_owner ON voice_profiles (owner, created_at)",
+        # A default may be a voice that comes with the product, which has no row: so it is no column of the profile.
+        "CREATE TABLE voice_defaults (owner TEXT PRIMARY KEY, voice TEXT NOT NULL) WITHOUT ROWID",
+        # What stays of a deleted profile: that it was, and that it is gone. Whose it was, nobody can tell from this.
+        """CREATE TABLE voice_tombstones (id TEXT PRIMARY KEY, consent_version TEXT NOT NULL, created_at TEXT NOT NULL,
+            deleted_at TEXT NOT NULL) WITHOUT ROWID""",
+    ),
     # The words said, in tokens that finding.indexed cuts. Triggers keep the index in step with the turns, whoever
     # deletes them. FTS5 only marks what is deleted: said_gone remembers that there is something to forget (search.py).
     "0005_search": (

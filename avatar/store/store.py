@@ -7,6 +7,7 @@ from pathlib import Path
 from avatar.database import Database
 from avatar.dictionary import Dictionary
 from avatar.errors import NotFound
+from avatar.profiles import Profiles
 from avatar.store.rows import Side
 from avatar.store.schema import MIGRATIONS
 from avatar.store.search import FUNCTIONS
@@ -21,6 +22,7 @@ class Store(Turns):
         db = Database(data, MIGRATIONS, busy_timeout_s, FUNCTIONS)
         super().__init__(db, Sounds(data / "audio", db), clock)
         self.sayings = Dictionary(db)
+        self.profiles = Profiles(db, clock)
 
     def close(self) -> None:
         self._db.close()
