@@ -22,6 +22,7 @@ from avatar.errors import AvatarError, NotFound, ServerFull
 from avatar.events import Notice
 from avatar.metrics import Snapshot, Stage, TurnTimes
 from avatar.settings import Settings
+from avatar.store import Hit, TurnRow, Wanted
 from avatar.turntaking.reasons import Reason
 from avatar.ui.page import build, launch_options
 from avatar.weights.downloads import Downloads
@@ -72,6 +73,7 @@ class Row:
     title: str
     created_at: str = "2026-11-20T14:02:00+00:00"
     turns: int = 3
+    forked_at: int | None = None
 
 
 MOONSHINE = Rung("stt", "moonshine", "Moonshine tiny", serving=True)
@@ -88,6 +90,26 @@ TEA = [
     Line("user", "And a rolled one, like Dong Ding?", ID, 2),
     Line("assistant", "Rolled leaves open slowly, so rinse them first, then", ID, 2, 2.1, TIMES),
 ]
+
+
+TURNS = [
+    TurnRow(id=f"{n}f" * 16, conversation="a1", number=n, user_text="x", reply_text="y", state=state, created_at="",
+            engines={"stt": "moonshine", "tts": "<b>espeak"}, timings_ms=TIMES)
+    for n, state in ((1, "done"), (2, "interrupted"))
+]  # fmt: skip
+
+
+@dataclass
+class Search:
+    """Finds the conversations whose titles hold the words."""
+
+    store: "Store"
+    asked: list[tuple[str, Wanted, int]] = field(default_factory=list)
+
+    def find(self, owner: str, wanted: Wanted, limit: int) -> list[Hit]:
+        self.asked.append((owner, wanted, limit))
+        found = [row for row in self.store.rows if wanted.words in row.title]
+        return [Hit(row.id, "t", 2, f"<i>{row.title}", "reply") for row in found][:limit]
 
 
 @dataclass
@@ -109,6 +131,26 @@ class Store:
             if row.id == conversation_id:
                 return row
         raise NotFound("There is no such conversation.")
+
+    def __post_init__(self) -> None:
+        self.search = Search(self)
+
+    def conversations_of(self, owner: str, ids: list[str]) -> dict[str, Row]:
+        return {row.id: row for row in self.rows if row.id in ids}
+
+    def turns(self, owner: str, conversation_id: str) -> list[TurnRow]:
+        return TURNS
+
+    def turn(self, owner: str, turn_id: str) -> TurnRow:
+        for turn in TURNS:
+            if turn.id == turn_id:
+                return turn
+        raise NotFound("There is no such turn.")
+
+    def fork(self, owner: str, turn_id: str) -> str:
+        turn = self.turn(owner, turn_id)
+        self.rows.append(Row("fork", self.rows[0].title, turns=turn.number, forked_at=turn.number))
+        return "fork"
 
     def rename(self, owner: str, conversation_id: str, title: str) -> None:
         self.rows = [replace(r, title=title) if r.id == conversation_id else r for r in self.rows]

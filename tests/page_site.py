@@ -13,6 +13,7 @@ IN_A_BROWSER = [
     pytest.mark.browser,
     # Gradio's queue statistics use an option that pandas 3 deprecates; as an error it ends every event
     pytest.mark.filterwarnings("ignore:'future.no_silent_downcasting'"),
+    pytest.mark.filterwarnings("ignore:The copy keyword is deprecated"),
 ]
 
 

@@ -4,7 +4,6 @@ import ast
 import re
 import string
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, get_args
 
@@ -17,7 +16,6 @@ from avatar.turntaking.bargein import SENSITIVITIES
 from avatar.turntaking.reasons import Reason, What
 from avatar.ui import fragments, ladder, status, strings, talk
 from avatar.ui.handlers import session_of
-from avatar.ui.history import HistoryEvents, described, when
 from avatar.ui.page import launch_options
 from avatar.ui.persona import PersonaEvents
 from avatar.ui.sayings import SayingsEvents
@@ -25,7 +23,7 @@ from avatar.ui.stage import SCRIPTS, overview, stage_script
 from avatar.ui.talk import TalkEvents
 from avatar.ui.why import WhyEvents, reason_list
 from avatar.weights.downloads import Downloads
-from tests.page_fakes import ESPEAK, MOONSHINE, SMOLLM, TEA, WHISPER, FakeAssistant, Line, Row, Rung, built, owner_of
+from tests.page_fakes import ESPEAK, MOONSHINE, SMOLLM, TEA, WHISPER, FakeAssistant, Line, Rung, built, owner_of
 
 HOSTILE = """<img src="http://evil.test/x.png" onerror=alert(1)> ![x](http://evil.test/y.png) **b** $$z$$ &amp; 'q'"""
 ENGLISH = gr.Request(headers={"accept-language": "en-GB,en;q=0.9"})
@@ -396,70 +394,6 @@ def test_why_a_rung_cannot_run_is_told_in_the_users_language(state: Any) -> None
     assert ladder.rung_note(broken, "en") == WHISPER.sentence
     assert ladder.rung_note(broken, "zh-TW") == strings.CHINESE[f"err_RUNG_{state.upper()}"]
     assert strings.hindrance("cold", "", "zh-TW") == ""
-
-
-# -- History ----------------------------------------------------------------------------------------------------------
-
-NOW = datetime(2026, 11, 21, 9, 0, tzinfo=UTC)
-
-
-@pytest.mark.parametrize(
-    ("at", "words"),
-    [
-        ("2026-11-21T08:05:00+00:00", "Today 08:05"),
-        ("2026-11-20T23:59:00.123+00:00", "Yesterday 23:59"),
-        ("2026-11-02T10:00:00+00:00", "2026-11-02"),
-    ],
-)
-def test_dates_are_short(at: str, words: str) -> None:
-    assert when(at, "en", NOW) == words
-
-
-def history() -> tuple[FakeAssistant, HistoryEvents]:
-    assistant = FakeAssistant()
-    assistant.store.rows = [Row("a1", "Tea"), Row("a2", "", turns=1), Row("a3", HOSTILE)]
-    return assistant, HistoryEvents(assistant, owner_of, lambda: NOW)  # type: ignore[arg-type]
-
-
-def test_the_list_names_what_it_holds_and_offers_more() -> None:
-    assistant, on = history()
-    chosen, note, older = on.listed(2, "a2", ENGLISH)
-    assert chosen.choices == [("Yesterday 14:02 · Tea · 3 turns", "a1"), ("Yesterday 14:02 · Untitled · 1 turn", "a2")]
-    assert chosen.value == "a2" and "Choose" not in note and older.visible
-    assert on.listed(3, "gone", ENGLISH)[0].value is None and not on.listed(3, None, ENGLISH)[2].visible
-    assistant.store.rows = []
-    assert "Nothing kept yet" in on.listed(2, None, ENGLISH)[1]
-    assert described(Row("a", "茶"), "zh-TW", NOW) == "昨天 14:02 · 茶 · 3 輪"
-
-
-def test_an_opened_conversation_shows_its_escaped_title_and_lines() -> None:
-    _, on = history()
-    right, heading, past, *_ = on.opened("a3", ENGLISH)
-    assert right.visible and "<img" not in heading and len(past) == len(TEA)
-    with pytest.warns(UserWarning, match="not there any more"):
-        assert not on.opened("someone else's", ENGLISH)[0].visible
-    assert not on.opened(None, ENGLISH)[0].visible
-
-
-def test_deleting_asks_with_the_title_and_empties_what_shows_it() -> None:
-    assistant, on = history()
-    row, question = on.ask_delete("a3", ENGLISH)
-    assert row.visible and "<img" not in question and "cannot be undone" in question
-    stage, chat = on.delete("a1", {"conversation": "a1", "live": "L"}, ENGLISH)
-    assert stage == {"conversation": "", "live": "L"} and chat == []
-    assert [r.id for r in assistant.store.rows] == ["a2", "a3"]
-    with pytest.warns(UserWarning, match="not there any more"):
-        on.delete("a1", {}, ENGLISH)
-
-
-def test_going_on_and_renaming_pass_the_owner() -> None:
-    assistant, on = history()
-    tabs, chat, stage = on.go_on("a1", {"conversation": "", "live": "L"}, ENGLISH)
-    assert tabs.selected == "talk" and len(chat) == len(TEA) and stage == {"conversation": "a1", "live": "L"}
-    assert on.ask_name("a1", ENGLISH).value == "Tea"
-    on.rename("a1", "Oolong", ENGLISH)
-    on.rename("a2", "  ", ENGLISH)
-    assert [r.title for r in assistant.store.rows[:2]] == ["Oolong", ""]
 
 
 # -- Status -----------------------------------------------------------------------------------------------------------

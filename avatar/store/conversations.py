@@ -1,6 +1,7 @@
 """The table of conversations."""
 
 import uuid
+from collections.abc import Sequence
 from typing import Any
 
 from peewee import JOIN, fn
@@ -35,6 +36,13 @@ class Conversations(Tables):
             query = query.having(last < shown.select(fn.MAX(shown.seq)).where(shown.conversation == before))
         with self._db.read():
             return [ConversationRow(**row) for row in query]
+
+    def conversations_of(self, owner: str, ids: Sequence[str]) -> dict[str, ConversationRow]:
+        """Those of `ids` that are there, by id."""
+        with self._db.read():
+            return {
+                row["id"]: ConversationRow(**row) for row in self._counted(owner).where(self._conversations.id.in_(ids))
+            }
 
     def rename(self, owner: str, conversation_id: str, title: str) -> None:
         c = self._conversations

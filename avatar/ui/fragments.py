@@ -52,8 +52,16 @@ def fragment(markup: str = "", **options: object) -> gr.HTML:
 def plain(text: str) -> str:
     """Markdown source that shows `text` as it is. Every ASCII punctuation mark becomes a character reference, which
     Markdown never takes for markup: an image, a link or HTML in what somebody said stays words and loads nothing."""
-    lines = (line.strip() for line in text.strip().splitlines())
-    return "\n".join(_PUNCTUATION.sub(lambda m: f"&#{ord(m[0])};", line) for line in lines)
+    return inert(trimmed(text))
+
+
+def trimmed(text: str) -> str:
+    """Lines without space around them, which Markdown would take for code."""
+    return "\n".join(line.strip() for line in text.strip().splitlines())
+
+
+def inert(text: str) -> str:
+    return _PUNCTUATION.sub(lambda m: f"&#{ord(m[0])};", text)
 
 
 def messages(lines: "Sequence[ChatLine]", language: str, again: bool = False) -> list[dict[str, str]]:

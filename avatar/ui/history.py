@@ -1,84 +1,72 @@
-"""The History tab: conversations from the database; open, hear again, go on, rename, delete.
+"""The History tab: find a conversation, open it, hear it again, go on with it or from any of its turns, rename, delete.
 
 Lays out and hands events on. Ids come from the page, so every call carries the owner; what is not yours is not there.
 """
 
 import html
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 import gradio as gr
 
 from avatar.errors import AvatarError
+from avatar.finding import MAX_QUERY, phrases
+from avatar.store import MAX_TITLE
+from avatar.ui.found import found_column, search_bar
 from avatar.ui.fragments import fragment, messages, replay
 from avatar.ui.handlers import QUICK, OwnerOf, language_for, session_of, warn
+from avatar.ui.past import described, past_messages
 from avatar.ui.strings import T, say
 from avatar.ui.talk import TalkTab, chatbot
 
 if TYPE_CHECKING:
     from avatar.assistant import Assistant
-    from avatar.store import ConversationRow
 
-PAGE: Final = 30  # conversations more with every "Show older"
-MAX_TITLE: Final = 80  # characters; the store cuts there too
+TURNS: Final = 30  # of an opened conversation, more with every "Show earlier turns": a chatbot draws all it is given
 
 
-def when(created_at: str, language: str, now: datetime) -> str:
-    """A short date for the list. created_at: ISO 8601 with a zone; shown in the zone of `now`."""
-    moment = datetime.fromisoformat(created_at).astimezone(now.tzinfo)
-    time = f"{moment:%H:%M}"
-    if moment.date() == now.date():
-        return say("today", language, time=time)
-    if moment.date() == now.date() - timedelta(days=1):
-        return say("yesterday", language, time=time)
-    return f"{moment:%Y-%m-%d}"
-
-
-def described(row: "ConversationRow", language: str, now: datetime) -> str:
-    """One choice of the list: when, what about, how long."""
-    turns = say("turns_1" if row.turns == 1 else "turns_n", language, n=row.turns)
-    return f"{when(row.created_at, language, now)} · {row.title or say('untitled', language)} · {turns}"
+def pressed(event: gr.EventData) -> dict[str, Any]:
+    """What assets/history.js sent: from a page, so nothing of it is trusted to be there."""
+    return event._data if isinstance(event._data, dict) else {}
 
 
 class HistoryEvents:
-    """The handlers of the tab. They block on the database, so none is a coroutine: Gradio runs them in threads."""
+    """The handlers of an opened conversation. They block on the database: Gradio runs them in threads."""
 
     def __init__(self, assistant: "Assistant", owner_of: OwnerOf, now: Callable[[], datetime]) -> None:
         self.assistant, self.owner_of, self.now = assistant, owner_of, now
 
-    def listed(self, limit: int, chosen: str | None, request: gr.Request) -> tuple[Any, Any, Any]:
-        """-> list, note, older. The one that is open stays open."""
-        language = language_for(request)
-        try:
-            rows = self.assistant.store.conversations(self.owner_of(request), limit + 1)
-        except AvatarError as exc:
-            warn(exc, request)
-            return gr.skip(), gr.skip(), gr.skip()
-        choices = [(described(row, language, self.now()), row.id) for row in rows[:limit]]
-        kept = chosen if chosen in [value for _, value in choices] else None
-        note = "" if kept else say("pick" if choices else "no_history", language)
-        older = gr.Button(visible=len(rows) > limit)
-        return gr.Radio(choices, value=kept, visible=bool(choices)), f'<p class="av-note">{note}</p>', older
+    def picked(self, event: gr.EventData) -> tuple[str, int]:
+        """-> chosen, how many turns to show: from a little before the one that was found; 0 for the last ones."""
+        data = pressed(event)
+        turn = data.get("turn")
+        return str(data.get("conversation", ""))[:64], -turn if isinstance(turn, int) and turn > 0 else TURNS
 
-    def opened(self, chosen: str | None, request: gr.Request) -> tuple[Any, ...]:
-        """-> right column, heading, past, note, rename box, delete row."""
-        closed: tuple[Any, ...] = gr.Column(visible=False), "", [], gr.skip(), *self._shut()
+    def opened(self, chosen: str | None, shown: int, words: str, request: gr.Request) -> tuple[Any, ...]:
+        """-> right column, heading, past, rename box, delete row, fork row, earlier, shown. `shown`: how many of the
+        last turns; below 0, the number of the turn that must be among them."""
+        language, owner = language_for(request), self.owner_of(request)
+        shut = gr.Textbox(visible=False), gr.Column(visible=False), gr.Column(visible=False)
+        closed: tuple[Any, ...] = gr.Column(visible=False), "", [], *shut, gr.Button(visible=False), TURNS
         if not chosen:
             return closed
-        language, owner = language_for(request), self.owner_of(request)
         try:
             row = self.assistant.store.conversation(owner, chosen)
+            turns = {turn.number: turn for turn in self.assistant.store.turns(owner, chosen)}
             lines = self.assistant.lines(owner, chosen)
         except AvatarError as exc:
             warn(exc, request)
             return closed
-        title, date = html.escape(row.title or say("untitled", language)), when(row.created_at, language, self.now())
-        heading = f'<h2 class="av-title">{title}</h2><p class="av-sub">{date}</p>'
-        return gr.Column(visible=True), heading, messages(lines, language), "", *self._shut()
-
-    def _shut(self) -> tuple[Any, Any]:
-        return gr.Textbox(visible=False), gr.Column(visible=False)
+        newest = max(turns, default=0)
+        shown = max(TURNS, newest + shown + 4) if shown < 0 else shown
+        lines = [line for line in lines if line.number > newest - shown]
+        wanted = phrases((words or "")[:MAX_QUERY])
+        title = html.escape(row.title or say("untitled", language))
+        about = html.escape(described(row, language, self.now()))
+        heading = f'<h2 class="av-title">{title}</h2><p class="av-sub">{about}</p>'
+        past = past_messages(lines, turns, wanted, language)
+        return gr.Column(visible=True), heading, past, *shut, gr.Button(visible=newest > shown), shown
 
     def go_on(self, chosen: str | None, stage: object, request: gr.Request) -> tuple[Any, Any, Any]:
         """-> tabs, chat, stage. transport.js reopens an open socket with this conversation."""
@@ -90,6 +78,25 @@ class HistoryEvents:
             return gr.skip(), gr.skip(), gr.skip()
         value = {"conversation": chosen, "live": session_of(stage)[1]}
         return gr.Tabs(selected="talk"), messages(lines, language_for(request), again=True), value
+
+    def ask_fork(self, event: gr.EventData, request: gr.Request) -> tuple[Any, Any, str]:
+        """-> fork row, its question, the turn."""
+        try:
+            turn = self.assistant.store.turn(self.owner_of(request), str(pressed(event).get("turn", ""))[:64])
+        except AvatarError as exc:
+            warn(exc, request)
+            return gr.skip(), gr.skip(), ""
+        words = html.escape(say("fork_ask", language_for(request), n=turn.number))
+        return gr.Column(visible=True), f'<p class="av-ask" role="alert">{words}</p>', turn.id
+
+    def fork(self, turn: str, stage: object, request: gr.Request) -> tuple[Any, Any, Any, Any]:
+        """-> chosen, tabs, chat, stage. Goes on in Talk, with what was said up to that turn."""
+        try:
+            chosen = self.assistant.store.fork(self.owner_of(request), turn)
+        except AvatarError as exc:
+            warn(exc, request)
+            return gr.skip(), gr.skip(), gr.skip(), gr.skip()
+        return chosen, *self.go_on(chosen, stage, request)
 
     def ask_name(self, chosen: str | None, request: gr.Request) -> Any:
         """-> rename box, holding the title."""
@@ -139,14 +146,13 @@ def history_tab(
     tabs: gr.Tabs,
     talk: TalkTab,
     now: Callable[[], datetime] = lambda: datetime.now().astimezone(),
-) -> None:
-    """Lay the tab out and connect it; the list is read when the tab is opened."""
+) -> tuple[gr.Textbox, gr.Chatbot]:
+    """Lay the tab out and connect it. Returns the id of the opened conversation, and where it is shown."""
+    chosen, turn, shown = gr.Textbox(visible=False), gr.Textbox(visible=False), gr.State(TURNS)
+    bar = search_bar()
     with gr.Row(equal_height=False):
         with gr.Column(scale=9, min_width=320):
-            limit = gr.State(PAGE)
-            chosen = gr.Radio([], label=T("conversations"), visible=False, interactive=True, elem_classes="av-list")
-            note = fragment()
-            older = gr.Button(T("older"), size="sm", visible=False)
+            found = found_column(assistant, owner_of, tab, bar, chosen, now)
         with gr.Column(scale=12, min_width=340, visible=False) as right:
             heading = fragment()
             with gr.Row(elem_classes="av-actions"):
@@ -161,23 +167,33 @@ def history_tab(
                 with gr.Row(elem_classes="av-actions"):
                     yes = gr.Button(T("delete_yes"), size="sm", variant="stop", min_width=90)
                     no = gr.Button(T("delete_no"), size="sm", min_width=90)
+            with gr.Column(visible=False, elem_classes="av-card") as forking:
+                where = fragment()
+                with gr.Row(elem_classes="av-actions"):
+                    fork = gr.Button(T("fork_yes"), size="sm", variant="primary", min_width=90)
+                    stay = gr.Button(T("fork_no"), size="sm", min_width=90)
+            earlier = gr.Button(T("earlier"), size="sm", visible=False)
             past = chatbot("past", 430)
             fragment(replay())
 
     on = HistoryEvents(assistant, owner_of, now)
-    listing: dict[str, Any] = {"fn": on.listed, "inputs": [limit, chosen], "outputs": [chosen, note, older], **QUICK}
     opening: dict[str, Any] = {
         "fn": on.opened,
-        "inputs": chosen,
-        "outputs": [right, heading, past, note, title, asked],
+        "inputs": [chosen, shown, bar.words],
+        "outputs": [right, heading, past, title, asked, forking, earlier, shown],
         **QUICK,
     }
-    tab.select(**listing)
-    older.click(lambda shown: shown + PAGE, limit, limit, **QUICK).then(**listing)
-    chosen.input(**opening)
+    found.place.choose(on.picked, None, [chosen, shown], **QUICK).then(**opening)
+    earlier.click(lambda turns: turns + 2 * TURNS, shown, shown, **QUICK).then(**opening)
     go_on.click(on.go_on, [chosen, talk.stage], [tabs, talk.chat, talk.stage], **QUICK)
+    found.place.fork(on.ask_fork, None, [forking, where, turn], **QUICK)
+    stay.click(lambda: gr.Column(visible=False), None, forking, **QUICK)
+    fork.click(on.fork, [turn, talk.stage], [chosen, tabs, talk.chat, talk.stage], **QUICK).then(**opening)
     rename.click(on.ask_name, chosen, title, **QUICK)
-    title.submit(on.rename, [chosen, title], None, **QUICK).then(**listing).then(**opening)
+    title.submit(on.rename, [chosen, title], None, **QUICK).then(**found.listing).then(**opening)
     delete.click(on.ask_delete, chosen, [asked, question], **QUICK)
     no.click(lambda: gr.Column(visible=False), None, asked, **QUICK)
-    yes.click(on.delete, [chosen, talk.stage], [talk.stage, talk.chat], **QUICK).then(**listing).then(**opening)
+    yes.click(on.delete, [chosen, talk.stage], [talk.stage, talk.chat], **QUICK).then(
+        lambda: "", None, chosen, **QUICK
+    ).then(**found.listing).then(**opening)
+    return chosen, past

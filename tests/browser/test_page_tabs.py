@@ -36,8 +36,31 @@ def test_history_opens_renames_deletes_and_goes_on(site: Open) -> None:
     expect(s.page.get_by_role("alert").filter(has_text="Oolong")).to_contain_text("cannot be undone")
     s.page.get_by_role("button", name="Delete it").click()
     expect(s.page.get_by_text("Steeping tea")).to_have_count(0)
-    expect(s.page.locator(".av-list label")).to_have_count(1)
+    expect(s.page.locator(".av-found button")).to_have_count(1)
     assert [row.id for row in s.assistant.store.rows] == ["a2"]
+
+
+def test_a_search_is_marked_and_leads_to_a_fork(site: Open) -> None:
+    rows = [Row("a1", "Steeping tea"), Row("a2", "Gifts <img src=x onerror=alert(1)>")]
+    site.assistant.store.rows = rows  # type: ignore[attr-defined]
+    s = site(width=390, height=844)
+    s.tab(1)
+    s.page.locator("#search textarea, #search input").press_sequentially("Gif")
+    expect(s.page.locator(".av-found button")).to_have_count(1)
+    expect(s.page.locator(".av-found mark").first).to_have_text("Gifts")
+    s.page.locator("#search textarea, #search input").fill("Steep")
+    expect(s.page.locator(".av-found b mark")).to_have_text("Steeping")
+    s.page.locator(".av-found button").press("Enter")
+    expect(s.page.locator("#past mark").first).to_have_text("steep")
+    assert s.page.evaluate("document.activeElement.dataset.conversation") == "a1"
+    s.page.locator("#past a.av-fork").last.click()
+    expect(s.page.get_by_role("alert").filter(has_text="turns 1 to 2")).to_be_visible()
+    s.page.get_by_role("button", name="Fork and go on").click()
+    expect(s.page.locator("#chat")).to_contain_text("rinse them first")
+    assert s.assistant.store.rows[-1].id == "fork"
+    s.start()
+    assert s.socket.said("hello")[0]["conversation"] == "fork"
+    assert s.page.evaluate("document.documentElement.scrollWidth <= innerWidth") and not s.errors and not s.foreign
 
 
 def test_status_shows_the_ladder_and_refreshes_only_while_it_is_shown(site: Open) -> None:

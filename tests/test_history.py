@@ -1,0 +1,174 @@
+"""The History tab without a browser."""
+
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+
+import gradio as gr
+import pytest
+
+from avatar.finding import phrases
+from avatar.store import Hit, Wanted
+from avatar.ui.found import PAGE, FoundEvents, since
+from avatar.ui.history import TURNS as SHOWN
+from avatar.ui.history import HistoryEvents
+from avatar.ui.past import described, found_list, marked, marked_plain, past_messages, snippet, when
+from tests.page_fakes import TEA, TURNS, FakeAssistant, Row, owner_of
+
+HOSTILE = """<img src="http://evil.test/x.png" onerror=alert(1)> ![x](y) **b** &amp; 'q'"""
+ENGLISH = gr.Request(headers={"accept-language": "en-GB,en;q=0.9"})
+CHINESE = gr.Request(headers={"accept-language": "zh-TW"})
+NOW = datetime(2026, 11, 21, 9, 0, tzinfo=UTC)
+
+
+def event(data: Any) -> gr.EventData:
+    made = gr.EventData(None, data)
+    made._data = data
+    return made
+
+
+@pytest.mark.parametrize(
+    ("at", "words"),
+    [
+        ("2026-11-21T08:05:00+00:00", "Today 08:05"),
+        ("2026-11-20T23:59:00.123+00:00", "Yesterday 23:59"),
+        ("2026-11-02T10:00:00+00:00", "2026-11-02"),
+    ],
+)
+def test_dates_are_short(at: str, words: str) -> None:
+    assert when(at, "en", NOW) == words
+
+
+def test_a_span_begins_at_midnight_of_the_users_day() -> None:
+    taipei = NOW.astimezone(timezone(timedelta(hours=8)))
+    assert since("any", taipei) == since("nonsense", taipei) == ""
+    assert since("day", taipei) == "2026-11-20T16:00:00.000+00:00"
+    assert since("week", taipei) == "2026-11-14T16:00:00.000+00:00"
+
+
+def test_hits_are_marked_and_nothing_foreign_becomes_markup() -> None:
+    wanted = phrases("evil 天氣")
+    assert marked("an EVIL <b> 天氣", wanted) == "an <mark>EVIL</mark> &lt;b&gt; <mark>天氣</mark>"
+    assert marked_plain("  *evil*\n    go", wanted) == "&#42;<mark>evil</mark>&#42;\ngo"
+    for shown in (
+        marked(HOSTILE, wanted),
+        marked_plain(HOSTILE, wanted),
+        snippet(Hit("c", "t", 1, "", HOSTILE), wanted),
+    ):
+        bare = shown.replace("<mark>", "").replace("</mark>", "").replace("<small>", "").replace("</small>", "")
+        assert "<mark>evil</mark>" in shown and not set(bare) & set("<>\"'")
+
+
+def test_a_snippet_shows_the_words_around_the_first_hit() -> None:
+    long = Hit("c", "t", 1, "x " * 60, "word " * 30 + "oolong " + "tea " * 60)
+    cut = snippet(long, phrases("oolong"))
+    assert cut.startswith("<small>…") and "<mark>oolong</mark>" in cut and cut.endswith("…</small>") and len(cut) < 160
+    assert snippet(long, []) == "" and snippet(long, phrases("coffee")) == ""
+
+
+def listed(on: FoundEvents, words: str = "", span: str = "any", state: str = "all", limit: int = PAGE) -> Any:
+    return on.listed(words, span, state, limit, "a2", ENGLISH)
+
+
+def finding() -> tuple[FakeAssistant, FoundEvents]:
+    assistant = FakeAssistant()
+    assistant.store.rows = [Row("a1", "Tea"), Row("a2", "", turns=1), Row("a3", HOSTILE)]
+    return assistant, FoundEvents(assistant, owner_of, lambda: NOW)  # type: ignore[arg-type]
+
+
+def test_the_list_names_what_it_holds_and_offers_more() -> None:
+    assistant, on = finding()
+    shown, note, older = listed(on, limit=2)
+    assert "<b>Tea</b><span>Yesterday 14:02 · 3 turns</span>" in shown and "Untitled" in shown and older.visible
+    assert 'data-conversation="a2" aria-current="true"' in shown and "newest 2" in note
+    shown, note, older = listed(on)
+    assert "<img" not in shown and "3 conversations" in note and not older.visible
+    assistant.store.rows = []
+    assert "Nothing kept yet" in listed(on)[1]
+    assert described(Row("a", "茶", forked_at=2), "zh-TW", NOW) == "昨天 14:02 · 3 輪 · 從第 2 輪分出"
+
+
+def test_a_search_passes_the_owner_and_marks_what_it_found() -> None:
+    assistant, on = finding()
+    shown, note, _ = listed(on, "Tea", "week", "interrupted")
+    assert "<mark>Tea</mark>" in shown and "&lt;i&gt;<mark>Tea</mark>" in shown and 'data-turn="2"' in shown
+    assert "1 conversation<" in note and "a2" not in shown
+    ((owner, wanted, limit),) = assistant.store.search.asked
+    assert (owner, wanted.state, limit) == ("local", "interrupted", PAGE + 1) and wanted.since.startswith("2026-11-15")
+    assert "Nothing found" in listed(on, "coffee")[1]
+    listed(on, "x" * 900)
+    assert len(assistant.store.search.asked[-1][1].words) == 200
+    listed(on, state="nonsense")
+    assert assistant.store.search.asked[-1][1] != Wanted()  # the plain list asks for no search
+
+
+def history() -> tuple[FakeAssistant, HistoryEvents]:
+    assistant, _ = finding()
+    return assistant, HistoryEvents(assistant, owner_of, lambda: NOW)  # type: ignore[arg-type]
+
+
+def test_an_opened_conversation_shows_its_escaped_title_and_lines() -> None:
+    _, on = history()
+    right, heading, past, *_ = on.opened("a3", SHOWN, "", ENGLISH)
+    assert right.visible and "<img" not in heading and len(past) == len(TEA)
+    with pytest.warns(UserWarning, match="not there any more"):
+        assert not on.opened("someone else's", SHOWN, "", ENGLISH)[0].visible
+    assert not on.opened(None, SHOWN, "", ENGLISH)[0].visible
+
+
+def test_an_opened_conversation_shows_its_last_turns_or_from_the_one_that_was_found() -> None:
+    _, on = history()
+    *_, past, _, _, _, earlier, shown = on.opened("a1", 1, "rinse", ENGLISH)
+    assert [("rinse" in message["content"]) for message in past] == [False, True] and earlier.visible and shown == 1
+    assert "<mark>rinse</mark>" in past[1]["content"]
+    *_, past, _, _, _, earlier, shown = on.opened("a1", -1, "", ENGLISH)
+    assert len(past) == 4 and not earlier.visible and shown == SHOWN
+    assert on.picked(event({"conversation": "a1", "turn": 7})) == ("a1", -7)
+    for strange in ("x", None, {"turn": "9"}, {"turn": -4, "conversation": "a" * 999}):
+        conversation, turns = on.picked(event(strange))
+        assert len(conversation) <= 64 and turns == SHOWN
+
+
+def test_below_each_turn_stands_what_it_took_and_who_served_it() -> None:
+    rows = {turn.number: turn for turn in TURNS}
+    user, reply, _, cut = [m["content"] for m in past_messages(TEA, rows, [], "en")]
+    assert "av-facts" not in user and f'href="#fork-{TURNS[0].id}"' in reply and "Fork at turn 1" in reply
+    assert "Hears: moonshine 96 ms" in reply and "&lt;b&gt;espeak 96 ms" in reply and "Turn end: 212 ms" in reply
+    assert "heard to its end" in reply and reply.count("av-facts") == 1 and "interrupted" in cut
+
+
+def test_a_fork_is_asked_for_and_goes_on_in_talk() -> None:
+    assistant, on = history()
+    row, question, turn = on.ask_fork(event({"turn": TURNS[1].id}), ENGLISH)
+    assert row.visible and "turns 1 to 2" in question and turn == TURNS[1].id
+    chosen, tabs, chat, stage = on.fork(turn, {"conversation": "", "live": "L"}, ENGLISH)
+    assert (chosen, tabs.selected, stage) == ("fork", "talk", {"conversation": "fork", "live": "L"}) and len(chat) == 4
+    for attempt in (lambda: on.ask_fork(event({"turn": "no"}), ENGLISH), lambda: on.fork("no", {}, CHINESE)):
+        with pytest.warns(UserWarning):
+            attempt()
+    assert len(assistant.store.rows) == 4
+
+
+def test_deleting_asks_with_the_title_and_empties_what_shows_it() -> None:
+    assistant, on = history()
+    row, question = on.ask_delete("a3", ENGLISH)
+    assert row.visible and "<img" not in question and "cannot be undone" in question
+    stage, chat = on.delete("a1", {"conversation": "a1", "live": "L"}, ENGLISH)
+    assert stage == {"conversation": "", "live": "L"} and chat == []
+    assert [r.id for r in assistant.store.rows] == ["a2", "a3"]
+    with pytest.warns(UserWarning, match="not there any more"):
+        on.delete("a1", {}, ENGLISH)
+
+
+def test_going_on_and_renaming_pass_the_owner() -> None:
+    assistant, on = history()
+    tabs, chat, stage = on.go_on("a1", {"conversation": "", "live": "L"}, ENGLISH)
+    assert tabs.selected == "talk" and len(chat) == len(TEA) and stage == {"conversation": "a1", "live": "L"}
+    assert on.ask_name("a1", ENGLISH).value == "Tea"
+    on.rename("a1", "Oolong", ENGLISH)
+    on.rename("a2", "  ", ENGLISH)
+    assert [r.title for r in assistant.store.rows[:2]] == ["Oolong", ""]
+
+
+def test_the_list_can_be_read_by_a_screen_reader() -> None:
+    shown = found_list([(Row("a1", "Tea"), None)], "", [], "zh-TW", NOW)  # type: ignore[list-item]
+    assert 'aria-label="對話，由新到舊"' in shown and '<button type="button"' in shown
