@@ -4,6 +4,8 @@
 
 const OPEN_MS = 3000;                                // then the page switches to recordings
 const RETRY_MS = [500, 1000, 2000, 4000, 8000];
+const ALIVE_MS = 500;                                // the server gives the seat away 1.5 s after the last sign of life
+const SILENT_MS = 4000;                              // a server that has said nothing for so long is not reached any more
 // A page that is loaded again in the same tab goes on with its conversation.
 function kept() {
   try { return sessionStorage.getItem('avatar.conversation') ?? ''; } catch { return ''; }
@@ -79,6 +81,23 @@ async function connect() {
   };
 }
 
+// A pulled cable closes no socket, so each end counts the other's signs of life. The clock is a worker's: the timers of
+// a page in the background are slowed down, a worker's are not.
+function beat() {
+  if (!link.pulse) {
+    const clock = `setInterval(() => postMessage(0), ${ALIVE_MS})`;
+    const url = URL.createObjectURL(new Blob([clock], { type: 'text/javascript' }));
+    link.pulse = new Worker(url);
+    URL.revokeObjectURL(url);
+  }
+  let beats = 0;                                     // since the server's last word
+  link.spoken = () => { beats = 0; };
+  link.pulse.onmessage = () => {
+    if (++beats * ALIVE_MS > SILENT_MS) return lost();
+    send({ t: 'alive' });
+  };
+}
+
 function unreachable() {
   if (link.tries) return lost();
   stop();
@@ -117,6 +136,8 @@ function disconnect() {
   const socket = link.socket;
   link.socket = null;
   socket?.close();
+  link.pulse?.terminate();
+  link.pulse = null;
   link.live = '';
   link.state = null;
   sound.player?.port.postMessage({ t: 'reset' });
@@ -200,6 +221,7 @@ const on = {
     if (another) link.turn = 0;
     Object.assign(link, { live, conversation, tries: 0 });
     publish();
+    beat();
     ui.seats(n, of);
     ui.mark('ready', live);
     if (another) sound.player?.port.postMessage({ t: 'reset' });

@@ -17,10 +17,12 @@ from avatar.assistant import Assistant
 from avatar.conversation import Conversation
 from avatar.errors import AvatarError, NotFound, ServerFull
 from avatar.guests import Guests
+from avatar.pulse import Pulse
 from avatar.settings import LOCAL, Settings
 from avatar.wire import (
     MAX_MIC_BYTES,
     MIC_RATE,
+    Alive,
     Bye,
     ClientMessage,
     Hello,
@@ -42,6 +44,7 @@ BURST_S = 10.0  # microphone audio may run so far ahead of real time: a page tha
 SEND_S = 10.0  # a page that has read nothing for so long is gone; its seat is not
 LAST_WORDS_S = 2.0  # for the sentence that says why the socket closes
 CLOSE_CODES = {"BAD_MESSAGE": 4400, "BAD_TOKEN": 4401, "SERVER_FULL": 4429}
+SILENT_CODE = 1013  # "try again later": a page that is back after all connects anew, to the same conversation
 
 OwnerOf = Callable[[Any], str]  # of a gr.Request or a Starlette connection; raises NotFound for who is not logged in
 
@@ -117,19 +120,25 @@ async def _admit(websocket: WebSocket, assistant: Assistant, owner_of: OwnerOf) 
 
 
 async def _converse(websocket: WebSocket, assistant: Assistant, conversation: Conversation) -> None:
-    receiving = asyncio.create_task(_receive(websocket, assistant, conversation))
+    pulse = Pulse()
+    receiving = asyncio.create_task(_receive(websocket, assistant, conversation, pulse))
     sending = asyncio.create_task(_send(websocket, conversation))
+    silence = asyncio.create_task(pulse.stopped())
     try:
-        await asyncio.wait((receiving, sending), return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait((receiving, sending, silence), return_when=asyncio.FIRST_COMPLETED)
         if (error := _error(receiving)) is not None:
             conversation.hang_up(error.code, error.sentence)
             await asyncio.wait((sending,), timeout=LAST_WORDS_S)
         _error(sending)
     finally:
-        for task in (receiving, sending):
+        for task in (receiving, sending, silence):
             task.cancel()
         await asyncio.shield(assistant.leave(conversation))
-        await asyncio.gather(receiving, sending, return_exceptions=True)
+        await asyncio.gather(receiving, sending, silence, return_exceptions=True)
+    if not silence.cancelled():
+        with suppress(WebSocketDisconnect, TimeoutError):
+            async with asyncio.timeout(LAST_WORDS_S):
+                await websocket.close(SILENT_CODE)
 
 
 def _error(task: asyncio.Task[None]) -> AvatarError | None:
@@ -163,10 +172,11 @@ async def _send(websocket: WebSocket, conversation: Conversation) -> None:
             await websocket.close(1000)
 
 
-async def _receive(websocket: WebSocket, assistant: Assistant, conversation: Conversation) -> None:
+async def _receive(websocket: WebSocket, assistant: Assistant, conversation: Conversation, pulse: Pulse) -> None:
     """Returns when the page has gone. Raises WireError for a page that does not keep to the protocol."""
     ahead_s, at = 0.0, time.monotonic()
     while (message := await websocket.receive())["type"] != "websocket.disconnect":
+        pulse.sign()
         pcm16 = message.get("bytes")
         if pcm16 is not None:
             now = time.monotonic()
@@ -178,6 +188,8 @@ async def _receive(websocket: WebSocket, assistant: Assistant, conversation: Con
         parsed = parse(message["text"])
         if isinstance(parsed, Bye):
             return
+        if isinstance(parsed, Alive):
+            pulse.beat()
         _act(conversation, parsed)
         if isinstance(parsed, New):
             assistant.greet(conversation)
@@ -199,3 +211,5 @@ def _act(conversation: Conversation, message: ClientMessage) -> None:
             conversation.played(turn, samples)
         case New():
             conversation.begin_again()
+        case Alive():
+            conversation.post("alive")

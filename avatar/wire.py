@@ -12,6 +12,7 @@ page -> server, parsed by `parse` into the classes below
   hold      {on}: Space held; the turn ends when it is released and not before
   played    {turn, samples}: samples of that turn that have left the page's player so far
   new       begin a new conversation
+  alive     a sign of life each 0.5 s; a page that has given one and then sends nothing for 1.5 s is gone
   bye       the user pressed End
 
 server -> page
@@ -27,6 +28,7 @@ server -> page
   end       {turn, samples}: all audio of this turn has been sent
   saved     {turn, id, state}: the turn is on disk
   merged    {turn}: this reply came too early and is withdrawn; its words go on in the next turn
+  alive     the answer to alive
   seats     {n, of}      idle {left_s}      notice {code, text}
   error     {code, text}: what went wrong with this turn; before a close, why it closes
 """
@@ -98,10 +100,14 @@ class New: ...
 
 
 @dataclass(frozen=True, slots=True)
+class Alive: ...
+
+
+@dataclass(frozen=True, slots=True)
 class Bye: ...
 
 
-ClientMessage = Hello | Preferences | Say | Interrupt | Mute | Hold | Played | New | Bye
+ClientMessage = Hello | Preferences | Say | Interrupt | Mute | Hold | Played | New | Alive | Bye
 _KINDS: dict[str, type[ClientMessage]] = {
     "hello": Hello,
     "settings": Preferences,
@@ -111,6 +117,7 @@ _KINDS: dict[str, type[ClientMessage]] = {
     "hold": Hold,
     "played": Played,
     "new": New,
+    "alive": Alive,
     "bye": Bye,
 }
 _LIMITS = {"patience_ms": (300, 2500), "turn": (0, 2**32 - 1), "samples": (0, REPLY_RATE * 3600)}

@@ -292,6 +292,7 @@ class FakeSocket:
         self.got: list[dict[str, Any]] = []
         self.frames: list[bytes] = []
         self.full = self.deaf = False
+        self.beats, self.answers = 0, True  # signs of life, and whether they are answered
         self.opened = 0
         self.paths: list[str] = []
 
@@ -321,8 +322,12 @@ class FakeSocket:
         while (message := await ws.receive())["type"] != "websocket.disconnect":
             if message.get("bytes") is not None:
                 self.frames.append(message["bytes"])
+            elif (said := json.loads(message["text"]))["t"] != "alive":
+                self.got.append(said)
             else:
-                self.got.append(json.loads(message["text"]))
+                self.beats += 1
+                if self.answers:
+                    await ws.send_text('{"t": "alive"}')
 
     def send(self, t: str, **fields: Any) -> None:
         self._run(self.ws.send_text(json.dumps({"t": t, **fields})))

@@ -6,7 +6,20 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent / "avatar"
 LEVELS = [
     {"errors", "events"},
-    {"settings", "aio", "text", "audio", "audio_worker", "database", "pitch", "gpu", "metrics", "provenance", "wire"}
+    {
+        "settings",
+        "aio",
+        "text",
+        "audio",
+        "audio_worker",
+        "database",
+        "pitch",
+        "gpu",
+        "metrics",
+        "provenance",
+        "pulse",
+        "wire",
+    }
     | {"weights", "weights.*", "checkpoint", "mel", "onnx_graph", "readaloud", "wording"}
     | {"finding", "loudness"}
     | {"headers", "lan", "log", "throttle", "tunnel"},

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from avatar.turntaking.bargein import SENSITIVITIES
 from avatar.wire import (
     MAX_TEXT,
+    Alive,
     Bye,
     Hello,
     Hold,
@@ -23,7 +24,7 @@ from avatar.wire import (
     parse,
 )
 
-KINDS = ["hello", "settings", "say", "interrupt", "mute", "hold", "played", "new", "bye"]
+KINDS = ["hello", "settings", "say", "interrupt", "mute", "hold", "played", "new", "alive", "bye"]
 HELLO = ["token", "conversation", "patience_ms", "language", "half_duplex", "bargein"]
 NAMES = [*HELLO, "t", "text", "client_turn_id", "on", "turn", "samples"]
 JSON = st.recursive(
@@ -49,6 +50,7 @@ JSON = st.recursive(
         ('{"t": "hold", "on": false}', Hold(False)),
         ('{"t": "played", "turn": 4294967295, "samples": 0}', Played(2**32 - 1, 0)),
         ('{"t": "new"}', New()),
+        ('{"t": "alive"}', Alive()),
         ('{"t": "bye"}', Bye()),
     ],
 )

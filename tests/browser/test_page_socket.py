@@ -145,3 +145,18 @@ def test_an_idle_seat_that_was_freed_is_not_taken_again(site: Open) -> None:
     assert s.page.inner_text(".av-hint") == ENGLISH["err_IDLE"]
     s.page.wait_for_timeout(700)
     assert s.socket.opened == 1
+
+
+def test_signs_of_life_go_on_while_muted_and_a_server_without_them_is_lost(site: Open) -> None:
+    s = site()
+    s.start()
+    s.page.click(".av-mute")
+    s.wait("avatarUI.state === 'muted'")
+    beats = s.socket.beats
+    s.page.wait_for_timeout(2200)
+    assert 3 <= s.socket.beats - beats <= 6
+    assert s.socket.opened == 1
+    s.socket.answers = False  # as when the cable is pulled: nothing closes, and nothing comes
+    s.until(lambda: s.socket.opened == 2)
+    first, second = s.socket.said("hello")
+    assert (first["conversation"], second["conversation"]) == ("", "new1")
