@@ -18,6 +18,7 @@ from fastapi.responses import Response
 from gradio import Blocks
 from starlette.routing import Route, WebSocketRoute
 
+from avatar.engines.hindrance import Hindrance
 from avatar.errors import AvatarError, NotFound, ServerFull
 from avatar.events import Notice
 from avatar.metrics import Snapshot, Stage, TurnTimes
@@ -57,6 +58,8 @@ class Rung:
     state: str = "ready"
     fraction: float | None = None
     sentence: str = ""
+    hindrance: Hindrance | None = None
+    again_s: float = 0.0
     serving: bool = False
     languages: tuple[str, ...] = ("en",)
     clones: bool = False
@@ -78,10 +81,12 @@ class Row:
 
 MOONSHINE = Rung("stt", "moonshine", "Moonshine tiny", serving=True)
 WHISPER = Rung(
-    "stt", "whisper", "faster-whisper base", "absent", sentence="Run python -m avatar.weights fetch whisper-base.",
+    "stt", "whisper", "faster-whisper base", "absent", hindrance=Hindrance("WEIGHTS", "", {
+        "name": "faster-whisper base", "weights": "whisper-base", "mb": "145", "first": "whisper-base"}),
     languages=("*",),
 )  # fmt: skip
 SMOLLM = Rung("llm", "llamacpp", "SmolLM2 135M", serving=True, demo=True, licence="Apache-2.0", memory_mib=400)
+BROKEN = Hindrance("FAILED", "Out of memory.", {"name": "faster-whisper base", "code": "ENGINE_FAILED"})
 ESPEAK = Rung("tts", "espeak", "eSpeak NG", serving=True, languages=("*",), licence="GPL-3.0", memory_mib=30)
 TIMES = {"eot": 212.0, "stt": 96.0, "llm": 58.0, "tts": 96.0}
 TEA = [

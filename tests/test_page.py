@@ -10,6 +10,7 @@ from typing import Any, get_args
 import gradio as gr
 import pytest
 
+from avatar.engines.hindrance import Hindrance
 from avatar.errors import AudioError, AvatarError, ServerFull
 from avatar.events import Notice
 from avatar.turntaking.bargein import SENSITIVITIES
@@ -23,7 +24,7 @@ from avatar.ui.stage import SCRIPTS, overview, stage_script
 from avatar.ui.talk import TalkEvents
 from avatar.ui.why import WhyEvents, reason_list
 from avatar.weights.downloads import Downloads
-from tests.page_fakes import ESPEAK, MOONSHINE, SMOLLM, TEA, WHISPER, FakeAssistant, Line, Rung, built, owner_of
+from tests.page_fakes import BROKEN, ESPEAK, MOONSHINE, SMOLLM, TEA, WHISPER, FakeAssistant, Line, Rung, built, owner_of
 
 HOSTILE = """<img src="http://evil.test/x.png" onerror=alert(1)> ![x](http://evil.test/y.png) **b** $$z$$ &amp; 'q'"""
 ENGLISH = gr.Request(headers={"accept-language": "en-GB,en;q=0.9"})
@@ -153,7 +154,12 @@ def test_an_id_that_is_none_is_no_link() -> None:
         fragments.rung(HOSTILE, HOSTILE, "warming", HOSTILE, True, 0.5),
         fragments.figure(HOSTILE, HOSTILE, HOSTILE),
         fragments.meter(0.5, HOSTILE),
-        ladder.ladder("stt", [Rung("stt", HOSTILE, HOSTILE, "failed", sentence=HOSTILE)], Downloads(Path("/x")), "en"),
+        ladder.ladder(
+            "stt",
+            [Rung("stt", HOSTILE, HOSTILE, "failed", hindrance=Hindrance("FAILED", HOSTILE))],
+            Downloads(Path("/x")),
+            "en",
+        ),
     ],
 )
 def test_fragments_escape_names(markup: str) -> None:
@@ -273,10 +279,10 @@ def test_the_stage_is_told_what_the_engines_understand() -> None:
     assistant = FakeAssistant()
     now = overview(assistant, "en")  # type: ignore[arg-type]
     assert now["engines"]["stt"]["english_only"] and now["engines"]["llm"]["demo"]
-    assert now["chinese"] == {"ready": False, "get": {"name": WHISPER.label, "why": WHISPER.sentence}}
+    assert now["chinese"] == {"ready": False, "get": {"name": WHISPER.label, "why": strings.hindrance(WHISPER, "en")}}
     assert now["coming"] is None and now["seats"] == {"n": 1, "of": 5}
     why = overview(assistant, "zh-TW")["chinese"]["get"]["why"]  # type: ignore[arg-type]
-    assert why == strings.CHINESE["err_RUNG_ABSENT"]
+    assert why == strings.hindrance(WHISPER, "zh-TW") and "（whisper-base，145 MB）" in why  # type: ignore[arg-type]
     arriving = replace(WHISPER, state="warming", fraction=0.43)
     assistant.pool.rungs = [arriving, MOONSHINE, SMOLLM, ESPEAK]
     assert overview(assistant, "en")["coming"] == {"name": WHISPER.label, "pct": 43}  # type: ignore[arg-type]
@@ -388,12 +394,36 @@ def test_a_word_that_is_refused_stays_in_its_boxes() -> None:
         on.teach("GIF", "", CHINESE)
 
 
-@pytest.mark.parametrize("state", ["absent", "failed"])
-def test_why_a_rung_cannot_run_is_told_in_the_users_language(state: Any) -> None:
-    broken = replace(WHISPER, state=state)
-    assert ladder.rung_note(broken, "en") == WHISPER.sentence
-    assert ladder.rung_note(broken, "zh-TW") == strings.CHINESE[f"err_RUNG_{state.upper()}"]
-    assert strings.hindrance("cold", "", "zh-TW") == ""
+CAUSES = [
+    (Hindrance("PACKAGE", "", {"package": "faster_whisper"}), "faster_whisper"),
+    (Hindrance("PACKAGE_GET", "", {"package": "pocket_tts", "install": "make voice"}), "make voice"),
+    (Hindrance("SETTING", "", {"setting": "AVATAR_LLM_URL"}), "AVATAR_LLM_URL"),
+    (WHISPER.hindrance, "python -m avatar.weights fetch whisper-base"),
+    (Hindrance("WEIGHTS_NEVER", "", {"weights": "a, b", "mb": "9", "first": "a"}), "avatar.weights fetch a"),
+]
+
+
+@pytest.mark.parametrize(("cause", "names"), CAUSES)
+def test_why_a_rung_is_not_there_names_what_to_get_in_both_languages(cause: Any, names: str) -> None:
+    for language in ("en", "zh-TW"):
+        words = ladder.rung_note(replace(WHISPER, hindrance=cause), language)  # type: ignore[arg-type]
+        assert (
+            names in words
+            and "{" not in words
+            and (re.search("[\u4e00-\u9fff]", words) is not None) == (language != "en")
+        )
+    assert strings.hindrance(SMOLLM, "zh-TW") == ""  # type: ignore[arg-type]
+
+
+def test_why_a_rung_failed_is_its_own_sentence_in_english_and_its_code_in_chinese() -> None:
+    failed: Any = replace(WHISPER, state="failed", hindrance=BROKEN, again_s=240.0)
+    assert ladder.rung_note(failed, "en") == "Out of memory. Trying again in 4 min."
+    assert ladder.rung_note(failed, "zh-TW") == (
+        "faster-whisper base 出了差錯（ENGINE_FAILED），細節在紀錄檔裡。4 分鐘後會自動再試。"
+    )
+    for code in ("FAILED_MEMORY", "FAILED_TIMEOUT", "FAILED_NETWORK", "RESTING", "NO_ROOM"):
+        words = ladder.rung_note(replace(failed, hindrance=replace(BROKEN, code=code), again_s=0), "zh-TW")
+        assert "Out of memory" not in words and words.endswith("。")
 
 
 # -- Status -----------------------------------------------------------------------------------------------------------
@@ -401,7 +431,7 @@ def test_why_a_rung_cannot_run_is_told_in_the_users_language(state: Any) -> None
 
 def test_rungs_say_what_they_can_and_why_they_cannot() -> None:
     warming = Rung("llm", "q", "Qwen", "warming", 0.43, languages=("zh", "en"), clones=False)
-    rungs: Any = [replace(warming, state="failed", sentence="No GPU."), warming, SMOLLM]
+    rungs: Any = [replace(warming, state="failed", hindrance=BROKEN), warming, SMOLLM]
     card = ladder.ladder("llm", rungs, Downloads(Path("/nowhere")), "en")
     assert "Cannot run" in card and "No GPU." in card and "Warming 43 %" in card and 'aria-valuenow="43"' in card
     assert "中文 · English · 150 MiB · MIT" in card and "demo model" in card and "Serving" in card

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 from avatar.engines.base import Engine, Progress, Stage
 from avatar.engines.catalog import Rung
+from avatar.engines.hindrance import failed
 from avatar.engines.slots import Instance, Slot
 from avatar.errors import AvatarError, EngineLoadError
 from avatar.gpu import out_of_memory
@@ -70,6 +71,7 @@ class Engines:
                 why = exc.sentence if isinstance(exc, AvatarError) else f"{type(exc).__name__} while loading."
                 why = "its memory ran out while it was loaded." if out_of_memory(exc) else why
                 error = EngineLoadError(f"{rung.label}: {why}", stage=rung.stage, engine=rung.name)
+                error.__cause__ = exc  # not only from `raise`: what it is marked with tells the cause
                 log.warning("loading %s failed: %s", rung.name, type(exc).__name__, exc_info=exc)
                 self._mark_failed(slot, error)
                 raise error from exc
@@ -79,7 +81,7 @@ class Engines:
             with self._state:
                 late = slot.loading is not mine or slot.resting  # given up meanwhile, or to give way
                 if not late:
-                    slot.instance, slot.retry_at, slot.sentence = Instance(engine, rung.parallel), 0.0, ""
+                    slot.instance, slot.retry_at, slot.fault = Instance(engine, rung.parallel), 0.0, None
             if late or slot.instance is None:
                 close_engine(engine, rung.name)
                 raise EngineLoadError(f"{rung.label} came too late.", stage=rung.stage, engine=rung.name)
@@ -131,7 +133,7 @@ class Engines:
         with self._state:
             wait_s = min(RETRY_S * 2**slot.failures, RETRY_MAX_S)
             slot.failures += 1
-            slot.retry_at, slot.sentence = self._clock() + wait_s, error.sentence
+            slot.retry_at, slot.fault = self._clock() + wait_s, failed(slot.rung, error)
 
     def rungs(self, stage: Stage) -> list[Rung]:
         """All that the settings allow, best first."""

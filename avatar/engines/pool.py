@@ -8,12 +8,11 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from importlib import import_module
-from importlib.util import find_spec
 from typing import cast
 
-from avatar import weights
 from avatar.engines.base import OWN_VOICE, TTS, Engine, Progress, Stage, Voice
 from avatar.engines.catalog import CATALOG, STAGES, Rung, allowed
+from avatar.engines.hindrance import Hindrance, absence
 from avatar.engines.loading import Engines, Loader, close_engine
 from avatar.engines.slots import RungStatus, Slot
 from avatar.errors import EngineLoadError, EngineTimeout, NoEngine, NotFound
@@ -117,34 +116,19 @@ class EnginePool(Engines):
     def _usable(self, slot: Slot) -> bool:
         return not slot.resting and not self._missing(slot) and (slot.retry_at == 0 or self._clock() >= slot.retry_at)
 
-    def _missing(self, slot: Slot) -> str:
-        """Why this rung is not installed, as a sentence; '' when it is."""
+    def _missing(self, slot: Slot) -> Hindrance | None:
+        """Why this rung is not installed; None when it is."""
         now, look = self._clock(), self._look  # before looking: what changes meanwhile is for the next look
         if slot.look != look or now - slot.missing_at >= INSTALLED_S:
-            slot.missing, slot.lacks = self._look_for(slot.rung)
+            slot.missing = absence(slot.rung, self._settings)
             slot.missing_at, slot.look = now, look
         return slot.missing
-
-    def _look_for(self, rung: Rung) -> tuple[str, tuple[str, ...]]:
-        if find_spec(rung.package) is None:
-            how = f" Get it with: {rung.install}" if rung.install else ""
-            return f"{rung.label} is not installed: the package {rung.package} is missing.{how}", ()
-        if rung.setting and not getattr(self._settings, rung.setting):
-            setting = f"AVATAR_{rung.setting.upper()}"
-            return f"{rung.label} is not set up: {setting} is empty. README.md says what to set.", ()
-        if rung.no_room:
-            return rung.no_room, ()
-        lacks = tuple(name for name in rung.weights if not weights.present(name, self._settings.weights))
-        if not lacks:
-            return "", ()
-        where = "with" if self._settings.download == "never" else "on the Status tab, or with"
-        return f"Its weights are not on disk. Get them {where}: python -m avatar.weights fetch {lacks[0]}", lacks
 
     def _none(self, stage: Stage) -> NoEngine:
         what = {"stt": "hear you", "llm": "think of an answer", "tts": "speak"}[stage]
         slots = self._of(stage)
-        why = next((s.sentence or self._missing(s) for s in reversed(slots)), "")
-        return NoEngine(f"Nothing here can {what} now. {why}".strip(), stage=stage, engine="")
+        why = next((s.fault or self._missing(s) for s in reversed(slots)), None)
+        return NoEngine(f"Nothing here can {what} now. {why.sentence if why else ''}".strip(), stage=stage, engine="")
 
     # -- background -------------------------------------------------------------------------------------------------
     def start(self) -> None:
@@ -213,7 +197,7 @@ class EnginePool(Engines):
         serving = {stage: self._serving(stage) for stage in STAGES}
         now = self._clock()
         return [
-            slot.status(now, "" if slot.instance else self._missing(slot), slot.rung.name == serving[slot.rung.stage])
+            slot.status(now, None if slot.instance else self._missing(slot), slot.rung.name == serving[slot.rung.stage])
             for slot in self._slots.values()
         ]
 

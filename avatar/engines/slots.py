@@ -7,6 +7,7 @@ from typing import Literal
 
 from avatar.engines.base import Abilities, Engine, Stage
 from avatar.engines.catalog import Rung
+from avatar.engines.hindrance import Hindrance
 from avatar.errors import EngineLoadError
 
 State = Literal["absent", "cold", "warming", "ready", "failed"]
@@ -21,7 +22,7 @@ class RungStatus:
     label: str
     state: State
     fraction: float | None
-    sentence: str
+    sentence: str  # why it cannot run, in English
     serving: bool
     languages: tuple[str, ...]
     clones: bool
@@ -30,7 +31,13 @@ class RungStatus:
     memory_mib: int
     demo: bool
     hq: bool = False
-    lacks: tuple[str, ...] = ()  # weights that are all that is missing
+    hindrance: Hindrance | None = None  # the same for other languages
+    again_s: float = 0.0  # until a failed one is tried again; 0: soon
+
+    @property
+    def lacks(self) -> tuple[str, ...]:
+        """Weights that are all that is missing."""
+        return self.hindrance.lacks if self.hindrance is not None else ()
 
 
 class Instance:
@@ -73,12 +80,11 @@ class Slot:
     failures: int = 0
     hangs: int = 0
     retry_at: float = 0.0  # 0: not failed
-    sentence: str = ""
+    fault: Hindrance | None = None  # why it failed last
     resting: str = ""  # why it gave way: the memory is needed
     eased: bool = False  # it is to save work and memory
     wanted_at: float = -math.inf  # when HQ was last asked for
-    missing: str = ""  # why it is not installed, as of missing_at
-    lacks: tuple[str, ...] = ()  # the weights that would change that
+    missing: Hindrance | None = None  # why it is not installed, as of missing_at
     missing_at: float = -math.inf
     look: int = 0  # which look_again it was for
 
@@ -93,29 +99,30 @@ class Slot:
         languages = self.abilities.languages
         return language is None or "*" in languages or language.partition("-")[0].lower() in languages
 
-    def status(self, now: float, missing: str, serving: bool) -> RungStatus:
+    def status(self, now: float, missing: Hindrance | None, serving: bool) -> RungStatus:
         """What the page shows of it. missing: why it is not installed."""
-        rung, able, sentence = self.rung, self.abilities, self.sentence
+        rung, able = self.rung, self.abilities
         state: State = "cold"
+        hindrance: Hindrance | None = None
+        again_s, again = 0.0, ""
         if self.instance:
-            state, sentence = "ready", ""
+            state = "ready"
         elif self.warming:
-            state, sentence = "warming", ""
+            state = "warming"
         elif self.resting:
-            state, sentence = "failed", self.resting
+            state, hindrance = "failed", Hindrance("RESTING", self.resting, {"name": rung.label})
         elif self.retry_at:
-            wait_s = max(0, self.retry_at - now)
-            state = "failed"
-            sentence = f"{sentence} Trying again in {wait_s / 60:.0f} min." if wait_s > 60 else sentence
+            state, hindrance, again_s = "failed", self.fault, max(0.0, self.retry_at - now)
+            again = f" Trying again in {again_s / 60:.0f} min." if again_s > 60 else ""
         elif missing:
-            state, sentence = "absent", missing
+            state, hindrance = "absent", missing
         return RungStatus(
             stage=rung.stage,
             name=rung.name,
             label=rung.label,
             state=state,
             fraction=self.fraction,
-            sentence=sentence,
+            sentence=hindrance.sentence + again if hindrance else "",
             serving=serving,
             languages=able.languages,
             clones=able.clones,
@@ -124,5 +131,6 @@ class Slot:
             memory_mib=rung.memory_mib,
             demo=rung.demo,
             hq=rung.hq,
-            lacks=self.lacks if state == "absent" else (),
+            hindrance=hindrance,
+            again_s=again_s,
         )

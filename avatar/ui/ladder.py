@@ -54,9 +54,7 @@ def rung_word(status: "RungStatus", language: str) -> str:
 
 def rung_note(status: "RungStatus", language: str) -> str:
     """What is worth knowing of a rung: why it cannot run, else its languages, cloning, memory and licence."""
-    if status.state in ("failed", "absent") and status.sentence:
-        return hindrance(status.state, status.sentence, language)
-    return _abilities(status, language)
+    return hindrance(status, language) or _abilities(status, language)
 
 
 def _abilities(status: "RungStatus", language: str) -> str:

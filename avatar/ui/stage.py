@@ -67,5 +67,5 @@ def _engine(rung: "RungStatus") -> dict[str, Any]:
 def _chinese(ears: list["RungStatus"], language: str) -> dict[str, Any]:
     able = [r for r in ears if {"zh", "*"} & set(r.languages)]
     best = next(iter(able), None)
-    get = None if best is None else {"name": best.label, "why": hindrance(best.state, best.sentence, language)}
+    get = None if best is None else {"name": best.label, "why": hindrance(best, language)}
     return {"ready": any(r.state == "ready" for r in able), "get": get}

@@ -3,13 +3,16 @@ stage's script. Knows no component.
 """
 
 from collections import ChainMap
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import gradio as gr
 
 from avatar.errors import AvatarError
 from avatar.events import Notice
 from avatar.ui.words import failures, history, settings, status, talk, voices, why
+
+if TYPE_CHECKING:
+    from avatar.engines.slots import RungStatus
 
 Table = dict[str, str]
 
@@ -42,8 +45,12 @@ def failure(what: AvatarError | Notice, language: str) -> str:
     return STRINGS[language].get(f"err_{what.code}", what.sentence)
 
 
-def hindrance(state: str, sentence: str, language: str) -> str:
-    """Why a rung that is `absent` or `failed` cannot run, "" for any other. The ladder's own sentence is English."""
-    if not sentence:
+def hindrance(status: "RungStatus", language: str) -> str:
+    """Why a rung cannot run; "" for one that can."""
+    if (why := status.hindrance) is None:
         return ""
-    return failure(Notice("RUNG_ABSENT" if state == "absent" else "RUNG_FAILED", sentence), language)
+    words = say(f"lack_{why.code}", language, sentence=why.sentence, **why.values)
+    if not why.code.startswith("FAILED"):
+        return words
+    minutes = round(status.again_s / 60)
+    return words + (say("lack_again", language, min=minutes) if minutes > 1 else say("lack_again_soon", language))

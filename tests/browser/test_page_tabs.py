@@ -11,7 +11,7 @@ from avatar import weights
 from avatar.ui.strings import CHINESE, ENGLISH
 from avatar.weights.downloads import Downloads
 from tests.hubs import Hub, serving, weight
-from tests.page_fakes import ESPEAK, SMOLLM, TEA, WHISPER, Row, Rung
+from tests.page_fakes import BROKEN, ESPEAK, SMOLLM, TEA, WHISPER, Row, Rung
 from tests.page_site import IN_A_BROWSER, Open
 
 pytestmark = IN_A_BROWSER
@@ -158,7 +158,8 @@ def test_weights_are_fetched_from_the_status_tab(site: Open, tmp_path: Path, mon
 
 def test_a_failed_rung_is_tried_from_the_status_tab(site: Open) -> None:
     s = site()
-    s.assistant.pool.rungs = [replace(WHISPER, state="failed", sentence="Out of memory. Trying again in 4 min.")]
+    s.assistant.pool.rungs = [replace(WHISPER, state="failed", hindrance=BROKEN, again_s=240.0)]
     s.tab(2)
+    expect(s.page.locator(".av-rung").first).to_contain_text("Out of memory. Trying again in 4 min.")
     s.page.get_by_role("button", name="Try now: faster-whisper base").click()
     s.until(lambda: s.assistant.pool.retried == ["whisper"])

@@ -52,8 +52,6 @@ CHINESE: Final[dict[str, str]] = {
     "err_PERSONA_LONG": "最多 400 個字元，請寫短一點。",
     "err_SAYINGS_FULL": "200 個字詞都用完了。請先刪除一個，再儲存新的。",
     "err_ERROR": "剛才出了差錯，請再說一次。",
-    "err_RUNG_ABSENT": "尚未安裝，缺少套件或模型檔案。",
-    "err_RUNG_FAILED": "剛才失敗了，稍後會自動再試，原因寫在紀錄檔裡。",
     "err_LOGIN": "請先登入。",
     "err_SESSION_ENDED": "這次連線已經結束，請按「開始說話」重新開始。",
     "err_DB_CORRUPT": "資料庫已損壞。請換上備份，或把它移走，AVATAR 就會從空的紀錄開始。",
