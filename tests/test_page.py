@@ -44,7 +44,8 @@ def test_both_languages_say_the_same_things() -> None:
     assert {k for k in english if not k.startswith("err_")} == {k for k in chinese if not k.startswith("err_")}
     for key in english.keys() & chinese.keys():
         if key != "turns_1":
-            assert slots(english[key]) == slots(chinese[key]), key
+            own = english[key] == "{sentence}"  # the engine's own words, which are English
+            assert own or slots(english[key]) == slots(chinese[key]), key
     assert not [k for table in strings.STRINGS.values() for k, v in table.items() if "!" in v or "！" in v or not v]
 
 
@@ -433,7 +434,7 @@ def test_rungs_say_what_they_can_and_why_they_cannot() -> None:
     warming = Rung("llm", "q", "Qwen", "warming", 0.43, languages=("zh", "en"), clones=False)
     rungs: Any = [replace(warming, state="failed", hindrance=BROKEN), warming, SMOLLM]
     card = ladder.ladder("llm", rungs, Downloads(Path("/nowhere")), "en")
-    assert "Cannot run" in card and "No GPU." in card and "Warming 43 %" in card and 'aria-valuenow="43"' in card
+    assert "Cannot run" in card and "Out of memory." in card and "Warming 43 %" in card and 'aria-valuenow="43"' in card
     assert "中文 · English · 150 MiB · MIT" in card and "demo model" in card and "Serving" in card
     assert ladder.rung_note(ESPEAK, "zh-TW").startswith("100+ 種語言")
     assert ladder.rung_word(replace(warming, fraction=None), "en") == "Warming"
