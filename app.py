@@ -81,11 +81,15 @@ def serve(settings: Settings, loader: Loader = import_and_load) -> None:
     downloads = Downloads(settings.weights, settings.download, on_done=pool.look_again)
     downloads.start_missing(name for rung in pool.status() for name in rung.lacks)
     store = Store(settings.data)
-    store.sweep()
+    if store.damaged:
+        say(store.damaged)
+    else:
+        store.sweep()
     pressure = Pressure(gpu.memory, steps(pool))
     pressure.start()
     voices = Voices(settings.data, store.profiles, on_delete=pool.forget)
-    voices.sweep()
+    if not store.damaged:
+        voices.sweep()
     decoder = Decoder(Limits(max_bytes=settings.upload_mib << 20, max_s=settings.max_utterance_s))
     silero, smart_turn = load_turn_models(settings, say)
     assistant = Assistant(

@@ -14,9 +14,11 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import quote
 
 from peewee import DatabaseError, SqliteDatabase, Table
 
+from avatar import snapshot
 from avatar.errors import StorageError
 
 T = TypeVar("T")
@@ -24,6 +26,8 @@ T = TypeVar("T")
 RESERVE_BYTES = 4 << 20  # a delete logs every page it touches: enough for a conversation of a few thousand turns
 FULL_BYTES = 64 << 10  # less free space than this explains an I/O error or a file that cannot be opened
 WAL_RETRY_S = 0.02
+BACKUPS, MIGRATION_BACKUPS = "backups", 3  # the folder of those made before a migration, and how many of them stay
+LAST_BACKUP = "last-backup"  # a file that says where `avatar.backup` made the newest
 
 # research/reliability.md section 6: in WAL with FULL, 0 of 91,365 acknowledged turns lost in 200 kills, about 1 ms each
 PRAGMAS = {
@@ -40,6 +44,8 @@ class Database:
 
     Every method, and the body of `read` and `write`, raises StorageError for what the disk refuses: STORAGE_FULL,
     STORAGE_READONLY, DB_BUSY (locked for longer than `busy_timeout_s`), DB_CORRUPT, DB_NEWER or STORAGE_FAILED.
+
+    A damaged file is opened all the same: `damaged` says so, what can be read is read, and nothing is written.
     """
 
     def __init__(
@@ -51,6 +57,7 @@ class Database:
     ) -> None:
         """`functions` of one text may be called by name in the migrations, and so in their triggers."""
         self._data, self._path, self._reserve = data, data / "avatar.db", data / "reserve"
+        self.damaged = ""  # what to tell, when the file is damaged
         self._db: Any = SqliteDatabase(str(self._path), pragmas=PRAGMAS, timeout=busy_timeout_s)
         for name, function in functions.items():
             self._db.register_function(function, name, 1)
@@ -65,14 +72,25 @@ class Database:
             # removes it, and the next one makes it again (a turn took 1.7 ms, with this one 0.9 ms).
             self._standing = sqlite3.connect(self._path, timeout=busy_timeout_s, check_same_thread=False)
             try:
+                if snapshot.trouble(self._standing):
+                    self._only_read(busy_timeout_s)
+                    return
                 self._use_wal(busy_timeout_s)
+                self._back_up_before(migrations)
                 self._migrate(migrations)
             except BaseException:
                 self._standing.close()
                 raise
 
+    def _only_read(self, busy_timeout_s: float) -> None:
+        self._db = SqliteDatabase(f"file:{quote(str(self._path))}?mode=ro", uri=True, timeout=busy_timeout_s)
+        last = last_backup(self._data)
+        way = f"The last backup is {last}. {_RESTORE}" if last else _NO_BACKUP
+        self.damaged = f"The database {self._path} is damaged, so nothing new is kept. {way}"
+
     def close(self) -> None:
-        self.checkpoint()
+        if not self.damaged:
+            self.checkpoint()
         self._standing.close()
 
     def table(self, name: str, columns: Sequence[str]) -> Any:
@@ -91,6 +109,8 @@ class Database:
     @contextmanager
     def write(self) -> Iterator[None]:
         """One transaction: on disk when it is left, undone when it raises."""
+        if self.damaged:
+            raise StorageError(self.damaged, code="DB_CORRUPT")
         # IMMEDIATE: a read-then-write in a deferred transaction failed 412 of 480 times under 8 threads (design, 5)
         with self.read(), self._db.atomic("IMMEDIATE"):
             yield
@@ -135,6 +155,8 @@ class Database:
 
     def _storage_error(self, exc: Exception) -> StorageError | None:
         """None when `exc` is a bug of ours, such as a constraint that does not hold."""
+        if self.damaged and not isinstance(exc, OSError):
+            return StorageError(self.damaged, code="DB_CORRUPT")
         code = _sqlite_code(exc)
         number = exc.errno if isinstance(exc, OSError) else None
         unusable = code in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN)
@@ -167,6 +189,21 @@ class Database:
                     raise
                 time.sleep(WAL_RETRY_S)
 
+    def _back_up_before(self, migrations: Migrations) -> None:
+        """A copy of what a newer version is about to change; the newest few stay."""
+        if not self._standing.execute("SELECT 1 FROM sqlite_master WHERE name = 'migrations'").fetchone():
+            return  # a new file
+        applied = {name for (name,) in self._standing.execute("SELECT name FROM migrations")}
+        pending = [name for name in migrations if name not in applied]
+        if not pending or applied - migrations.keys():
+            return
+        folder = self._data / BACKUPS
+        folder.mkdir(mode=0o700, exist_ok=True)
+        moment = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
+        snapshot.take(self._standing, folder / f"{moment}-before-{pending[0]}.db")
+        for old in sorted(folder.glob("*-before-*.db"))[:-MIGRATION_BACKUPS]:
+            old.unlink()
+
     def _migrate(self, migrations: Migrations) -> None:
         with self.write():
             run = self._db.execute_sql
@@ -178,6 +215,15 @@ class Database:
                 for statement in migrations[name]:
                     run(statement)
                 run("INSERT INTO migrations VALUES (?, ?)", (name, datetime.now(UTC).isoformat(timespec="seconds")))
+
+
+def last_backup(data: Path) -> Path | None:
+    """The newest backup of `data` that is still where it was made: by `avatar.backup`, or before a migration."""
+    found = list((data / BACKUPS).glob("*.db"))
+    with suppress(OSError, UnicodeDecodeError):
+        found.append(Path((data / LAST_BACKUP).read_text(encoding="utf-8").strip()))
+    there = [path for path in found if path.exists()]
+    return max(there, key=lambda path: path.stat().st_mtime, default=None)
 
 
 def _sqlite_code(exc: BaseException | None) -> int:
@@ -203,5 +249,7 @@ _FULL_ERRNOS, _READONLY_ERRNOS = (errno.ENOSPC, errno.EDQUOT), (errno.EROFS, err
 _FULL = "The disk is full, so this turn was not kept. Free space, then go on talking."
 _READONLY = "Make the folder writable, or set AVATAR_DATA to another one."
 _BUSY = "The database is in use by another program, so this was not stored. Close that program, then try again."
+_RESTORE = "Stop AVATAR, then: python -m avatar.backup restore, with that path."
+_NO_BACKUP = "There is no backup. Move the file away: AVATAR then starts with an empty history."
 _CORRUPT = "Put a backup in its place, or move it away: AVATAR then starts with an empty history."
 _NEWER = "was written by a newer version of AVATAR. Use that version, or set AVATAR_DATA to another folder."

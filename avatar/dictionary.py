@@ -6,7 +6,7 @@ Every method blocks, and may raise StorageError: see store/, whose database it s
 import unicodedata
 
 from avatar.database import Database
-from avatar.errors import AvatarError, NotFound
+from avatar.errors import AvatarError, NotFound, StorageError
 from avatar.text import speakable
 
 MAX_ENTRIES = 200  # of one owner: 200 are searched for in 0.05 ms a clause (2 cores, 2026-11-23)
@@ -20,8 +20,13 @@ class Dictionary:
     def of(self, owner: str) -> dict[str, str]:
         """All entries: what is written -> what is said. In the order of the alphabet."""
         s = self._sayings
-        with self._db.read():
-            rows = list(s.select(s.written, s.spoken).where(s.owner == owner).order_by(s.written).tuples())
+        try:
+            with self._db.read():
+                rows = list(s.select(s.written, s.spoken).where(s.owner == owner).order_by(s.written).tuples())
+        except StorageError:
+            if not self._db.damaged:
+                raise
+            return {}  # talking goes on
         return dict(rows)
 
     def put(self, owner: str, written: str, spoken: str) -> None:
@@ -38,6 +43,11 @@ class Dictionary:
     def remove(self, owner: str, written: str) -> None:
         """Raises NotFound. Works on a full disk too."""
         self._db.even_if_full(lambda: self._remove(owner, written))
+
+    def forget(self, owner: str) -> None:
+        """All of them."""
+        with self._db.write():
+            self._sayings.delete().where(self._sayings.owner == owner).execute()
 
     def _remove(self, owner: str, written: str) -> None:
         s = self._sayings

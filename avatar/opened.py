@@ -3,7 +3,7 @@
 from weakref import WeakValueDictionary
 
 from avatar.chat import Chat
-from avatar.errors import NotFound
+from avatar.errors import NotFound, StorageError
 from avatar.store import Store
 
 
@@ -28,7 +28,7 @@ class Opened:
         A page that lost the answer to its first turn may not know the conversation: the turn it resends tells.
         """
         chat = self._stored(owner, conversation_id)
-        if chat is None and client_turn_id:
+        if chat is None and client_turn_id and not self._store.damaged:
             chat = self._stored(owner, self._store.conversation_of(owner, client_turn_id))
         return chat or Chat(conversation_id if self.told(owner, conversation_id) else "")
 
@@ -38,3 +38,7 @@ class Opened:
             return Chat(conversation_id, self._store.turns(owner, conversation_id), persona)
         except NotFound:  # no turn of it is stored yet, or it was deleted meanwhile
             return None
+        except StorageError:
+            if not self._store.damaged:
+                raise
+            return None  # it cannot be read: talking goes on

@@ -10,6 +10,7 @@ from avatar.audio import write_opus
 from avatar.chat import Chat, Exchange
 from avatar.engines.base import STT_RATE
 from avatar.events import Samples
+from avatar.loudness import normalised
 from avatar.metrics import Metrics
 from avatar.provenance import tags
 from avatar.store import Store, Turn, TurnRow, TurnState
@@ -81,5 +82,5 @@ class Recorder:
         """The name of the new recording; None when there is nothing to record. `marks` say that it is AI speech."""
         if samples is None or not len(samples):
             return None
-        sound = samples
+        sound = normalised(samples, rate)
         return self._store.save_audio(lambda path: write_opus(path, sound, rate, marks))

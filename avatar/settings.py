@@ -89,6 +89,8 @@ class Settings:
     )
     max_utterance_s: float = _setting(60.0, "an utterance is closed after this many seconds", 5, 300)
     upload_mib: int = _setting(25, "the largest recording or upload in MiB", 1, 500)
+    keep_days: float = _setting(0.0, "History proposes to delete conversations older than these days; 0: never", 0)
+    keep_gib: float = _setting(0.0, "History proposes to delete the oldest above this size of recordings; 0: never", 0)
     log_level: str = _setting("info", "debug, info, warning or error; words and audio are never logged")
 
     @property

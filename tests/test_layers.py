@@ -5,7 +5,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent / "avatar"
 LEVELS = [
-    {"errors", "events"},
+    {"errors", "events", "snapshot"},
     {
         "settings",
         "aio",

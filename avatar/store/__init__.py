@@ -5,6 +5,7 @@ once. A method that takes an owner sees only that owner's rows; what is not your
 All of them may raise StorageError (see database.py). All SQL is in this package: one file per table.
 """
 
+from avatar.store.keeping import Kept
 from avatar.store.rows import MAX_PERSONA, MAX_TITLE, ConversationRow, Side, Turn, TurnRow, TurnState
 from avatar.store.search import Hit, Wanted
 from avatar.store.store import Store
@@ -14,6 +15,7 @@ __all__ = [
     "MAX_TITLE",
     "ConversationRow",
     "Hit",
+    "Kept",
     "Side",
     "Store",
     "Turn",

@@ -1,8 +1,10 @@
 """The recordings of turns: files with names that only the database gives. Knows nothing of sound, and no SQL."""
 
 import math
+import os
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from avatar.database import Database, sync_folder
@@ -35,10 +37,23 @@ class Sounds:
             for name in names:
                 self.path(name).unlink(missing_ok=True)
 
+    def sizes(self) -> dict[str, int]:
+        """Bytes of each file, by name."""
+        with self._db.typed_errors():
+            return dict(_sized(self._folder))
+
     def older_than(self, moment: float) -> list[Path]:
         """All files written before `moment` (Unix time)."""
         with self._db.typed_errors():
             return [file for file in self._folder.glob("*/*") if _modified_at(file) < moment]
+
+
+def _sized(folder: Path) -> Iterator[tuple[str, int]]:
+    for entry in os.scandir(folder):
+        if entry.is_dir(follow_symlinks=False):
+            for file in os.scandir(entry):
+                with suppress(FileNotFoundError):  # deleted since it was listed
+                    yield file.name, file.stat(follow_symlinks=False).st_size
 
 
 def _modified_at(file: Path) -> float:

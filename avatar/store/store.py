@@ -1,13 +1,15 @@
 """The store as a whole: opens the database, and does what concerns more than one table."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from avatar.database import Database
 from avatar.dictionary import Dictionary
 from avatar.errors import NotFound
 from avatar.profiles import Profiles
+from avatar.store.keeping import Keeping
 from avatar.store.rows import Side
 from avatar.store.schema import MIGRATIONS
 from avatar.store.search import FUNCTIONS
@@ -20,20 +22,51 @@ class Store(Turns):
 
     def __init__(self, data: Path, busy_timeout_s: float = 10, clock: Callable[[], float] = time.time) -> None:
         db = Database(data, MIGRATIONS, busy_timeout_s, FUNCTIONS)
-        super().__init__(db, Sounds(data / "audio", db), clock)
+        sounds = Sounds(data / "audio", db)
+        super().__init__(db, sounds, clock)
+        self.keeping = Keeping(db, sounds)
         self.sayings = Dictionary(db)
         self.profiles = Profiles(db, clock)
 
     def close(self) -> None:
         self._db.close()
 
+    @property
+    def damaged(self) -> str:
+        """What to tell when the database is damaged: what can be read is read, and nothing is kept. Else ""."""
+        return self._db.damaged
+
     def delete_conversation(self, owner: str, conversation_id: str) -> None:
         """Works on a full disk too. A crash in here leaves at most audio files without a row, which `sweep` removes."""
+        self._discard(owner, conversation_id)
+        self._tidy()
+
+    def delete_conversations(self, owner: str, ids: Iterable[str]) -> int:
+        """Those of them that are there, one after the other; returns how many."""
+        gone = 0
+        for conversation_id in ids:
+            with suppress(NotFound):
+                self._discard(owner, conversation_id)
+                gone += 1
+        self._tidy()
+        return gone
+
+    def _discard(self, owner: str, conversation_id: str) -> None:
         names = self._db.even_if_full(lambda: self._delete(owner, conversation_id))
         self._sounds.remove(self._unnamed(names))
+
+    def _tidy(self) -> None:
         self.search.forget()
         self._db.checkpoint()
         self._db.keep_reserve()
+
+    def erase(self, owner: str) -> None:
+        """Everything that is kept of an owner here: conversations with their recordings, and how words are said. Voice
+        profiles are erased by voices.py, which has their files."""
+        with self._db.read():
+            ids = [row for (row,) in self._db.rows("SELECT id FROM conversations WHERE owner = ?", owner)]
+        self._db.even_if_full(lambda: self.sayings.forget(owner))
+        self.delete_conversations(owner, ids)
 
     def _delete(self, owner: str, conversation_id: str) -> list[str]:
         c, t = self._conversations, self._turns
