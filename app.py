@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from avatar import lan, log, saying, tunnel, weights
+from avatar import lan, log, preflight, saying, tunnel, weights
 from avatar.assistant import Assistant
 from avatar.audio import Decoder, Limits
 from avatar.door import door
@@ -54,6 +54,7 @@ def main(argv: list[str] | None = None, loader: Loader = import_and_load) -> int
     try:
         settings = Settings.from_env(**vars(options))
         log.start(settings.log_level)
+        preflight.check(settings)
         serve(settings, loader)
     except AvatarError as error:
         print(f"AVATAR cannot start: {error.sentence}", file=sys.stderr)

@@ -37,7 +37,7 @@ LEVELS = [
         "turntaking",
         "turntaking.*",
     },
-    {"voiced", "consent"},
+    {"voiced", "consent", "preflight"},
     {"engines.pool", "clip", "engines.*", "chat", "playback", "backup"},
     {"starters", "own_voice", "pipeline", "recorder", "relief", "opened", "cluster", "voices"},
     {"hearing", "single"},
