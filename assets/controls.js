@@ -48,7 +48,7 @@ addEventListener('blur', () => {                     // a key released in anothe
 
 document.addEventListener('click', event => {
   const link = event.target.closest?.('a[href^="#play-"]');
-  const [, turn, side] = link?.hash.match(/^#play-([\w-]+)-(user|reply)$/) ?? [];
+  const [, turn, side] = link?.hash.match(/^#play-([\w-]+)-(user|reply|hq)$/) ?? [];
   if (!turn) return;
   event.preventDefault();
   const within = link.closest('[role=tabpanel]') ?? document;

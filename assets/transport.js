@@ -270,6 +270,9 @@ const on = {
     ui.mark('saved', turn);
     trigger('turn', { live: link.live, turn });      // shows the play links
   },
+  take() {
+    trigger('turn', { live: link.live });            // shows its play link
+  },
   merged({ turn }) {
     ui.mark('merged', turn);
     on.flush({ turn });

@@ -7,7 +7,9 @@ import asyncio
 import logging
 import secrets
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from avatar.audio import Decoder
 from avatar.chat import Chat, ChatLine
@@ -19,11 +21,12 @@ from avatar.hearing import PAUSES_MS, Hearing
 from avatar.metrics import Metrics
 from avatar.opened import Opened
 from avatar.pipeline import Pipeline
-from avatar.recorder import Recorder
+from avatar.recorder import Ended, Recorder
 from avatar.sessions import Seats, Tokens
 from avatar.settings import Settings
 from avatar.single import SingleTurns, Update
-from avatar.store import Store
+from avatar.store import Quality, Store
+from avatar.takes import Take, Takes
 from avatar.turntaking.reasons import Reason
 from avatar.turntaking.smartturn import SmartTurn
 from avatar.turntaking.voice import Silero, VoiceActivity
@@ -31,6 +34,7 @@ from avatar.weights.downloads import Downloads
 from avatar.wire import Hello, Preferences
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 WATCH_S = 1.0  # between two looks at who idles and how many seats are taken
 
@@ -56,7 +60,8 @@ class Assistant:
         self.settings, self.pool, self.store, self.seats = settings, pool, store, seats
         self.metrics, self.downloads = metrics, downloads
         self._pipeline, self._tokens = pipeline, tokens
-        self._recorder = Recorder(store, metrics)
+        self.takes = Takes(pool, pipeline, store, made=self._show_take) if settings.hq_takes else None
+        self._recorder = Recorder(store, metrics, self._stored)
         self._silero, self._smart_turn, self._news = silero, smart_turn, news
         self.live: dict[str, Conversation] = {}
         self._opened = Opened(store)
@@ -197,26 +202,51 @@ class Assistant:
         """Without a socket: see SingleTurns."""
         return self._single.answer(owner, conversation_id, asked, client_turn_id, language)
 
+    def _stored(self, owner: str, chat: Chat, ended: Ended, turn_id: str) -> None:
+        """Of a reply that was given in full by another voice, an HQ take is made while nobody talks."""
+        if self.takes is not None and ended.state == "done" and ended.exchange.answer:
+            self.takes.offer(Take(owner, turn_id, chat, ended.exchange, ended.language), ended.engines.get("tts", ""))
+
+    def _show_take(self, chat: Chat) -> None:
+        chat.touch()
+        for conversation in self.live.values():
+            if conversation.chat is chat:
+                conversation.post("take")
+
     # -- persona ------------------------------------------------------------------------------------------------------
+    async def set_quality(self, owner: str, conversation_id: str, live_id: str, quality: Quality) -> str:
+        """Speak in the fast voice or in the HQ one, from the next reply on: see set_persona. The HQ one is loaded then.
+        Raises AvatarError: NotFound, StorageError."""
+        live = self._mine(owner, live_id) if live_id else None
+        wanted = live.chat.id if live is not None else conversation_id
+        keep = partial(self.store.set_quality, owner, quality=quality)
+        wanted, _ = await asyncio.to_thread(self._keep, owner, wanted, keep)
+        if live is not None and live.chat.id == wanted:
+            live.chat.hq = quality == "hq"
+        if quality == "hq":
+            self.pool.want_hq("tts")
+        return wanted
+
     async def set_persona(self, owner: str, conversation_id: str, live_id: str, text: str) -> str:
         """Tell the model who it is, from the next reply on, in this conversation or, if there is none yet, in a new
         one. Returns the conversation's id. Raises AvatarError: PERSONA_LONG, NotFound, StorageError."""
         live = self._mine(owner, live_id) if live_id else None
         wanted = live.chat.id if live is not None else conversation_id
-        wanted, persona = await asyncio.to_thread(self._keep_persona, owner, wanted, text)
+        keep = partial(self.store.set_persona, owner, text=text)
+        wanted, persona = await asyncio.to_thread(self._keep, owner, wanted, keep)
         if live is not None and live.chat.id == wanted:
             live.chat.persona = persona
             live.prepare()
         return wanted
 
-    def _keep_persona(self, owner: str, conversation_id: str, text: str) -> tuple[str, str]:
+    def _keep(self, owner: str, conversation_id: str, write: Callable[..., T]) -> tuple[str, T]:
         """Its row is written with the first turn, or here. Ids are the server's: an unknown one becomes a new one."""
         try:
-            return conversation_id, self.store.set_persona(owner, conversation_id, text)
+            return conversation_id, write(conversation_id=conversation_id)
         except NotFound:
             known = self._opened.told(owner, conversation_id)
         new = self.store.create_conversation(owner, conversation_id=conversation_id if known else "")
-        return new, self.store.set_persona(owner, new, text)
+        return new, write(conversation_id=new)
 
     # -- how words are said -------------------------------------------------------------------------------------------
     def say_as(self, owner: str, written: str, spoken: str) -> None:
@@ -237,4 +267,6 @@ class Assistant:
 
     def lines(self, owner: str, conversation_id: str) -> list[ChatLine]:
         """Blocks. The stored conversation. Raises NotFound."""
-        return Chat(conversation_id, self.store.turns(owner, conversation_id)).lines()
+        chat = Chat(conversation_id, self.store.turns(owner, conversation_id))
+        chat.mark_takes(self.store.takes.of(conversation_id))
+        return chat.lines()

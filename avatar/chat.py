@@ -5,7 +5,7 @@ Both views are made from the same exchanges, so that the model never remembers w
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -25,6 +25,7 @@ class ChatLine:
     interrupted_s: float | None = None  # the reply was stopped after this much of it was heard
     timings_ms: Mapping[str, float] | None = None  # eot, stt, llm, tts
     over: bool = False  # it will not change any more
+    hq: bool = False  # there is an HQ take of it: /avatar/audio/{turn_id}/hq
 
 
 @dataclass(slots=True)
@@ -42,6 +43,7 @@ class Exchange:
     reply_sound: bool = False
     over: bool = False  # nothing about it will change any more
     client_turn_id: str | None = None  # once it is stored
+    hq_take: bool = False  # stored too
 
     @classmethod
     def stored(cls, row: TurnRow) -> "Exchange":
@@ -67,9 +69,10 @@ class Exchange:
     def lines(self) -> Iterable[ChatLine]:
         yield ChatLine("user", self.user, self.turn_id if self.user_sound else None, self.number)
         if self.answer or self.interrupted_s is not None:
-            sound = self.turn_id if self.reply_sound else None
+            sound = self.turn_id if self.reply_sound or self.hq_take else None
             timings = dict(self.timings_ms) or None
-            yield ChatLine("assistant", self.answer, sound, self.number, self.interrupted_s, timings, self.over)
+            cut_s = self.interrupted_s
+            yield ChatLine("assistant", self.answer, sound, self.number, cut_s, timings, self.over, hq=self.hq_take)
 
     def messages(self) -> Iterable[Message]:
         """What the model remembers: of an interrupted reply the words that were heard, and where it was cut.
@@ -97,6 +100,7 @@ class Chat:
     def __init__(self, conversation_id: str = "", rows: Iterable[TurnRow] = (), persona: str = "") -> None:
         self.id = conversation_id or uuid.uuid4().hex
         self.persona = persona  # what the model is told about itself here
+        self.hq = False  # whether the best voice speaks here
         self.saving = asyncio.Lock()
         self.exchanges = [Exchange.stored(row) for row in rows]
         self.stored = bool(self.exchanges)  # the conversation's row is written with its first turn
@@ -127,6 +131,11 @@ class Chat:
     def has(self, client_turn_id: str) -> bool:
         """Whether this turn of the page is stored already: then it was sent again."""
         return bool(client_turn_id) and any(e.client_turn_id == client_turn_id for e in self.exchanges)
+
+    def mark_takes(self, turn_ids: Container[str]) -> None:
+        """These turns have their HQ takes."""
+        for exchange in self.exchanges:
+            exchange.hq_take = exchange.turn_id in turn_ids
 
     def touch(self) -> None:
         self._changed.set()

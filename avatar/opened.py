@@ -35,7 +35,10 @@ class Opened:
     def _stored(self, owner: str, conversation_id: str) -> Chat | None:
         try:
             persona = self._store.persona(owner, conversation_id)
-            return Chat(conversation_id, self._store.turns(owner, conversation_id), persona)
+            chat = Chat(conversation_id, self._store.turns(owner, conversation_id), persona)
+            chat.hq = self._store.quality(owner, conversation_id) == "hq"
+            chat.mark_takes(self._store.takes.of(conversation_id))
+            return chat
         except NotFound:  # no turn of it is stored yet, or it was deleted meanwhile
             return None
         except StorageError:

@@ -41,6 +41,7 @@ class Pipeline:
         """`permit` raises ConsentError for a voice that may not be used. It is asked before every clause, on the
         thread that will speak it, so that nothing is said in a voice after it was deleted."""
         self._pool, self._timeouts, self._clock, self._permit = pool, timeouts or Timeouts(), clock, permit
+        self.running = 0  # turns on their way, those that began as a guess too
 
     async def transcribe(self, samples: Samples, language: str | None) -> AsyncGenerator[Transcript | Serving, None]:
         """Cumulative transcripts of one utterance, the last one final, and who wrote them. Raises AvatarError."""
@@ -127,13 +128,29 @@ class Pipeline:
         run = self._begin(events.put_nowait, sayings, hq)
         work = asyncio.create_task(run.run(heard, history, voice, seat, language, room))
         work.add_done_callback(lambda _: events.put_nowait(None))
+        self.running += 1
         try:
             while (event := await events.get()) is not None:
                 yield event
             await work  # a bug surfaces here, with its traceback
         finally:
+            self.running -= 1
             work.cancel()
             await asyncio.gather(work, return_exceptions=True)
+
+    async def hq_take(
+        self, text: str, voice: Voice, language: str | None, sayings: Mapping[str, str]
+    ) -> AsyncGenerator[AudioChunk, None]:
+        """`text` said by the HQ voice and no other. Raises EngineError, code NO_HQ, where another would have to."""
+        run = self._begin(lambda _: None, sayings, hq=True)
+        splitter = ClauseSplitter()
+        for clause in filter(None, map(speakable, [*splitter.push(text), *splitter.flush()])):
+            said = spoken(clause, language or language_of(text), sayings)
+            async with aclosing(run.say(said, voice, language)) as chunks:
+                async for chunk in chunks:
+                    if not run.hq:
+                        raise EngineError("The HQ voice cannot say this now.", stage="tts", engine="", code="NO_HQ")
+                    yield chunk
 
 
 class _Turn:
@@ -281,6 +298,12 @@ class _Turn:
             asked = [*prompt, Message("assistant", written.strip()), Message("user", go_on)]
             written += " "
             yield " "
+
+    @property
+    def hq(self) -> bool:
+        """Whether an HQ voice speaks."""
+        rung = self._calls.serving.get("tts")
+        return rung is not None and rung.hq
 
     async def say(self, text: str, voice: Voice, language: str | None) -> AsyncGenerator[AudioChunk, None]:
         """One clause, already in the form in which it is spoken."""

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -42,8 +42,15 @@ class Ended:
 
 
 class Recorder:
-    def __init__(self, store: Store, metrics: Metrics) -> None:
-        self._store, self._metrics = store, metrics
+    """`stored` is told of every turn that is on disk: owner, chat, what ended and its id."""
+
+    def __init__(
+        self,
+        store: Store,
+        metrics: Metrics,
+        stored: Callable[[str, Chat, Ended, str], None] = lambda owner, chat, ended, turn_id: None,
+    ) -> None:
+        self._store, self._metrics, self._stored = store, metrics, stored
 
     async def save(self, owner: str, chat: Chat, ended: Ended) -> None:
         """Once this returns the turn survives a crash; its exchange then has its id. Raises StorageError, NotFound."""
@@ -61,6 +68,7 @@ class Recorder:
         exchange = ended.exchange
         exchange.turn_id, exchange.number, exchange.client_turn_id = row.id, row.number, row.client_turn_id
         exchange.user_sound, exchange.reply_sound = row.user_audio is not None, row.reply_audio is not None
+        self._stored(owner, chat, ended, row.id)
 
     def _write(self, owner: str, conversation_id: str, ended: Ended) -> TurnRow:
         again = ended.state == "failed"  # it may be tried again under the same id

@@ -32,7 +32,7 @@ class Reply:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.chat, self.exchange, self.language, self.playback = chat, Exchange(words), language, playback
-        self.history = chat.messages()
+        self.history, self.hq = chat.messages(), chat.hq
         self.turn = 0  # until it is accepted
         self.pieces: list[Utterance] = []  # of speech, the last after an early reply that was withdrawn; typed: none
         self.client_turn_id = ""
@@ -79,7 +79,9 @@ class Reply:
         """Ask and play; returns when all was heard. Cancel to stop both."""
         sending = asyncio.create_task(self.playback.run())
         words, room = self.exchange.user, self.playback.room
-        turn = pipeline.turn(words, self.history, seat=seat, language=self.language, room=room, sayings=sayings)
+        turn = pipeline.turn(
+            words, self.history, seat=seat, language=self.language, room=room, sayings=sayings, hq=self.hq
+        )
         try:
             async with aclosing(turn) as events:
                 async for event in events:

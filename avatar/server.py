@@ -77,7 +77,7 @@ def routes(assistant: Assistant, owner_of: OwnerOf) -> list[BaseRoute]:
     async def audio(request: Request) -> Response:
         turn, side = request.path_params["turn"], request.path_params["side"]
         try:
-            if side not in ("user", "reply"):
+            if side not in ("user", "reply", "hq"):
                 raise NotFound("There is no such recording.")
             path = await asyncio.to_thread(assistant.store.audio_path, owner_of(request), turn, side)
         except AvatarError as error:

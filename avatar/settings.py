@@ -78,6 +78,9 @@ class Settings:
     cosyvoice_model: Path | None = _setting(None, "a folder with a CosyVoice 3 model instead of the fetched one")
     threads: int = _setting(0, "threads of the language model; 0: 1 for the bundled one, else up to 4", 0, 64)
     vram_gib: float = _setting(0.0, "plan as if the graphics card had only so many GiB; 0: all that it has", 0, 4096)
+    hq_takes: bool = _setting(
+        False, "while nobody talks, speak recent replies again in the HQ voice, to replay and export"
+    )
     max_sessions: int = _setting(5, "how many may talk at once", 1, 64)
     idle_warn_s: float = _setting(240.0, "an idle seat is warned after this many seconds", 1)
     idle_s: float = _setting(300.0, "an idle seat is freed after this many seconds", 2)

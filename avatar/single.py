@@ -65,7 +65,9 @@ class SingleTurns:
         try:
             heard = asked if isinstance(asked, str) else await self._decoder.decode(asked)
             spoken = None if language == "auto" else language
-            turn = self._pipeline.turn(heard, chat.messages(), seat=seat.index, language=spoken, sayings=sayings)
+            turn = self._pipeline.turn(
+                heard, chat.messages(), seat=seat.index, language=spoken, sayings=sayings, hq=chat.hq
+            )
             async with aclosing(turn) as events:
                 async for event in events:
                     if (notice := single.take(event)) is not None:

@@ -27,6 +27,7 @@ server -> page
   flush     {turn}: stop playing at once; frames up to and including this turn are stale
   end       {turn, samples}: all audio of this turn has been sent
   saved     {turn, id, state}: the turn is on disk
+  take      an HQ take of an earlier reply is there to be played
   merged    {turn}: this reply came too early and is withdrawn; its words go on in the next turn
   alive     the answer to alive
   seats     {n, of}      idle {left_s}      notice {code, text}

@@ -40,6 +40,7 @@ class Line:
     interrupted_s: float | None = None
     timings_ms: Mapping[str, float] | None = None
     over: bool = True
+    hq: bool = False
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,7 @@ class Rung:
     licence: str = "MIT"
     memory_mib: int = 150
     demo: bool = False
+    hq: bool = False
     lacks: tuple[str, ...] = ()
 
 
@@ -123,9 +125,13 @@ class Store:
     owners: list[str] = field(default_factory=list)
     sayings: "Sayings" = field(default_factory=lambda: Sayings())
     personas: dict[tuple[str, str], str] = field(default_factory=dict)
+    qualities: dict[tuple[str, str], str] = field(default_factory=dict)
 
     def persona(self, owner: str, conversation_id: str) -> str:
         return self.personas.get((owner, conversation_id), "")
+
+    def quality(self, owner: str, conversation_id: str) -> str:
+        return self.qualities.get((owner, conversation_id), "fast")
 
     def conversations(self, owner: str, limit: int = 50, before: str | None = None) -> list[Row]:
         self.owners.append(owner)
@@ -228,6 +234,13 @@ class FakeAssistant:
         if self.trouble:
             raise self.trouble
         self.store.personas[owner, conversation_id] = text
+        return conversation_id or "c1"
+
+    async def set_quality(self, owner: str, conversation_id: str, live_id: str, quality: str) -> str:
+        self.asked.append(("quality", owner, conversation_id, live_id, quality))
+        if self.trouble:
+            raise self.trouble
+        self.store.qualities[owner, conversation_id or "c1"] = quality
         return conversation_id or "c1"
 
     def reasons(self, owner: str, live_id: str) -> list[tuple[float, Reason]]:

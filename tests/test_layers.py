@@ -40,7 +40,7 @@ LEVELS = [
     {"voiced", "consent", "preflight"},
     {"engines.pool", "clip", "engines.*", "chat", "playback", "backup"},
     {"starters", "own_voice", "pipeline", "recorder", "relief", "opened", "cluster", "voices"},
-    {"hearing", "single"},
+    {"hearing", "single", "takes"},
     {"reply"},
     {"conversation"},
     {"assistant", "door"},

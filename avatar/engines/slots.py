@@ -31,6 +31,7 @@ class RungStatus:
     memory_mib: int
     demo: bool
     hq: bool = False
+    busy: bool = False
     hindrance: Hindrance | None = None  # the same for other languages
     again_s: float = 0.0  # until a failed one is tried again; 0: soon
 
@@ -131,6 +132,7 @@ class Slot:
             memory_mib=rung.memory_mib,
             demo=rung.demo,
             hq=rung.hq,
+            busy=self.instance is not None and self.instance.busy > 0,
             hindrance=hindrance,
             again_s=again_s,
         )

@@ -6,7 +6,7 @@ All of them may raise StorageError (see database.py). All SQL is in this package
 """
 
 from avatar.store.keeping import Kept
-from avatar.store.rows import MAX_PERSONA, MAX_TITLE, ConversationRow, Side, Turn, TurnRow, TurnState
+from avatar.store.rows import MAX_PERSONA, MAX_TITLE, ConversationRow, Quality, Side, Turn, TurnRow, TurnState
 from avatar.store.search import Hit, Wanted
 from avatar.store.store import Store
 
@@ -16,6 +16,7 @@ __all__ = [
     "ConversationRow",
     "Hit",
     "Kept",
+    "Quality",
     "Side",
     "Store",
     "Turn",

@@ -7,7 +7,7 @@ from typing import Any
 from peewee import JOIN, fn
 
 from avatar.errors import AvatarError, NotFound
-from avatar.store.rows import MAX_PERSONA, ConversationRow, clean_title
+from avatar.store.rows import MAX_PERSONA, ConversationRow, Quality, clean_title
 from avatar.store.tables import Tables
 from avatar.text import visible
 
@@ -68,6 +68,19 @@ class Conversations(Tables):
             if not query.execute():
                 raise NotFound("There is no such conversation.")
         return persona
+
+    def quality(self, owner: str, conversation_id: str) -> Quality:
+        """Which voice this conversation is spoken in; fast where there is no such conversation."""
+        c = self._conversations
+        with self._db.read():
+            return c.select(c.quality).where(c.id == conversation_id, c.owner == owner).scalar() or "fast"
+
+    def set_quality(self, owner: str, conversation_id: str, quality: Quality) -> None:
+        """Raises NotFound."""
+        c = self._conversations
+        with self._db.write():
+            if not c.update(quality=quality).where(c.id == conversation_id, c.owner == owner).execute():
+                raise NotFound("There is no such conversation.")
 
     def _counted(self, owner: str) -> Any:
         c, t = self._conversations, self._turns

@@ -8,7 +8,8 @@ from typing import Any, Literal
 from avatar.text import visible
 
 TurnState = Literal["done", "interrupted", "failed"]
-Side = Literal["user", "reply"]
+Side = Literal["user", "reply", "hq"]  # hq: the reply once more, by the best voice
+Quality = Literal["fast", "hq"]
 
 MAX_TITLE = 80  # characters
 MAX_PERSONA = 400  # characters; at most 1,200 bytes, which leave room for a question in the smallest prompt

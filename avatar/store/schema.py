@@ -54,4 +54,11 @@ MIGRATIONS: dict[str, tuple[str, ...]] = {
         "ALTER TABLE conversations ADD COLUMN forked_at INTEGER",  # the number of the last turn that is shared
         "CREATE INDEX conversations_forked ON conversations (forked_from) WHERE forked_from IS NOT NULL",
     ),
+    "0007_hq_takes": (
+        """CREATE TABLE hq_takes (turn TEXT PRIMARY KEY REFERENCES turns (id) ON DELETE CASCADE, audio TEXT NOT NULL,
+            created_at TEXT NOT NULL) WITHOUT ROWID""",
+        "CREATE INDEX hq_takes_audio ON hq_takes (audio)",
+        """ALTER TABLE conversations ADD COLUMN quality TEXT NOT NULL DEFAULT 'fast'
+            CHECK (quality IN ('fast', 'hq'))""",
+    ),
 }

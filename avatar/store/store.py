@@ -70,12 +70,13 @@ class Store(Turns):
 
     def _delete(self, owner: str, conversation_id: str) -> list[str]:
         c, t = self._conversations, self._turns
+        takes = list(self.takes.of(conversation_id).values())
         with self._db.write():
             audio = t.select(t.user_audio, t.reply_audio).where(t.conversation == conversation_id).tuples()
             names = [name for row in audio for name in row if name]
             if not c.delete().where(c.id == conversation_id, c.owner == owner).execute():
                 raise NotFound("There is no such conversation.")
-        return names
+        return names + takes
 
     # -- audio --------------------------------------------------------------------------------------------------------
 
@@ -84,10 +85,20 @@ class Store(Turns):
         name for a Turn; `sweep` removes what no turn names."""
         return self._sounds.save(write)
 
+    def keep_take(self, turn_id: str, audio: str) -> bool:
+        """`audio`, a name given by `save_audio`, becomes the HQ take of this turn. False, and the file is removed, when
+        the turn is gone meanwhile."""
+        if kept := self.takes.add(turn_id, audio):
+            return kept
+        self._sounds.remove([audio])
+        return False
+
     def audio_path(self, owner: str, turn_id: str, side: Side) -> Path:
         """The file of what the user said or heard. Names come from the database only, never from a client."""
         turn = self.turn(owner, turn_id)
-        name = turn.user_audio if side == "user" else turn.reply_audio
+        name = {"user": turn.user_audio, "reply": turn.reply_audio, "hq": None}[side]
+        if side == "hq":
+            name = self.takes.name(turn_id)
         if name is None or not (path := self._sounds.path(name)).is_file():
             raise NotFound("There is no recording of this turn.")
         return path

@@ -8,13 +8,24 @@ from avatar.database import Database
 from avatar.store.rows import TurnRow
 from avatar.store.search import Search
 from avatar.store.sounds import Sounds
+from avatar.store.takes import Takes
 
 
 class Tables:
     def __init__(self, db: Database, sounds: Sounds, clock: Callable[[], float]) -> None:
-        self.search = Search(db)
+        self.search, self.takes = Search(db), Takes(db)
         self._db, self._sounds, self._clock = db, sounds, clock
-        columns = ("id", "owner", "title", "voice_profile", "created_at", "persona", "forked_from", "forked_at")
+        columns = (
+            "id",
+            "owner",
+            "title",
+            "voice_profile",
+            "created_at",
+            "persona",
+            "forked_from",
+            "forked_at",
+            "quality",
+        )
         self._conversations = db.table("conversations", columns)
         self._turns = db.table("turns", ("seq", *(f.name for f in fields(TurnRow))))
 

@@ -25,6 +25,7 @@ class Turns(Conversations):
         """
         c, t = self._conversations, self._turns
         old: Mapping[str, Any] | None = None
+        take = self.takes.name(instead_of) if instead_of is not None else None
         with self._db.write():
             title = c.select(c.title).where(c.id == conversation_id, c.owner == owner).scalar()
             if title is None:
@@ -53,7 +54,7 @@ class Turns(Conversations):
             if not title and (words := first_words(turn.user_text)):
                 c.update(title=words).where(c.id == conversation_id).execute()
         if old is not None:  # a crash before this leaves a file without a row, which `sweep` removes
-            self._sounds.remove(self._unnamed({old["user_audio"], old["reply_audio"]} - {None}))
+            self._sounds.remove(self._unnamed({old["user_audio"], old["reply_audio"], take} - {None}))
             self.search.forget()
             self._db.checkpoint()
         return TurnRow(**row)
@@ -64,7 +65,7 @@ class Turns(Conversations):
         c, t = self._conversations, self._turns
         turn, new_id = self.turn(owner, turn_id), uuid.uuid4().hex
         with self._db.write():
-            old = c.select(c.title, c.voice_profile, c.persona).where(c.id == turn.conversation).get()
+            old = c.select(c.title, c.voice_profile, c.persona, c.quality).where(c.id == turn.conversation).get()
             if old is None:  # deleted since
                 raise NotFound("There is no such turn.")
             new = {**old, "id": new_id, "owner": owner, "created_at": self._now()}
@@ -112,4 +113,6 @@ class Turns(Conversations):
             for some in chunked(sorted(unnamed), AT_ONCE):
                 for column in (t.user_audio, t.reply_audio):
                     unnamed -= {name for (name,) in t.select(column).where(column.in_(some)).tuples()}
+        for some in chunked(sorted(unnamed), AT_ONCE):
+            unnamed -= self.takes.named(some)
         return unnamed

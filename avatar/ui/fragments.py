@@ -75,8 +75,11 @@ def _below(line: "ChatLine", language: str, again: bool) -> str:
     side = "reply" if line.role == "assistant" else "user"
     parts = []
     if line.turn_id is not None and _TURN_ID.fullmatch(line.turn_id):
-        words = html.escape(say(f"play_{side}", language, n=line.number))
-        parts.append(f'<a href="#play-{line.turn_id}-{side}"><span class="av-sr">{words}</span></a>')
+        take = "hq" if line.hq else side
+        words = html.escape(say(f"play_{take}", language, n=line.number))
+        parts.append(f'<a href="#play-{line.turn_id}-{take}"><span class="av-sr">{words}</span></a>')
+        if line.hq:
+            parts.append(f'<span class="av-tag">{html.escape(say("hq_tag", language))}</span>')
     if side == "reply" and line.over:
         if line.text:
             parts.append(_link("copy", say("copy_reply", language, n=line.number)))

@@ -10,6 +10,7 @@ from avatar.ui.handlers import OwnerOf
 from avatar.ui.history import history_tab
 from avatar.ui.persona import persona_panel
 from avatar.ui.phone import phone_panel
+from avatar.ui.quality import quality_switch
 from avatar.ui.sayings import sayings_panel
 from avatar.ui.status import Memory, status_tab
 from avatar.ui.strings import T
@@ -32,6 +33,7 @@ def build(assistant: "Assistant", owner_of: OwnerOf, gpu_memory: Callable[[], Me
         with gr.Tabs() as tabs:
             with gr.Tab(T("tab_talk"), id="talk") as first:
                 talk = talk_tab(assistant, owner_of, language)
+                quality_switch(assistant, owner_of, talk.stage)
                 persona_panel(assistant, owner_of, talk.stage)
                 why_panel(assistant, owner_of, talk.stage)
             with gr.Tab(T("tab_history"), id="history") as second:

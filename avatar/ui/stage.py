@@ -39,7 +39,7 @@ def overview(assistant: "Assistant", language: str) -> dict[str, Any]:
     """What the stage shows before Start: seats, the engines that would answer, and whether they understand 中文."""
     rungs = assistant.pool.status()
     serving = {r.stage: r for r in rungs if r.serving}
-    next_up = {r.stage: r for r in reversed(rungs) if r.state in ("warming", "cold")}
+    next_up = {r.stage: r for r in reversed(rungs) if r.state in ("warming", "cold") and not r.hq}
     engines = {}
     for stage in ("stt", "llm", "tts"):
         rung = serving.get(stage) or next_up.get(stage)

@@ -29,6 +29,7 @@ CHINESE: Final[dict[str, str]] = {
     "err_STEPPED_DOWN": "一個引擎停了，已由另一個接手。「狀態」頁說明原因。",
     "err_GAVE_WAY": "顯示記憶體快滿了，先改用比較省記憶體的方式說話，有空間時會自動恢復。",
     "err_ENGINE_OUT_OF_MEMORY": "引擎的記憶體不夠，少說了幾個字，正由另一個接手。",
+    "err_NO_HQ": "高品質語音現在無法唸這句話。",
     "err_TEXT_ONLY": "目前沒有可用的語音，回覆會以文字繼續。",
     "err_CAME_BACK": "顯示記憶體又夠用了，一切恢復原狀。",
     "err_WEIGHTS": "缺少模型檔案。請在主機執行：python -m avatar.weights fetch bundled。打字和錄音不受影響。",
