@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from avatar import lan, log, preflight, saying, tunnel, weights
+from avatar import lan, log, preflight, saying, starters, tunnel, weights
 from avatar.assistant import Assistant
 from avatar.audio import Decoder, Limits
 from avatar.door import door
@@ -32,10 +32,12 @@ from avatar.relief import room_for, steps
 from avatar.server import owners, routes
 from avatar.sessions import Seats, Tokens
 from avatar.settings import LOOPBACK, Settings
+from avatar.speaker import SpeakerEncoder
 from avatar.store import Store
+from avatar.studio import MAX_S, MIN_S, RATE, Studio
 from avatar.turntaking.smartturn import SmartTurn
 from avatar.turntaking.voice import Silero
-from avatar.voices import Voices
+from avatar.voices import Starter, Voices
 from avatar.weights.__main__ import progress_line
 from avatar.weights.downloads import Downloads
 
@@ -88,15 +90,17 @@ def serve(settings: Settings, loader: Loader = import_and_load) -> None:
         store.sweep()
     pressure = Pressure(gpu.memory, steps(pool))
     pressure.start()
-    voices = Voices(settings.data, store.profiles, on_delete=pool.forget)
+    voices = Voices(settings.data, store.profiles, [Starter.of(one) for one in starters.load()], pool.forget)
     if not store.damaged:
         voices.sweep()
     decoder = Decoder(Limits(max_bytes=settings.upload_mib << 20, max_s=settings.max_utterance_s))
-    silero, smart_turn = load_turn_models(settings, say)
+    silero, smart_turn, encoder = load_small_models(settings, say)
+    pipeline = Pipeline(pool, permit=voices.permit)
+    clips = Decoder(Limits(max_bytes=settings.upload_mib << 20, min_s=MIN_S, max_s=MAX_S, sample_rate=RATE))
     assistant = Assistant(
         settings=settings,
         pool=pool,
-        pipeline=Pipeline(pool, permit=voices.permit),
+        pipeline=pipeline,
         store=store,
         seats=Seats(settings.max_sessions, settings.idle_warn_s, settings.idle_s, pressure.refusal),
         tokens=Tokens(),
@@ -105,6 +109,7 @@ def serve(settings: Settings, loader: Loader = import_and_load) -> None:
         downloads=downloads,
         silero=silero,
         smart_turn=smart_turn,
+        studio=Studio(voices, pipeline, clips, silero, encoder),
         news=pressure.told,
     )
     say("Engines are warming; building the page.")
@@ -149,6 +154,7 @@ def serve(settings: Settings, loader: Loader = import_and_load) -> None:
     demo.close(verbose=False)  # ends the sockets, and each stores its running turn
     downloads.close()
     decoder.close()
+    clips.close()
     pressure.close()
     pool.close()
     store.close()
@@ -223,9 +229,16 @@ def fetch_weights(settings: Settings, say: Callable[[str], None]) -> None:
             say(error.sentence)
 
 
-def load_turn_models(settings: Settings, say: Callable[[str], None]) -> tuple[Silero | None, SmartTurn | None]:
-    """The two models of turn-taking, each None with a sentence when its weights are not here."""
-    loaders: dict[str, Callable[[Path], Any]] = {"silero-vad": Silero.load, "smart-turn-v3.2": SmartTurn.load}
+def load_small_models(
+    settings: Settings, say: Callable[[str], None]
+) -> tuple[Silero | None, SmartTurn | None, SpeakerEncoder | None]:
+    """The two models of turn-taking and the one that tells voices apart, each None with a sentence when its weights are
+    not here."""
+    loaders: dict[str, Callable[[Path], Any]] = {
+        "silero-vad": Silero.load,
+        "smart-turn-v3.2": SmartTurn.load,
+        "resemblyzer": SpeakerEncoder.load,
+    }
     models: list[Any] = []
     for name, load in loaders.items():
         try:
@@ -233,7 +246,7 @@ def load_turn_models(settings: Settings, say: Callable[[str], None]) -> tuple[Si
         except WeightsError as error:
             say(error.sentence)
             models.append(None)
-    return models[0], models[1]
+    return models[0], models[1], models[2]
 
 
 if __name__ == "__main__":

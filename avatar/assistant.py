@@ -21,11 +21,13 @@ from avatar.hearing import PAUSES_MS, Hearing
 from avatar.metrics import Metrics
 from avatar.opened import Opened
 from avatar.pipeline import Pipeline
+from avatar.preview import Previews
 from avatar.recorder import Ended, Recorder
 from avatar.sessions import Seats, Tokens
 from avatar.settings import Settings
 from avatar.single import SingleTurns, Update
 from avatar.store import Quality, Store
+from avatar.studio import Studio
 from avatar.takes import Take, Takes
 from avatar.turntaking.reasons import Reason
 from avatar.turntaking.smartturn import SmartTurn
@@ -54,12 +56,17 @@ class Assistant:
         downloads: Downloads,
         silero: Silero | None,
         smart_turn: SmartTurn | None,
+        studio: Studio | None = None,
         news: Callable[[int], Sequence[Notice]] = lambda since: (),
     ) -> None:
-        """`news` are notices for all who talk, from a number on: see Pressure.told."""
+        """Without a `studio` there are no voices but the engines' own.
+
+        `news` are notices for all who talk, from a number on: see Pressure.told."""
         self.settings, self.pool, self.store, self.seats = settings, pool, store, seats
         self.metrics, self.downloads = metrics, downloads
         self._pipeline, self._tokens = pipeline, tokens
+        self.studio = studio
+        self.previews = None if studio is None else Previews(studio, pipeline)
         self.takes = Takes(pool, pipeline, store, made=self._show_take) if settings.hq_takes else None
         self._recorder = Recorder(store, metrics, self._stored)
         self._silero, self._smart_turn, self._news = silero, smart_turn, news

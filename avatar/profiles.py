@@ -171,7 +171,8 @@ def _cleaned(profile: Profile, created_at: str) -> Profile:
     words = visible(profile.reference_text)[:MAX_WORDS]
     note = visible(profile.note)[:MAX_NOTE]
     cleaned = {"name": clean_name(profile.name), "note": note, "reference_text": words, "created_at": created_at}
-    return Profile(**{**fields, **cleaned})
+    quality = json.loads(json.dumps(dict(profile.quality)))  # as it will be read: tuples become lists
+    return Profile(**{**fields, **cleaned, "quality": quality})
 
 
 def _profile(row: Mapping[str, Any]) -> Profile:

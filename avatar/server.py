@@ -19,6 +19,7 @@ from avatar.errors import AvatarError, NotFound, ServerFull
 from avatar.guests import Guests
 from avatar.pulse import Pulse
 from avatar.settings import LOCAL, Settings
+from avatar.voice_routes import voice_routes
 from avatar.wire import (
     MAX_MIC_BYTES,
     MIC_RATE,
@@ -88,7 +89,10 @@ def routes(assistant: Assistant, owner_of: OwnerOf) -> list[BaseRoute]:
     async def socket(websocket: WebSocket) -> None:
         await serve(websocket, assistant, owner_of)
 
+    studio, previews = assistant.studio, assistant.previews
+    voices = voice_routes(studio, previews, owner_of) if studio is not None and previews is not None else []
     return [
+        *voices,
         Route("/avatar/audio/{turn}/{side}", audio),
         WebSocketRoute("/avatar/ws", socket),
     ]

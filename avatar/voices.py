@@ -10,20 +10,25 @@ import os
 import shutil
 import threading
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from avatar import flac
 from avatar.audio import resample
+from avatar.consent import Consent
 from avatar.database import sync_folder
 from avatar.engines.base import REFERENCE_RATE, Voice, refuse_without_consent
 from avatar.errors import ConsentError, NotFound
 from avatar.events import AudioChunk, Samples
+from avatar.pitch import median_hz
 from avatar.profiles import NO_SUCH_VOICE, Profile, Profiles, clean_name
+from avatar.speaker import to_bytes
+from avatar.starters import StarterVoice
 
 CLIP = "clip.flac"
 STAGED, DELETED = ".staged-", ".deleted-"  # how the names of folders begin that belong to no profile
@@ -36,6 +41,29 @@ class Starter:
 
     profile: Profile
     recording: bytes
+
+    @classmethod
+    def of(cls, voice: StarterVoice) -> "Starter":
+        whole = flac.decode(voice.recording)
+        profile = Profile(
+            id=f"starter-{voice.id}",
+            owner="",
+            name=voice.name,
+            language=voice.language,
+            reference_text=voice.text,
+            start_s=0.0,
+            end_s=whole.duration_s,
+            duration_s=whole.duration_s,
+            size=len(voice.recording),
+            sha256=voice.sha256,
+            consent=voice.consent.to_json(),
+            note=f"{voice.source}, {voice.licence}",
+            pitch_hz=median_hz(whole.samples, whole.sample_rate),
+            embedding=to_bytes(voice.embedding),
+            quality=voice.quality.to_json(),
+            origin="starter",
+        )
+        return cls(profile, voice.recording)
 
 
 class Voices:
@@ -108,18 +136,17 @@ class Voices:
         """Keep a new voice; `profile` comes without id and file, its consent without the file's SHA-256. When this
         returns, it survives a crash; before, nothing is left of it. Raises ConsentError, AvatarError: VOICES_FULL,
         VOICE_NAME, StorageError."""
-        if not profile.consent:
-            raise ConsentError("There is no consent for this voice, so it is not kept.")
         clean_name(profile.name)
         recording = flac.encode(samples, sample_rate)
         sha256 = hashlib.sha256(recording).hexdigest()
+        consent = _complete({**profile.consent, "sha256": sha256}, profile.owner)
         self._profiles.check_room(profile.owner, len(recording))  # before the disk is touched; again with the row
         profile = replace(
             profile,
             id=uuid.uuid4().hex,
             size=len(recording),
             sha256=sha256,
-            consent={**profile.consent, "sha256": sha256},
+            consent=consent,
             duration_s=len(samples) / sample_rate,
         )
         with self._creating():
@@ -233,6 +260,17 @@ class Voices:
             yield True
         finally:
             os.close(handle)
+
+
+def _complete(record: Mapping[str, Any], owner: str) -> dict[str, str]:
+    """Raises ConsentError unless it is a whole record, given by `owner`."""
+    try:
+        consent = Consent.from_json(record)
+    except ValueError as exc:
+        raise ConsentError("There is no consent for this voice, so it is not kept.") from exc
+    if consent.owner != owner:
+        raise ConsentError("Somebody else agreed to this voice, so it is not kept.")
+    return consent.to_json()
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -223,6 +223,7 @@ class FakeAssistant:
         self.settings = Settings()
         self.pool, self.store, self.seats, self.metrics = Pool(), Store(), Seats(), Metrics()
         self.downloads = Downloads(Path("/nowhere"))
+        self.studio = self.previews = None
         self.live: list[Line] = []
         self.trouble: AvatarError | None = None
         self.tokens: set[str] = set()

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from voice_profiles import NEW, RATE, kept, opened, sound
+from voice_profiles import CONSENT, NEW, RATE, kept, opened, sound
 
 from avatar import flac, profiles
 from avatar.engines.base import REFERENCE_RATE, Voice
@@ -68,8 +68,14 @@ class TestKeeping:
         assert voices.get("ann", added.id).name == "x" * 60
 
     def test_without_consent_nothing_is_kept(self, voices: Voices, tmp_path: Path) -> None:
-        with pytest.raises(ConsentError):
-            kept(voices, consent={})
+        for consent in (
+            {},
+            {**CONSENT, "owner": "bob"},
+            {**CONSENT, "whose": "permitted"},
+            {**CONSENT, "version": "0"},
+        ):
+            with pytest.raises(ConsentError):
+                kept(voices, consent=consent)
         assert voices.of("ann") == [] and folders(tmp_path) == []
 
     def test_an_owner_has_room_for_so_many(self, voices: Voices, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -197,7 +203,7 @@ class TestDeleting:
         with sqlite3.connect(tmp_path / "avatar.db") as db:
             graves = db.execute("SELECT * FROM voice_tombstones").fetchall()
         db.close()
-        assert [(g[0], g[1]) for g in graves] == [(mine.id, "1")]
+        assert [(g[0], g[1]) for g in graves] == [(mine.id, CONSENT["version"])]
 
     def test_what_is_prepared_while_it_is_deleted_is_dropped(self, voices: Voices) -> None:
         mine = kept(voices)

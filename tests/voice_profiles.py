@@ -6,13 +6,16 @@ from typing import Any
 
 import numpy as np
 
+from avatar.consent import Consent
 from avatar.events import Samples
 from avatar.profiles import Profile
 from avatar.store import Store
 from avatar.voices import Voices
 
 RATE = 48_000
-CONSENT = {"whose": "mine", "version": "1", "owner": "ann"}
+CONSENT = Consent(
+    whose="mine", proof="declared", owner="ann", sha256="0" * 64, at="2026-11-25T12:00:00+00:00"
+).to_json()
 
 
 def sound(seconds: float = 4.0, seed: int = 0) -> Samples:
@@ -43,6 +46,7 @@ NEW = Profile(
 
 def kept(voices: Voices, owner: str = "ann", seconds: float = 4.0, seed: int = 0, **more: Any) -> Profile:
     """A profile that `voices` keeps for `owner`."""
+    more = {"consent": {**CONSENT, "owner": owner}, **more}
     return voices.add(replace(NEW, owner=owner, **more), sound(seconds, seed), RATE)
 
 

@@ -16,6 +16,7 @@ from avatar.ui.status import Memory, status_tab
 from avatar.ui.strings import T
 from avatar.ui.talk import settings_sidebar, talk_tab
 from avatar.ui.theme import theme
+from avatar.ui.voices import voices_tab
 from avatar.ui.why import why_panel
 
 if TYPE_CHECKING:
@@ -36,6 +37,9 @@ def build(assistant: "Assistant", owner_of: OwnerOf, gpu_memory: Callable[[], Me
                 quality_switch(assistant, owner_of, talk.stage)
                 persona_panel(assistant, owner_of, talk.stage)
                 why_panel(assistant, owner_of, talk.stage)
+            if assistant.studio is not None and assistant.previews is not None:
+                with gr.Tab(T("tab_voices"), id="voices") as voices:
+                    voices_tab(assistant.studio, assistant.previews, owner_of, voices)
             with gr.Tab(T("tab_history"), id="history") as second:
                 history_tab(assistant, owner_of, second, tabs, talk)
             with gr.Tab(T("tab_status"), id="status") as third:
