@@ -33,7 +33,7 @@ def filled(data: Path, conversations: int = 40) -> list[str]:
 def damage(data: Path, share: float = 0.3, head: bool = False) -> None:
     """Overwrite pages in the second half of the file, or the first one."""
     file = data / "avatar.db"
-    content, chance = bytearray(file.read_bytes()), random.Random(1)
+    content, chance = bytearray(file.read_bytes()), random.Random(3)
     pages = len(content) // 4096
     for page in [0] if head else chance.sample(range(pages // 2, pages), int(pages / 2 * share)):
         content[page * 4096 : page * 4096 + 4096] = chance.randbytes(4096)
