@@ -1,6 +1,7 @@
 """Samples: bounded decoding of untrusted files, resampling, PCM, WAV and Opus. Knows no engine and no page."""
 
 import asyncio
+import hashlib
 import io
 import json
 import math
@@ -10,7 +11,7 @@ import sys
 import tempfile
 import threading
 import wave
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
@@ -26,6 +27,7 @@ from avatar.events import AudioChunk, Samples
 OPUS_BIT_RATE = 32_000  # bit/s: speech in mono is transparent to most listeners from about 24 kbit/s
 MAX_OPUS_S = 1800  # our own files: a reply or an utterance, never half an hour
 FLOOR_DBFS = -120.0
+PAYLOAD = "payload_sha256"  # a tag
 
 
 def pcm16(samples: Samples) -> bytes:
@@ -77,7 +79,8 @@ class Resampler:
 
 
 def write_opus(path: Path, samples: Samples, sample_rate: int, tags: Mapping[str, str]) -> None:
-    """Write Ogg/Opus, mono, with `tags` as Vorbis comments. Blocks until the file and its name are on the disk.
+    """Write Ogg/Opus, mono, with `tags` as Vorbis comments, and if there are any, PAYLOAD: what they are about. Blocks
+    until the file and its name are on the disk.
 
     Either the whole file appears under `path` or nothing does. Raises OSError when the disk refuses, ValueError when
     there is no sample.
@@ -92,13 +95,23 @@ def write_opus(path: Path, samples: Samples, sample_rate: int, tags: Mapping[str
     with av.open(buffer, "w", format="ogg") as container:
         stream = container.add_stream("libopus", rate=rate, layout="mono")
         stream.bit_rate = OPUS_BIT_RATE
-        container.metadata.update(tags)
         data = np.frombuffer(pcm16(resample(samples, sample_rate, rate)), "<i2")
         frame = av.AudioFrame.from_ndarray(data.reshape(1, -1), format="s16", layout="mono")
         frame.rate = rate
-        for packet in (*stream.encode(frame), *stream.encode(None)):
+        packets = [*stream.encode(frame), *stream.encode(None)]
+        if tags:
+            container.metadata.update({**tags, PAYLOAD: payload_sha256(packets)})
+        for packet in packets:
             container.mux(packet)
     _write_durably(path, buffer.getvalue())
+
+
+def payload_sha256(packets: Iterable[Any]) -> str:
+    """Of the coded sound, packet by packet; whatever container it is in, and whatever its tags say."""
+    digest = hashlib.sha256()
+    for packet in packets:
+        digest.update(bytes(packet))
+    return digest.hexdigest()
 
 
 def _write_durably(path: Path, data: bytes) -> None:

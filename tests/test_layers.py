@@ -37,7 +37,7 @@ LEVELS = [
         "turntaking",
         "turntaking.*",
     },
-    {"voiced", "consent", "preflight"},
+    {"voiced", "consent", "preflight", "verify"},
     {"engines.pool", "clip", "engines.*", "chat", "playback", "backup", "voice_archive"},
     {"starters", "own_voice", "pipeline", "recorder", "relief", "opened", "cluster"},
     {"hearing", "single", "takes", "voices"},
