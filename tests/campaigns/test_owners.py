@@ -1,0 +1,13 @@
+"""10,000 attempts on another owner's voices, by every handler (called by fn_index) and file route: none succeeds."""
+
+from pathlib import Path
+
+import pytest
+from voice_attempts import anns_page, attempt
+
+
+@pytest.mark.campaign
+@pytest.mark.filterwarnings("ignore:.*no_silent_downcasting")  # in Gradio
+async def test_owners(tmp_path: Path, make_pool, monkeypatch: pytest.MonkeyPatch) -> None:
+    with anns_page(tmp_path, make_pool, monkeypatch) as (address, assistant, blocks):
+        print(await attempt(10_000, 20261125, address, assistant, blocks))
