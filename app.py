@@ -109,7 +109,7 @@ def serve(settings: Settings, loader: Loader = import_and_load) -> None:
         downloads=downloads,
         silero=silero,
         smart_turn=smart_turn,
-        studio=Studio(voices, pipeline, clips, silero, encoder),
+        studio=Studio(voices, store, pipeline, clips, silero, encoder),
         news=pressure.told,
     )
     say("Engines are warming; building the page.")

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from avatar import clip, consent, own_voice, speaker, voice_archive
-from avatar.audio import Decoder
+from avatar.audio import Decoder, read_opus
 from avatar.clip import Quality
 from avatar.consent import Consent, Proof, Verdict, Whose
 from avatar.errors import AudioError, AvatarError, ConsentError, NotFound, WeightsError
@@ -29,6 +29,7 @@ from avatar.pitch import median_hz
 from avatar.profiles import Origin, Profile
 from avatar.readaloud import Challenge, ReadAloud
 from avatar.speaker import Embedding, SpeakerEncoder
+from avatar.store import Store
 from avatar.turntaking.voice import Silero
 from avatar.voiced import Heard, listen
 from avatar.voices import Voices
@@ -70,6 +71,7 @@ class Studio:
     def __init__(
         self,
         voices: Voices,
+        store: Store,
         pipeline: Pipeline,
         decoder: Decoder,
         silero: Silero | None,
@@ -77,7 +79,7 @@ class Studio:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`decoder` must give RATE. Without `silero` no recording can be judged, without `encoder` whose it is."""
-        self.voices, self._pipeline, self._decoder = voices, pipeline, decoder
+        self.voices, self._store, self._pipeline, self._decoder = voices, store, pipeline, decoder
         self._silero, self._encoder, self._clock = silero, encoder, clock
         self._sentences = ReadAloud(clock)
         self._lock = threading.Lock()
@@ -201,9 +203,27 @@ class Studio:
             return None
 
     # -- your own voice -----------------------------------------------------------------------------------------------
+    def own_voices(self, owner: str) -> list[Profile]:
+        """Those that were learnt from conversations: one at most, but for two that are learnt at once."""
+        return [profile for profile in self.voices.of(owner) if profile.origin == "conversation"]
+
+    def learn_own(self, owner: str, conversation_id: str) -> Profile:
+        """Learn the owner's voice from a conversation, which they asked for and agreed to, in place of what was learnt
+        before, and make it their default. Raises NotFound, TooLittleSpeech."""
+        before = self.own_voices(owner)
+        learnt = self.clone_self(owner, said_in(self._store, owner, conversation_id))
+        self.voices.set_default(owner, learnt.id)
+        for profile in before:
+            self.voices.delete(owner, profile.id)
+        return learnt
+
+    def forget_own(self, owner: str) -> None:
+        """All that was learnt of the owner's voice."""
+        for profile in self.own_voices(owner):
+            self.voices.delete(owner, profile.id)
+
     def clone_self(self, owner: str, said: list[own_voice.Said]) -> Profile:
-        """Keep a private voice from what the owner said in a conversation, which they asked for. Raises
-        TooLittleSpeech."""
+        """Keep a private voice from the best of what the owner said. Raises TooLittleSpeech."""
         if self._silero is None or self._encoder is None:
             raise WeightsError(
                 "Your voice cannot be learned here: the speaker model is missing.", code="NO_SPEAKER_MODEL"
@@ -304,6 +324,21 @@ class Studio:
             for draft_id in [*stale, *mine[:-DRAFTS_PER_OWNER], *list(self._drafts)[:-MAX_DRAFTS]]:
                 self._drafts.pop(draft_id, None)
         return draft
+
+
+def said_in(store: Store, owner: str, conversation_id: str) -> list[own_voice.Said]:
+    """What the owner said in the newest turns of a conversation, as sound. Raises NotFound."""
+    said = []
+    for turn in store.turns(owner, conversation_id)[-own_voice.MAX_TURNS :]:
+        if turn.user_audio is None:
+            continue
+        try:
+            sound = read_opus(store.audio_path(owner, turn.id, "user"))
+        except (AudioError, NotFound):  # one recording that is damaged or gone is no reason to learn from none
+            continue
+        language = (turn.language or "en").partition("-")[0].lower()
+        said.append(own_voice.Said(sound.samples, sound.sample_rate, turn.user_text, language))
+    return said
 
 
 def _unpacked(path: Path) -> voice_archive.Imported:

@@ -41,7 +41,7 @@ def studio_in(data: Path, make_pool: Callable[..., EnginePool], **more: Any) -> 
     encoder = more.pop("encoder", None) or SpeakerEncoder.load(weights.path("resemblyzer", folder))
     pipeline = Pipeline(pool, permit=voices.permit)
     try:
-        yield Studio(voices, pipeline, decoder, silero, encoder, **more)
+        yield Studio(voices, store, pipeline, decoder, silero, encoder, **more)
     finally:
         decoder.close()
         pool.close()

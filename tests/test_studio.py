@@ -17,13 +17,14 @@ from test_audio import mutated
 
 from avatar import studio as studios
 from avatar import voice_archive
-from avatar.audio import wav_bytes
+from avatar.audio import wav_bytes, write_opus
 from avatar.clip import Finding
 from avatar.consent import VERSION, Consent
 from avatar.engines.pool import EnginePool
 from avatar.errors import AudioError, AvatarError, ConsentError, NotFound
-from avatar.own_voice import Said
+from avatar.own_voice import Said, TooLittleSpeech
 from avatar.preview import HEADER, Previews
+from avatar.store import Turn
 from avatar.studio import RATE, Studio
 from avatar.voiced import listen
 
@@ -226,6 +227,30 @@ class TestYourOwn:
         assert mine.origin == "conversation" and mine.consent["whose"] == "mine" and mine.embedding is not None
         studio.voices.permit(studio.voices.voice("ann", mine.id))
         assert studio.voices.of("bob") == []
+
+    async def test_it_is_learnt_from_a_conversation_in_place_of_the_one_before_and_forgotten(
+        self, studio: Studio, tmp_path: Path
+    ) -> None:
+        store, whole = studio._store, listen_to(JFK, studio)
+        talk = store.create_conversation("ann")
+        for start, end, words in ((0.0, 2.4, "And so"), (3.1, 7.8, "ask not"), (7.8, 11.0, "ask what you can do")):
+            part = whole[round(start * RATE) : round(end * RATE)]
+            name = store.save_audio(lambda path, part=part: write_opus(path, part, RATE, {}))
+            store.add_turn("ann", talk, Turn(user_text=words, reply_text="", state="done", user_audio=name))
+        store.add_turn("ann", talk, Turn(user_text="typed", reply_text="", state="done"))
+        first = studio.learn_own("ann", talk)
+        assert studio.voices.default("ann") == first.id and studio.own_voices("ann") == [first]
+        second = studio.learn_own("ann", talk)
+        assert studio.own_voices("ann") == [second] and studio.voices.default("ann") == second.id
+        with pytest.raises(NotFound):
+            studio.learn_own("bob", talk)
+        lonely = store.create_conversation("ann")
+        with pytest.raises(TooLittleSpeech):
+            studio.learn_own("ann", lonely)
+        assert studio.own_voices("ann") == [second]
+        studio.forget_own("ann")
+        assert studio.own_voices("ann") == [] and studio.voices.default("ann") == ""
+        assert [p.name for p in (tmp_path / "data" / "voices").iterdir() if p.is_dir()] == []
 
 
 class TestPreview:

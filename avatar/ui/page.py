@@ -8,6 +8,7 @@ import gradio as gr
 from avatar.ui.fragments import ASSETS, fragment, header
 from avatar.ui.handlers import OwnerOf
 from avatar.ui.history import history_tab
+from avatar.ui.own_voice import own_voice_panel
 from avatar.ui.persona import persona_panel
 from avatar.ui.phone import phone_panel
 from avatar.ui.quality import quality_switch
@@ -36,6 +37,8 @@ def build(assistant: "Assistant", owner_of: OwnerOf, gpu_memory: Callable[[], Me
                 talk = talk_tab(assistant, owner_of, language)
                 quality_switch(assistant, owner_of, talk.stage)
                 persona_panel(assistant, owner_of, talk.stage)
+                if assistant.studio is not None:
+                    own_voice_panel(assistant.studio, owner_of, talk.stage)
                 why_panel(assistant, owner_of, talk.stage)
             if assistant.studio is not None and assistant.previews is not None:
                 with gr.Tab(T("tab_voices"), id="voices") as voices:

@@ -203,6 +203,7 @@ CHINESE: Final[dict[str, str]] = {
     "err_CLIP_UNUSABLE": "這段錄音無法模仿。請照著說明改善後重錄。",
     "err_WORDS_MISSING": "缺少錄音的文字，請寫下來。",
     "err_CONSENT_NAME": "請寫出聲音本人的姓名。",
+    "err_OWN_AGREE": "請先勾選，確認這是您本人的聲音。",
     "err_SAY_SOMETHING": "沒有要說的話，請寫一個句子。",
     "err_NO_CONSENT": "這個聲音沒有同意紀錄，或已經刪除，所以不用它說話。請改選別的聲音。",
     "err_VOICES_FULL": "聲音的數量或空間已用完。請先刪除一個，再儲存。",

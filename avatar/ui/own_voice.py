@@ -1,0 +1,69 @@
+""" "Answer in my voice", below the conversation: learn the user's voice from what they said in it, or forget it.
+
+Opt-in: nothing is learnt before the box is ticked and the button pressed. Lays out and hands events on.
+"""
+
+import html
+from typing import TYPE_CHECKING, Any
+
+import gradio as gr
+
+from avatar.errors import AvatarError, ConsentError
+from avatar.ui.fragments import fragment
+from avatar.ui.handlers import QUICK, OwnerOf, language_for, session_of, warn
+from avatar.ui.strings import T, say
+from avatar.ui.voices import WORK
+
+if TYPE_CHECKING:
+    from avatar.studio import Studio
+
+
+class OwnVoiceEvents:
+    """They block: Gradio runs them in threads."""
+
+    def __init__(self, studio: "Studio", owner_of: OwnerOf) -> None:
+        self.studio, self.owner_of = studio, owner_of
+
+    def has_own(self, request: gr.Request) -> Any:
+        """-> forget."""
+        try:
+            return gr.Button(visible=bool(self.studio.own_voices(self.owner_of(request))))
+        except AvatarError as exc:
+            warn(exc, request)
+            return gr.skip()
+
+    def learn_own(self, agreed: bool, stage: object, request: gr.Request) -> tuple[Any, Any]:
+        """-> agreement, forget."""
+        owner = self.owner_of(request)
+        try:
+            if agreed is not True:
+                raise ConsentError("Tick the box first: it says that the voice is yours.", code="OWN_AGREE")
+            self.studio.learn_own(owner, session_of(stage)[0])
+        except AvatarError as exc:
+            warn(exc, request)
+            return gr.skip(), self.has_own(request)
+        gr.Info(html.escape(say("own_made", language_for(request))), title="")
+        return False, gr.Button(visible=True)
+
+    def forget_own(self, request: gr.Request) -> Any:
+        """-> forget."""
+        try:
+            self.studio.forget_own(self.owner_of(request))
+        except AvatarError as exc:
+            warn(exc, request)
+            return self.has_own(request)
+        gr.Info(html.escape(say("own_forgotten", language_for(request))), title="")
+        return gr.Button(visible=False)
+
+
+def own_voice_panel(studio: "Studio", owner_of: OwnerOf, stage: gr.HTML) -> None:
+    with gr.Accordion(T("own"), open=False, elem_id="own-voice") as panel:
+        fragment('<p class="av-note" data-t="own_why"></p>')
+        agree = gr.Checkbox(label=T("own_agree"))
+        with gr.Row(elem_classes="av-actions"):
+            learn = gr.Button(T("own_make"), size="sm", min_width=120)
+            forget = gr.Button(T("own_forget"), size="sm", variant="stop", min_width=120, visible=False)
+    on = OwnVoiceEvents(studio, owner_of)
+    panel.expand(on.has_own, None, forget, **QUICK)
+    learn.click(on.learn_own, [agree, stage], [agree, forget], **WORK)
+    forget.click(on.forget_own, None, forget, **QUICK)
