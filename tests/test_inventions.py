@@ -118,7 +118,7 @@ def test_signs_and_case_hide_nothing(phrase: str, sign: str) -> None:
 
 
 def test_the_longest_loop_takes_no_time() -> None:
-    started = time.perf_counter()
+    started = time.thread_time()
     words(Decoded("ab cd ef " * 250 + "gh", **SURE))
     words(Decoded("".join(chr(0x4E00 + i % 41) for i in range(2_000)), **SURE))
-    assert time.perf_counter() - started < 0.05
+    assert time.thread_time() - started < 0.05

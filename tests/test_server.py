@@ -324,7 +324,7 @@ async def test_a_page_that_reads_nothing_is_closed_and_costs_no_memory(open_door
     slow = sockets.socket()
     slow.setsockopt(sockets.SOL_SOCKET, sockets.SO_RCVBUF, 4096)
     slow.connect((address, int(port)))
-    async with connect(f"ws://{here.host}/avatar/ws", sock=slow, proxy=None, compression=None) as ws:
+    async with connect(f"ws://{here.host}/avatar/ws", sock=slow, proxy=None, compression=None, close_timeout=0.2) as ws:
         await ws.send(json.dumps({"t": "hello", "token": here.assistant.issue_token("local")}))
         await here.wait(lambda: here.assistant.live)
         (conversation,) = here.assistant.live.values()
