@@ -10,14 +10,14 @@ import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 import numpy as np
 
 from avatar.audio import resample, write_opus
 from avatar.chat import Chat, Exchange
-from avatar.engines.base import OWN_VOICE
+from avatar.engines.base import OWN_VOICE, Voice
 from avatar.engines.pool import EnginePool
 from avatar.errors import AvatarError, StorageError
 from avatar.events import Samples
@@ -42,6 +42,7 @@ class Take:
     chat: Chat
     exchange: Exchange
     language: str | None
+    voice: Voice = OWN_VOICE
 
 
 class Takes:
@@ -68,9 +69,10 @@ class Takes:
         labels = [status.label for status in self._pool.status() if status.hq and status.state != "absent"]
         if not labels or spoken_by in labels:
             return
-        self._waiting.append(take)
+        voice: Voice = getattr(take.chat, "voice", OWN_VOICE)  # as it is now: the conversation may change it later
+        self._waiting.append(replace(take, voice=voice))
         self._offered.set()
-        if self._worker is None:
+        if self._worker is None or self._worker.done():
             self._worker = asyncio.create_task(self._work())
 
     def waiting(self) -> int:
@@ -120,7 +122,7 @@ class Takes:
         """False when a turn came in between."""
         pieces: list[Samples] = []
         sayings = await asyncio.to_thread(self._store.sayings.of, take.owner)
-        said = self._pipeline.hq_take(take.exchange.answer, OWN_VOICE, take.language, sayings)
+        said = self._pipeline.hq_take(take.exchange.answer, take.voice, take.language, sayings)
         async with aclosing(said) as chunks:
             async for chunk in chunks:
                 if self._disturbed():

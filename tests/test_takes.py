@@ -1,6 +1,8 @@
 """HQ takes from the reply to its replay: made while nobody talks, stored, shown, served, deleted."""
 
 import asyncio
+import sqlite3
+from contextlib import closing
 from dataclasses import replace
 
 import httpx
@@ -10,13 +12,15 @@ from assistants import door, make_assistant, put_away
 from fakes import FakeLLM, FakeSTT, FakeTTS, Trouble, rung
 
 from avatar.audio import read_tags
+from avatar.engines.base import Voice
 from avatar.engines.pool import EnginePool
 from avatar.errors import NotFound
 from avatar.events import AudioChunk
 from avatar.provenance import is_marked
 from avatar.sessions import LOCAL
 from avatar.store import Store, Turn
-from avatar.takes import WAITING
+from avatar.store.contents import contents
+from avatar.takes import WAITING, Take
 from avatar.ui.fragments import messages
 
 REPLY = "Yes, it is. It costs 42 dollars."
@@ -173,6 +177,25 @@ async def test_an_hq_engine_that_fails_costs_only_the_take(make, error):
     await assistant.takes.close()
 
 
+async def test_it_is_spoken_in_the_voice_of_the_conversation_or_not_at_all(make):
+    heard = []
+
+    class Listens(HqTTS):
+        def speak(self, text, voice, language):
+            heard.append(voice.name)
+            yield from super().speak(text, voice, language)
+
+    assistant = make(Listens())
+    last = await answered(assistant)
+    await until(lambda: assistant.store.takes.of(last.conversation_id))
+    chat, turn = assistant._opened.reopen(LOCAL, last.conversation_id), last.lines[-1].turn_id
+    chat.voice = Voice("clara")
+    assistant.takes.offer(Take(LOCAL, turn, chat, chat.exchanges[-1], "en"), "Fast")
+    await until(lambda: "clara" in heard)
+    assert set(heard) == {"default", "clara"}
+    await assistant.takes.close()
+
+
 # -- the table --------------------------------------------------------------------------------------------------------
 
 
@@ -193,10 +216,12 @@ def kept(store, owner=LOCAL):
     return conversation, turn, store.audio_path(owner, turn.id, "hq")
 
 
-def test_a_take_goes_with_its_conversation_and_is_not_swept_before(store):
+def test_a_take_goes_with_its_conversation_and_is_not_swept_before(store, tmp_path):
     conversation, turn, file = kept(store)
     assert store.takes.of(conversation) == {turn.id: file.name}
     assert store.sweep() == 0 and file.read_bytes() == b"take"
+    with closing(sqlite3.connect(tmp_path / "data" / "avatar.db")) as database:
+        assert file.name in contents(database).recordings, "a backup takes it along"
     with pytest.raises(NotFound):
         store.delete_conversation("bob", conversation)
     assert file.exists()

@@ -18,6 +18,8 @@ def contents(database: sqlite3.Connection) -> Contents:
     (turns,) = database.execute("SELECT count(*) FROM turns").fetchone()
     named = database.execute("SELECT user_audio FROM turns UNION SELECT reply_audio FROM turns")
     recordings = frozenset(name for (name,) in named if name)
+    if database.execute("SELECT 1 FROM sqlite_master WHERE name = 'hq_takes'").fetchone():
+        recordings |= frozenset(name for (name,) in database.execute("SELECT audio FROM hq_takes"))
     voices: frozenset[str] = frozenset()
     if database.execute("SELECT 1 FROM sqlite_master WHERE name = 'voice_profiles'").fetchone():
         voices = frozenset(name for (name,) in database.execute("SELECT id FROM voice_profiles"))
