@@ -112,6 +112,7 @@ def serve(settings: Settings, loader: Loader = import_and_load) -> None:
         studio=Studio(voices, store, pipeline, clips, silero, encoder),
         news=pressure.told,
     )
+    assistant.exports.sweep(0)
     say("Engines are warming; building the page.")
 
     def gpu_gib() -> tuple[float, float] | None:

@@ -15,8 +15,9 @@ from avatar.audio import Decoder
 from avatar.chat import Chat, ChatLine
 from avatar.conversation import Conversation
 from avatar.engines.pool import EnginePool
-from avatar.errors import NotFound, WeightsError
+from avatar.errors import AvatarError, NotFound, WeightsError
 from avatar.events import Notice
+from avatar.export import Exports
 from avatar.hearing import PAUSES_MS, Hearing
 from avatar.metrics import Metrics
 from avatar.opened import Opened
@@ -72,6 +73,7 @@ class Assistant:
         self._silero, self._smart_turn, self._news = silero, smart_turn, news
         self.live: dict[str, Conversation] = {}
         self._opened = Opened(store)
+        self.exports = Exports(settings.data, store)
         self._single = SingleTurns(
             opened=self._opened, store=store, seats=seats, pipeline=pipeline, recorder=self._recorder, decoder=decoder
         )
@@ -271,6 +273,20 @@ class Assistant:
         for conversation in list(self.live.values()):
             if conversation.owner == owner:
                 conversation.sayings = sayings
+
+    def in_use(self, owner: str) -> set[str]:
+        """The conversations that a page has open: nothing of them is cleared away."""
+        return {live.chat.id for live in list(self.live.values()) if live.owner == owner} | self._opened.ids(owner)
+
+    def erase(self, owner: str) -> None:
+        """Blocks. Everything that is kept of an owner. Raises AvatarError: ERASE_LIVE while they talk; StorageError."""
+        if any(live.owner == owner for live in list(self.live.values())):
+            raise AvatarError("A conversation is running. End it, then erase everything.", code="ERASE_LIVE")
+        self.store.erase(owner)
+        if self.studio is not None:
+            for profile in self.studio.voices.of(owner):
+                if not profile.starter:
+                    self.studio.voices.delete(owner, profile.id)
 
     def lines(self, owner: str, conversation_id: str) -> list[ChatLine]:
         """Blocks. The stored conversation. Raises NotFound."""

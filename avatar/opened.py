@@ -21,6 +21,10 @@ class Opened:
     def told(self, owner: str, conversation_id: str) -> bool:
         return (owner, conversation_id) in self._told
 
+    def ids(self, owner: str) -> set[str]:
+        """Those that somebody still holds."""
+        return {conversation for whose, conversation in list(self._told) if whose == owner}
+
     def reopen(self, owner: str, conversation_id: str, client_turn_id: str = "") -> Chat:
         """Blocks. The conversation as stored; without a turn while its first one is on its way; a new one when it is
         not there. Raises StorageError.

@@ -16,6 +16,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from avatar.assistant import Assistant
 from avatar.conversation import Conversation
 from avatar.errors import AvatarError, NotFound, ServerFull
+from avatar.export_routes import export_routes
 from avatar.guests import Guests
 from avatar.pulse import Pulse
 from avatar.settings import LOCAL, Settings
@@ -93,6 +94,7 @@ def routes(assistant: Assistant, owner_of: OwnerOf) -> list[BaseRoute]:
     voices = voice_routes(studio, previews, owner_of) if studio is not None and previews is not None else []
     return [
         *voices,
+        *export_routes(assistant.exports, owner_of),
         Route("/avatar/audio/{turn}/{side}", audio),
         WebSocketRoute("/avatar/ws", socket),
     ]

@@ -23,7 +23,7 @@ from avatar.errors import AvatarError, NotFound, ServerFull
 from avatar.events import Notice
 from avatar.metrics import Snapshot, Stage, TurnTimes
 from avatar.settings import Settings
-from avatar.store import Hit, TurnRow, Wanted
+from avatar.store import Hit, Kept, TurnRow, Wanted
 from avatar.turntaking.reasons import Reason
 from avatar.ui.page import build, launch_options
 from avatar.weights.downloads import Downloads
@@ -120,6 +120,17 @@ class Search:
 
 
 @dataclass
+class Keeping:
+    store: "Store"
+
+    def all(self, owner: str) -> list[Kept]:
+        return [Kept(row.id, row.title, "2026-11-20", row.turns, 10**6) for row in self.store.rows]
+
+    def plan(self, owner: str, days: float, max_bytes: float, now: float, in_use: set[str]) -> list[Kept]:
+        return [one for one in self.all(owner) if days and one.id not in in_use]
+
+
+@dataclass
 class Store:
     rows: list[Row] = field(default_factory=list)
     owners: list[str] = field(default_factory=list)
@@ -144,7 +155,11 @@ class Store:
         raise NotFound("There is no such conversation.")
 
     def __post_init__(self) -> None:
-        self.search = Search(self)
+        self.search, self.keeping = Search(self), Keeping(self)
+
+    def delete_conversations(self, owner: str, ids: list[str]) -> int:
+        self.rows = [row for row in self.rows if row.id not in ids]
+        return len(ids)
 
     def conversations_of(self, owner: str, ids: list[str]) -> dict[str, Row]:
         return {row.id: row for row in self.rows if row.id in ids}
@@ -262,6 +277,12 @@ class FakeAssistant:
     def unsay(self, owner: str, written: str) -> None:
         if self.store.sayings.kept.pop(written, None) is None:
             raise NotFound("There is no such word.")
+
+    def in_use(self, owner: str) -> set[str]:
+        return {"a2"}
+
+    def erase(self, owner: str) -> None:
+        self.asked.append(("erase", owner))
 
     def lines(self, owner: str, conversation_id: str) -> list[Line]:
         self.store.conversation(owner, conversation_id)

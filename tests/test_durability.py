@@ -13,6 +13,7 @@ from avatar.database import BACKUPS, LAST_BACKUP, MIGRATION_BACKUPS, Database, l
 from avatar.errors import StorageError
 from avatar.settings import Settings
 from avatar.store import Store, Turn
+from tests.turn_path import kill_on_the_turn_path
 
 
 def typed(text: str = "hello") -> Turn:
@@ -152,3 +153,8 @@ def test_a_disk_that_becomes_read_only_is_said_and_heals_without_a_restart(tmp_p
     finally:
         while subprocess.run(["umount", "--lazy", folder], capture_output=True).returncode == 0:
             pass
+
+
+@pytest.mark.slow
+def test_kill_nine_on_the_turn_path_loses_nothing_that_was_acknowledged(tmp_path: Path) -> None:
+    assert kill_on_the_turn_path(tmp_path, kills=3) > 3

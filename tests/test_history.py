@@ -12,6 +12,7 @@ from avatar.ui.found import PAGE, FoundEvents, since
 from avatar.ui.history import TURNS as SHOWN
 from avatar.ui.history import HistoryEvents
 from avatar.ui.past import described, found_list, marked, marked_plain, past_messages, snippet, when
+from avatar.ui.storage import StorageEvents
 from tests.page_fakes import TEA, TURNS, FakeAssistant, Row, owner_of
 
 HOSTILE = """<img src="http://evil.test/x.png" onerror=alert(1)> ![x](y) **b** &amp; 'q'"""
@@ -172,3 +173,26 @@ def test_going_on_and_renaming_pass_the_owner() -> None:
 def test_the_list_can_be_read_by_a_screen_reader() -> None:
     shown = found_list([(Row("a1", "Tea"), None)], "", [], "zh-TW", NOW)  # type: ignore[list-item]
     assert 'aria-label="對話，由新到舊"' in shown and '<button type="button"' in shown
+
+
+def test_what_would_go_is_shown_first_and_only_that_goes() -> None:
+    assistant, _ = finding()
+    on = StorageEvents(assistant, owner_of)  # type: ignore[arg-type]
+    assert "3 conversations, 3.0 MB" in on.weighed(ENGLISH) and "Nothing would go" in on.planned(0, 0, ENGLISH)[0]
+    shown, ids, button = on.planned(30, None, ENGLISH)
+    assert "2 conversations with 2.0 MB" in shown and "<img" not in shown and ids == ["a1", "a3"] and button.visible
+    on.clear(30, 0, ["a1", "a2", "elsewhere"], ENGLISH)  # a2 is open, and was not shown
+    assert [row.id for row in assistant.store.rows] == ["a2", "a3"]
+    on.clear(30, 0, "nonsense", ENGLISH)
+    assert len(assistant.store.rows) == 2
+
+
+def test_everything_is_erased_only_when_the_word_was_typed() -> None:
+    assistant, _ = finding()
+    on = StorageEvents(assistant, owner_of)  # type: ignore[arg-type]
+    for typed in ("", "yes", "ERAS"):
+        with pytest.warns(UserWarning, match="Nothing was erased"):
+            on.erase(typed, ENGLISH)
+    assert not assistant.asked
+    assert on.erase(" 清除 ", CHINESE) == "" and on.erase("ERASE", ENGLISH) == ""
+    assert assistant.asked == [("erase", "local")] * 2

@@ -14,7 +14,7 @@ class Kept:
 
     id: str
     title: str
-    last_at: str  # ISO 8601, UTC: of its newest turn
+    last_at: str  # ISO 8601, UTC: of its newest turn, or when it was forked
     turns: int
     size: int  # bytes of recordings
 
@@ -54,5 +54,5 @@ class Keeping:
         return going
 
 
-_ALL = """SELECT c.id, c.title, t.created_at, t.user_audio, t.reply_audio FROM turns t
+_ALL = """SELECT c.id, c.title, MAX(t.created_at, c.created_at), t.user_audio, t.reply_audio FROM turns t
     JOIN conversations c ON c.id = t.conversation WHERE c.owner = ? ORDER BY t.seq DESC"""

@@ -17,6 +17,7 @@ from avatar.ui.found import found_column, search_bar
 from avatar.ui.fragments import fragment, messages, replay
 from avatar.ui.handlers import QUICK, OwnerOf, language_for, session_of, warn
 from avatar.ui.past import described, past_messages
+from avatar.ui.storage import storage_panel
 from avatar.ui.strings import T, say
 from avatar.ui.talk import TalkTab, chatbot
 
@@ -64,7 +65,8 @@ class HistoryEvents:
         wanted = phrases((words or "")[:MAX_QUERY])
         title = html.escape(row.title or say("untitled", language))
         about = html.escape(described(row, language, self.now()))
-        heading = f'<h2 class="av-title">{title}</h2><p class="av-sub">{about}</p>'
+        export = f'<a href="avatar/export/{html.escape(row.id)}" download>{html.escape(say("export", language))}</a>'
+        heading = f'<h2 class="av-title">{title}</h2><p class="av-sub">{about} · {export}</p>'
         past = past_messages(lines, turns, wanted, language)
         return gr.Column(visible=True), heading, past, *shut, gr.Button(visible=newest > shown), shown
 
@@ -153,6 +155,7 @@ def history_tab(
     with gr.Row(equal_height=False):
         with gr.Column(scale=9, min_width=320):
             found = found_column(assistant, owner_of, tab, bar, chosen, now)
+            storage_panel(assistant, owner_of, tab, found.listing)
         with gr.Column(scale=12, min_width=340, visible=False) as right:
             heading = fragment()
             with gr.Row(elem_classes="av-actions"):

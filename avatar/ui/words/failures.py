@@ -24,6 +24,8 @@ CHINESE: Final[dict[str, str]] = {
     "err_NOT_ITS_LANGUAGE": "使用中的引擎不懂這個語言，「狀態」頁列出各引擎的語言。",
     "err_NO_CLONING": "使用中的語音引擎無法用您選的聲音說話。請改選預設聲音，或安裝能複製聲音的模型。",
     "err_EMPTY_REPLY": "語言模型沒有回答，請換個說法再試。",
+    "err_ERASE_LIVE": "對話還在進行。請先結束對話，再清除全部。",
+    "err_NOTHING_KEPT": "還沒有任何紀錄，所以沒有可以匯出的。",
     "err_NOTHING_HEARD": "沒有聽到話語。麥克風選對了嗎？",
     "err_ENGINE_NOT_LOADED": "引擎無法載入，「狀態」頁說明原因。",
     "err_STEPPED_DOWN": "一個引擎停了，已由另一個接手。「狀態」頁說明原因。",

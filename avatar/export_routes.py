@@ -1,0 +1,40 @@
+"""GET /avatar/export/{conversation} and /avatar/export: archives to take away, removed once they were sent."""
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from starlette.background import BackgroundTask
+from starlette.requests import Request
+from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from avatar.errors import AvatarError, NotFound
+from avatar.export import Exports
+
+AT_ONCE = 2  # archives being written, whoever asked
+
+
+def export_routes(exports: Exports, owner_of: Callable[[Any], str]) -> list[BaseRoute]:
+    """The owner comes from the request; an id of somebody else's conversation is one that is not there."""
+    writing = asyncio.Semaphore(AT_ONCE)
+
+    async def send(make: Callable[[], Path], name: str) -> Response:
+        try:
+            async with writing:
+                path = await asyncio.to_thread(make)
+        except AvatarError as error:
+            return JSONResponse({"error": error.sentence}, 404 if isinstance(error, NotFound) else 503)
+        headers = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+        remove = BackgroundTask(path.unlink, missing_ok=True)
+        return FileResponse(path, media_type="application/zip", filename=name, headers=headers, background=remove)
+
+    async def one(request: Request) -> Response:
+        conversation = request.path_params["conversation"]
+        return await send(lambda: exports.conversation(owner_of(request), conversation), "conversation.zip")
+
+    async def everything(request: Request) -> Response:
+        return await send(lambda: exports.everything(owner_of(request)), "avatar.zip")
+
+    return [Route("/avatar/export/{conversation}", one), Route("/avatar/export", everything)]
