@@ -9,12 +9,12 @@ import time
 import traceback
 from collections import deque
 from collections.abc import Callable, Coroutine, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from avatar.chat import Chat, Exchange, again_id
 from avatar.engines.pool import EnginePool
 from avatar.errors import AvatarError
-from avatar.events import Failure, Notice
+from avatar.events import Failure, Notice, Samples
 from avatar.hearing import Hearing, Utterance
 from avatar.pipeline import NOT_UNDERSTOOD, Pipeline
 from avatar.playback import Playback
@@ -34,6 +34,7 @@ SETTLE_S = 0.3  # after a flush: how long the page has to report what it played
 REASONS = 20  # of the newest decisions about turns; a turn makes one to three
 OUTBOX = 2_000  # messages; the reply is sent at most 1 s ahead, so a page this far behind is gone
 
+T = TypeVar("T")
 Save = Callable[[str, Chat, Ended], Coroutine[Any, Any, None]]
 
 
@@ -68,7 +69,7 @@ class Conversation:
         self._wasted = 0  # tokens of guesses that were dropped
         self._went_on_at = 0.0  # the newest voice over a reply that may go on with what it answers
         self._replies: dict[int, Reply] = {}  # by turn, until stored
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()
         self._muted = self._understood = self._closed = False
         self._unread: str | None = None  # the newest words for the model to read, while it reads
         self._state = ""
@@ -214,17 +215,21 @@ class Conversation:
         if self.reply is None and self._guess is None:
             self._read_ahead(joined([text for text in (*before, final, partial) if text]))
 
-    def on_likely(self, words: str, language: str | None) -> None:
+    def on_likely(self, words: str, language: str | None, samples: Samples) -> None:
         """Begin the answer: if the turn is over, it is there sooner; if not, nobody will know."""
-        words = joined([*(piece.words for piece in self._carry), words])
-        if self.reply is None and not (self._guess and self._guess.answers(words)):
+        all_words = joined([*(piece.words for piece in self._carry), words])
+        if self.reply is None and not (self._guess and self._guess.answers(all_words)):
             self._drop_guess()
-            self._guess = self._begin(words, language)
+            self._guess = self._begin(all_words, language)
+            if not self._understood:
+                self._guess.plausible = self._spawn(self._plausible(samples, words))
 
     def _drop_guess(self) -> None:
         guess, self._guess = self._guess, None
         if guess is not None and guess.task is not None:
             guess.task.cancel()
+            if guess.plausible is not None:
+                guess.plausible.cancel()
             self._wasted += guess.tokens
             guess.tell_notices()
 
@@ -349,16 +354,18 @@ class Conversation:
         """Until someone has said three words that are surely understood, no sound goes out for what may be another
         language. Not for every utterance: it costs two more transcriptions, and may be wrong (moonshine.py)."""
         piece = reply.pieces[-1]
-        try:
-            plausible = await self._pipeline.plausible(piece.samples, piece.words)
-        except AvatarError:
-            plausible = True  # the engine failed; that is not the user's language
-        if plausible:
+        if await (reply.plausible or self._plausible(piece.samples, piece.words)):
             self._understood = count_words(piece.words) >= 3
             reply.playback.allowed.set()
         elif reply is self.reply:
             self._stop(reply, withdrawn=True)
             self.post("error", code="LANGUAGE", text=NOT_UNDERSTOOD)
+
+    async def _plausible(self, samples: Samples, words: str) -> bool:
+        try:
+            return await self._pipeline.plausible(samples, words)
+        except AvatarError:
+            return True  # the engine failed; that is not the user's language
 
     async def _run(self, reply: Reply) -> None:
         await reply.run(self._pipeline, self._seat, self.sayings)
@@ -421,13 +428,13 @@ class Conversation:
         except AvatarError:
             return False  # no ears at all: the turn will say so
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    def _spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._finished)
         return task
 
-    def _finished(self, task: asyncio.Task[None]) -> None:
+    def _finished(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             where = traceback.extract_tb(error.__traceback__)[-1]  # no message: it may hold a user's words

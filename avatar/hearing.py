@@ -29,11 +29,13 @@ from avatar.wire import REPLY_RATE
 log = logging.getLogger(__name__)
 
 LOOK_AGAIN_MS = 200  # after the last of LOOKS_MS, while a voice over the reply goes on
-# A pause is reported at each of these: at the first the transcript begins and Smart Turn looks, at the second a voice
-# over the reply is judged, at the third Smart Turn looks again. Looking at 64 ms instead of 160 costs one of 14 sure
-# ends and one more of 21 early replies, and wins 96 ms (2026-11-23); pauses inside words are over before LEAST_MS.
-PAUSES_MS = (64, 160, 480)
-LEAST_MS = 128  # of silence before any answer
+# A pause is reported at each of these. At the first the words are written down, and the answer begins if they can be
+# all. At the second Smart Turn looks, and a voice over the reply is judged; at the others Smart Turn looks again. A
+# look at 64 ms would win nothing: the first clause is not written before 250 ms, and the transcript takes twice as
+# long beside Smart Turn.
+PAUSES_MS = (64, 160, 320, 480)
+LISTEN_MS, LOOK_MS, LAST_MS = PAUSES_MS[0], PAUSES_MS[1], PAUSES_MS[-1]
+LEAST_MS = LOOK_MS  # of silence before any answer: pauses inside words are shorter
 PARTIAL_MS = 600  # between partial transcripts of a running utterance
 PARTIAL_SHARE = 5  # and at least this many times what the last one took: a fifth of one core at most per speaker
 COMMIT_MS = 5_000  # words before a pause are final once so much speech precedes it: hearing 20 s again takes 0.6 s
@@ -57,8 +59,9 @@ class Listener(Protocol):
     """What is done with what is heard. Called in the event loop."""
 
     def on_words(self, final: str, partial: str) -> None: ...
-    def on_likely(self, words: str, language: str | None) -> None:
-        """These may be all the words of the turn: it is not decided yet. `on_resumed` says that they are not."""
+    def on_likely(self, words: str, language: str | None, samples: Samples) -> None:
+        """These may be all the words of the turn: it is not decided yet. `on_resumed` says that they are not.
+        `samples` are what they were heard in."""
         ...
 
     def on_pausing(self, wait_ms: int) -> None: ...
@@ -181,15 +184,16 @@ class Hearing:
         self._ended_at = self._clock() - silence_ms / 1000
         if self._held:
             return
-        first, over, again = (silence_ms >= step for step in PAUSES_MS)
         if self._over_reply:
-            if over:
+            if silence_ms >= LOOK_MS:
                 self._look(self._judge(over=True))
-        elif again and self._decision is not None:
-            self._look(self._decide(silence_ms, again=True))
-        elif first and not over:
+        elif silence_ms < LOOK_MS:
+            self._cancel()
             self._ahead = asyncio.create_task(self._listen_ahead())
             self._ahead.add_done_callback(lambda task: task.cancelled() or task.exception())  # told by _decide
+        elif self._decision is not None:
+            self._look(self._decide(silence_ms, again=True))
+        elif self._work is None:
             self._look(self._decide(silence_ms, again=False))
 
     def _on_resume(self) -> None:
@@ -264,19 +268,23 @@ class Hearing:
             self._next_partial_ms = self._activity.since_onset_ms + PARTIAL_MS
             # a newer pause has a look of its own, with newer words
             paused_since = self._activity.position - self._activity.silence_ms * MIC_RATE // 1000 <= upto
-            if paused_since and has_words(heard.words) and self._activity.pausing and likely(heard.words):
-                self._listener.on_likely(heard.words, heard.language)
+            if paused_since and self._activity.pausing:
+                self._tell_likely()
             self._tell_words(before)
+
+    def _tell_likely(self) -> None:
+        heard = self._heard
+        if has_words(heard.words) and likely(heard.words):
+            self._listener.on_likely(heard.words, heard.language, self._activity.utterance())
 
     async def _decide(self, silence_ms: int, again: bool) -> None:
         """At a soft pause: has the user finished? `again`: the words are known, only Smart Turn looks once more."""
         started = self._clock()
         smart = asyncio.to_thread(self._finished_probability)
-        ahead, self._ahead = self._ahead, None
         if again:
             probability = await smart
         else:
-            probability, _ = await asyncio.gather(smart, asyncio.shield(ahead) if ahead else self._transcribe())
+            probability, _ = await asyncio.gather(smart, self._all_words())
         self._hear_ms = (self._clock() - started) * 1000
         self._decision = decision = decide(
             probability,
@@ -291,11 +299,21 @@ class Hearing:
             return
         if not decision.sure:
             self._reason("wait", decision.why, decision.wait_ms, decision.probability, decision.needed)
-        if again:
-            self._listener.on_likely(self._heard.words, self._heard.language)  # patience will end before long
-        elif not decision.sure:
+        if silence_ms >= LAST_MS:  # patience will end before long
+            self._listener.on_likely(self._heard.words, self._heard.language, self._activity.utterance())
+        elif not decision.sure and not again:
             self._listener.on_words(self._heard.words, "")
             self._listener.on_pausing(decision.wait_ms - self._activity.silence_ms)
+
+    async def _all_words(self) -> None:
+        """Those that `_listen_ahead` heard; where no turn ends with them, what is heard now: a last soft consonant is
+        sometimes missing after 64 ms ("a bear or a")."""
+        ahead, self._ahead = self._ahead, None
+        if ahead is not None:
+            await asyncio.shield(ahead)
+        if ahead is None or not likely(self._heard.words):
+            await self._transcribe()
+            self._tell_likely()
 
     @staticmethod
     def _due_ms(decision: Decision) -> int:

@@ -13,7 +13,7 @@ _ONE_CJK = re.compile(f"[{_CJK}]")
 # Limits of a clause in hanzi. A word counts for 1.6 of them: it is 25 words where it is 40 hanzi.
 HANZI_PER_WORD = 1.6
 FIRST_MIN = 6.0  # 4 words or 6 hanzi: shorter sounds clipped, and the next clause may not be ready when it ends
-FIRST_SOFT = 16.0  # from 10 words or 16 hanzi without punctuation, a conjunction or preposition will do
+FIRST_SOFT = 8.0  # from 5 words or 8 hanzi without punctuation, the beginning of a phrase will do: 10-15 ms a token
 FIRST_CAP = 26.0  # 16 words: any space will do
 MAX = 40.0
 MAX_CHARS = 400  # whatever the script
@@ -37,6 +37,12 @@ _STRONG = re.compile(
 _WEAK = re.compile(
     r"\s+(?=(?:in|on|at|for|with|from|by|about|into|through|during|before|after|over|under|between)\s)|"
     r"(?<!with|from)(?<!for)(?<!of|in|on|at|to|by)\s+(?=(?:that|who)\s)|、|(?<=[^\s，])(?=但|或者|以及|并且|同时)",
+    re.IGNORECASE,
+)
+_VERB = r"(?:is|are|was|were|has|have|had|does|do|did|will|would|can|could|should|may|might|must)"
+_PHRASE = re.compile(  # only in the first clause, which the voice says as one that goes on (engines/espeak.py)
+    rf"{_WEAK.pattern}|\s+(?=(?:to|as)\s)"
+    rf"|^(?:(?!\s{_VERB}\s|n?['’](?:s|m|re|ll|ve|d|t)\s).)+\s+(?={_VERB}\s)",  # between subject and predicate
     re.IGNORECASE,
 )
 _SPACE = re.compile(r"\s+(?=[^\s>•–—|-])")
@@ -69,6 +75,7 @@ class ClauseSplitter:
 
     def __init__(self) -> None:
         self._pending, self._fenced, self._first = "", False, True
+        self._goes_on = False  # the last clause ended within a sentence: what follows is wanted soon
 
     def push(self, delta: str) -> list[str]:
         """Take the next piece of the reply; returns the clauses that are certain now."""
@@ -82,7 +89,7 @@ class ClauseSplitter:
         clauses: list[str] = []
         if not self._fenced:
             self._emit(len(self._pending), clauses)
-        self._pending, self._fenced, self._first = "", False, True
+        self._pending, self._fenced, self._first, self._goes_on = "", False, True, False
         return clauses
 
     def _take(self, char: str, clauses: list[str]) -> None:
@@ -105,19 +112,19 @@ class ClauseSplitter:
         clause, self._pending = self._pending[:at].strip(), self._pending[at:].lstrip()
         if speakable(clause):
             clauses.append(clause)
-            self._first = False
+            self._goes_on, self._first = self._first and clause[-1].isalnum(), False
 
     def _boundary(self) -> int | None:
         text = self._pending
         ends = [m.end() for m in _SENTENCE.finditer(text) if _ends_sentence(text, m) and _closed(text[: m.end()])][:1]
-        if self._first and (soft := _first(_SOFT, text) + _first(_STRONG, text)):
+        if (self._first or self._goes_on) and (soft := _first(_SOFT, text) + _first(_STRONG, text)):
             ends.append(min(soft))
         if ends:
             return min(ends)
         if len(text) > MAX_CHARS:
             return (_fitting(_ANYWHERE, text) or [len(text)])[-1]
         size = _size(text)
-        if self._first and size >= FIRST_SOFT and (at := _fitting(_WEAK, text)):
+        if self._first and size >= FIRST_SOFT and (at := _fitting(_PHRASE, text)):
             return at[-1]
         if self._first and size >= FIRST_CAP and (at := _fitting(_SPACE, text)):
             return at[-1]

@@ -94,6 +94,14 @@ def test_waits_longer_than_the_pauses_after_which_the_user_went_on_but_never_lon
     assert waited(0.1, "I like it.", silence_ms=480, patience_ms=300) == 480  # nor than it has waited already
 
 
+def test_who_went_on_after_a_long_pause_is_not_ended_by_a_later_look() -> None:
+    later = dict(silence_ms=480, longest_pause_ms=600)
+    assert first(0.9, "It was the age of reason.", longest_pause_ms=600)
+    assert not first(0.9, "It was the age of reason.", **later)
+    assert waited(0.9, "It was the age of reason.", **later) == 850
+    assert first(0.9, "It was the age of reason.", silence_ms=480)
+
+
 def test_the_reason_tells_no_words() -> None:
     decision = decide(0.9, "My secret is the", voiced_ms=1500, silence_ms=160, patience_ms=900)
     assert (decision.why, decision.probability, decision.needed > 1) == ("open word", 0.9, True)

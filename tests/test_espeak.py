@@ -50,9 +50,28 @@ def spoken(engine: EspeakTTS, text: str, language: str | None = None) -> Samples
 
 
 def test_audio_is_resampled_trimmed_and_in_chunks(fake: EspeakTTS) -> None:
-    chunks = list(fake.speak("hello", Voice(), None))
+    chunks = list(fake.speak("hello.", Voice(), None))
     assert [round(chunk.duration_s, 2) for chunk in chunks] == [0.5, 0.5, 0.13]
     assert np.flatnonzero(np.abs(chunks[0].samples) > espeak.QUIET)[0] <= 0.011 * OUT_RATE
+
+
+def test_words_that_go_on_are_followed_by_less_silence(fake: EspeakTTS) -> None:
+    whole, open_end = (len(spoken(fake, text)) / OUT_RATE for text in ("All of it.", "The beginning of"))
+    assert whole - open_end == pytest.approx(espeak.TAIL_S - espeak.HINGE_S, abs=0.001)
+
+
+@pytest.mark.slow
+def test_words_that_go_on_do_not_sound_like_an_end() -> None:
+    engine = EspeakTTS()
+    sounds = [spoken(engine, f"The weather in the north{end}") for end in ("", ",", ".")]
+    engine.close()
+    n = min(map(len, sounds))
+    goes_on, comma, end = (sound[n // 2 : n] for sound in sounds)  # hiss is random, melody is not
+
+    def likeness(other: Samples) -> float:
+        return float(np.corrcoef(goes_on, other)[0, 1])
+
+    assert likeness(comma) > likeness(end) + 0.2
 
 
 @pytest.mark.parametrize("text", ["", "  ", "\x00\x07\n"])

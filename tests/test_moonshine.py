@@ -154,23 +154,24 @@ def test_the_vocabulary_has_lengths_of_one_and_two_bytes(tmp_path: Path) -> None
     [
         (
             "What is the weather in Paris?",
-            ("What is the weather in paris", "what is the weather in pairs?", "now then"),
+            ("What is the weather in paris", "what is the weather in pairs?"),
             True,
         ),
         (
             "You're not a man, but a man.",
-            ("You know, go to the beach.", "This is the first time", "You're not a man, but a man."),
+            ("You know, go to the beach.", "This is the first time"),
             False,
         ),
         ("叫你好", (), False),
-        ("Hello there", ("Hollow air", "Hello there", "Hell"), True),
+        ("Tell me a joke.", ("Tell me a joke.", "Tell Mia yoke.", "Tell me a joke."), True),
+        ("Hello there", ("Hollow air", "Hello there"), True),
         ("Goy!", ("Dewey.", "The way.", "Do it."), False),
     ],
 )
 def test_words_that_change_with_the_pace_are_not_plausible(heard: str, again: tuple[str, ...], verdict: bool) -> None:
     fake = FakeModel(*again)
     assert fake.engine.plausible(noise(2), heard) is verdict
-    assert len(fake.lengths) == len(again)
+    assert len(fake.lengths) == len(again)  # and no more than are needed for the verdict
     assert len(set(fake.lengths)) == len(again)  # each at its own pace
 
 

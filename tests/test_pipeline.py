@@ -47,12 +47,12 @@ async def test_events_come_in_order_and_end_in_one_turn_done(pipeline, engines):
 
 
 async def test_the_voice_gets_words_and_everyone_else_what_is_written(pipeline, engines):
-    engines["llm"].text = "The GIF costs $3.50 in all. It was made in 1987."
+    engines["llm"].text = "The GIF costs $3.50. It was made in 1987."
     events = await collect(pipeline.turn("hi", sayings={"gif": "jif"}))
-    assert [e.text for e in events if isinstance(e, Clause)] == ["The GIF costs $3.50 in all.", "It was made in 1987."]
+    assert [e.text for e in events if isinstance(e, Clause)] == ["The GIF costs $3.50.", "It was made in 1987."]
     assert events[-1].reply_text == engines["llm"].text
     assert engines["tts"].said == [
-        "The jif costs three dollars and fifty cents in all.",
+        "The jif costs three dollars and fifty cents.",
         "It was made in nineteen eighty-seven.",
     ]
 

@@ -66,6 +66,30 @@ def test_a_dip_shorter_than_the_first_step_is_nothing() -> None:
     assert heard(VOICE, QUIET, QUIET, QUIET, 0.4, VOICE)[1] == [Onset(at=0)]
 
 
+def spoken(*levels: int, probability: float = VOICE) -> tuple[VoiceActivity, list[object]]:
+    """Chunks of these levels, all of them voice to the detector."""
+    activity = VoiceActivity(Script([probability] * len(levels)), pauses_ms=(64,))
+    return activity, [event for level in levels for event in activity.push(chunks(1, level))]
+
+
+def test_afterglow_is_silence() -> None:
+    activity, events = spoken(*[8000] * 5, 100, 100, 100)
+    assert events == [Onset(0), Pause(at=5 * CHUNK, silence_ms=64)]
+    assert activity.voiced_ms == 7 * 32  # what it takes to interrupt stays as Silero measures it
+
+
+def test_so_is_what_hardly_rises_above_the_room() -> None:
+    _, events = spoken(1000, 1000, *[8000] * 5, 1200, 1200)
+    assert events[-1] == Pause(at=7 * CHUNK, silence_ms=64)
+    _, events = spoken(1000, 1000, *[2500] * 5, 1200, 1200)  # a voice hardly above its room: Silero alone decides
+    assert not any(isinstance(event, Pause) for event in events)
+
+
+def test_a_voice_that_stays_faint_is_a_voice() -> None:
+    activity, events = spoken(*[8000] * 5, *[100] * 20)
+    assert isinstance(events[-1], Resume) and events[-1].at == 10 * CHUNK and activity.silence_ms == 0
+
+
 def test_frames_of_any_length_give_the_same_events() -> None:
     script = [QUIET] * 8 + [VOICE] * 5 + [QUIET] * 6
     _, expected = heard(*script)

@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -75,6 +76,12 @@ class Answer:
             return 0.0
         first, at = self.played_from[-1]
         return at + (self.received - first) / REPLY_RATE
+
+    def gaps_ms(self, least_ms: float = 80.0) -> list[float]:
+        """Silences that the listener hears because the next sound had not come when the last was over."""
+        ends = [0.0, *(at + (later - first) / REPLY_RATE for (first, at), (later, _) in pairwise(self.played_from))]
+        found = [1000 * (at - end) for (_, at), end in zip(self.played_from, ends, strict=True) if end]
+        return [round(gap, 1) for gap in found if gap > least_ms]
 
     def received_at(self, sample: float) -> float:
         """When that sample was received; one that never came, as long after the last as it would have played."""

@@ -65,9 +65,9 @@ def bars(result: dict[str, Any]) -> list[Bar]:
             *common,
         ]
     return [
-        Bar("voice to voice, P50", at(reply, "p50"), 600),
-        Bar("voice to voice of sure turns, P95", at("sure_ms", "p95"), 900),
-        Bar("early replies in mid-sentence pauses", result["early_replies"], 0.25, ""),
+        Bar("voice to voice, P50", at(reply, "p50"), 450),
+        Bar("voice to voice of sure turns, P95", at("sure_ms", "p95"), 700),
+        Bar("early replies in mid-sentence pauses", result["early_replies"], 0.10, ""),
         Bar("early replies that became one turn", result["merged"], 1.0, "", least=True),
         Bar("word error rate", result["wer"], 0.16, ""),
         *common,
@@ -94,6 +94,10 @@ def table(result: dict[str, Any], judged: Sequence[Bar]) -> str:
     lines += [
         _pauses(kind, row) for kind in ("mid", "clause") for row in result.get(f"{kind}_pauses", ()) if row["pauses"]
     ]
+    if wasted := result.get("wasted_tokens"):
+        lines.append(f"written in vain: {wasted['total']} tokens in {wasted['replies']} replies")
+    if "gaps" in result:
+        lines.append(f"gaps over 80 ms inside replies: {result['gaps']}, the longest {result['gap_max_ms']:.0f} ms")
     return "\n".join([*lines, "", *(str(bar) for bar in judged)])
 
 

@@ -89,9 +89,11 @@ async def _campaign(app: App, clips: Sequence[Clip], options: Options) -> dict[s
             turns = [turn for session in await asyncio.gather(*alone) for turn in session]
         full_ms, admitted = await _refusals(app, SEATS - len(clients), 20 if options.quick else REFUSALS)
         late_s = max(client.late_s for client in clients)
+        wasted = _wasted(clients)
     return {
         **_answered(turns),
         **_paused(trials, clause_trials),
+        "wasted_tokens": wasted,
         "server_full_ms": summary(full_ms),
         "errors": sum(bool(turn.error) for turn in turns) + sum(bool(t.error) for t in trials) + admitted,
         "microphone_late_ms": round(late_s * 1000, 1),
@@ -214,9 +216,18 @@ def _answered(turns: Sequence[Turn]) -> dict[str, Any]:
         "wer": round(word_error_rate(words), 4),
         "e2e_50_ms": summary([turn.e2e_50_ms for turn in turns])
         | {"extrapolated": sum(turn.extrapolated for turn in good)},
+        "gaps": sum(len(turn.gaps_ms) for turn in good),
+        "gap_max_ms": max((gap for turn in good for gap in turn.gaps_ms), default=0.0),
         "turns": len(turns),
         "engines": {stage: name for (stage, name), _ in reversed(engines.most_common())},
     }
+
+
+def _wasted(clients: Sequence[Client]) -> dict[str, Any]:
+    """What the language model wrote in vain: guesses at a turn's end that the user went on after, or said otherwise."""
+    told = [[a.latency["wasted"] for a in client.answers.values() if a.latency] for client in clients]
+    total, replies = sum(max(each, default=0) for each in told), sum(map(len, told))
+    return {"total": total, "replies": replies, "per_reply": round(total / replies, 1) if replies else None}
 
 
 def _paused(trials: Sequence[Trial], clauses: Sequence[Trial]) -> dict[str, Any]:

@@ -34,6 +34,7 @@ class Turn:
     stages_ms: dict[str, float] = field(default_factory=dict)
     engines: dict[str, str] = field(default_factory=dict)
     early: int = 0  # replies that sounded before the clip's end
+    gaps_ms: list[float] = field(default_factory=list)  # silences over 80 ms inside the reply: the voice was waited for
     error: str = ""
 
 
@@ -189,6 +190,7 @@ def _measure(turn: Turn, answer: Answer, said_at: float) -> None:
     turn.engines = dict(answer.latency["engines"])
     turn.stages_ms = {part: float(answer.latency[part]) for part in ("eot", "stt", "llm", "tts")}
     # what the server cannot know: its voice detector's end against the clip's own, frames, the way here
+    turn.gaps_ms = answer.gaps_ms()
     turn.stages_ms["rest"] = turn.voice_to_voice_ms - sum(turn.stages_ms.values())
     sample, turn.extrapolated = sample_of_character(answer, CHARACTERS)
     turn.e2e_50_ms = (answer.received_at(sample) - said_at) * 1000

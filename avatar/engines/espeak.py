@@ -38,6 +38,7 @@ MIDDLE = 50  # eSpeak's own pitch
 PITCHES, FACTORS = (0, 10, 25, 50, 75, 99), (0.68, 0.73, 0.81, 1.0, 1.28, 1.65)
 ENGLISH = "en-us"
 LEAD_S, TAIL_S = 0.010, 0.120  # silence kept before and after a clause
+HINGE_S = 0.040  # after words that go on in the next clause
 QUIET = 10 ** (-45 / 20)  # -45 dBFS, the level at which the bench hears a reply begin
 
 SCRIPTS = (  # which writing means which voice; the first that occurs wins, so kana goes before hanzi
@@ -86,9 +87,10 @@ class EspeakTTS:
         words = "".join(c if c.isprintable() else " " for c in text[:MAX_CHARS]).strip()
         if not words:
             return
-        pcm = self._synthesize(words, voice_for(words, language, self.languages()), voice.pitch_hz)
+        goes_on = words[-1].isalnum()  # the first words of a sentence: with a full stop's melody they would end it
+        pcm = self._synthesize(words + "," * goes_on, voice_for(words, language, self.languages()), voice.pitch_hz)
         samples = np.frombuffer(pcm, "<i2").astype(np.float32) / 32768.0
-        trimmed = trim(soxr.resample(samples, self._rate, OUT_RATE), OUT_RATE)
+        trimmed = trim(soxr.resample(samples, self._rate, OUT_RATE), OUT_RATE, HINGE_S if goes_on else TAIL_S)
         step = int(CHUNK_S * OUT_RATE)
         for start in range(0, len(trimmed), step):
             yield AudioChunk(trimmed[start : start + step], OUT_RATE)
@@ -193,13 +195,13 @@ def pitched(pitch_hz: float | None) -> tuple[str, int]:
     return variant, round(float(np.interp(pitch_hz / MIDDLE_HZ[variant], FACTORS, PITCHES)))
 
 
-def trim(samples: Samples, sample_rate: int) -> Samples:
-    """Cut silence (below -45 dBFS) to 10 ms in front and 120 ms behind; all of it when there is nothing else."""
+def trim(samples: Samples, sample_rate: int, tail_s: float = TAIL_S) -> Samples:
+    """Cut silence (below -45 dBFS) to 10 ms in front and `tail_s` behind; all of it when there is nothing else."""
     loud = np.flatnonzero(np.abs(samples) > QUIET)
     if not len(loud):
         return samples[:0]
     start = max(0, int(loud[0]) - int(LEAD_S * sample_rate))
-    return samples[start : int(loud[-1]) + int(TAIL_S * sample_rate)]
+    return samples[start : int(loud[-1]) + int(tail_s * sample_rate)]
 
 
 def _read_answer(stream: IO[bytes]) -> tuple[bytes, bytes]:
