@@ -26,7 +26,7 @@ class ListEvents:
     def __init__(self, studio: "Studio", previews: "Previews", owner_of: OwnerOf) -> None:
         self.studio, self.previews, self.owner_of = studio, previews, owner_of
 
-    def listed(self, chosen: str | None, request: gr.Request) -> tuple[Any, Any]:
+    def profiles_listed(self, chosen: str | None, request: gr.Request) -> tuple[Any, Any]:
         """-> list, note. The one that is chosen stays."""
         owner, language = self.owner_of(request), language_for(request)
         try:

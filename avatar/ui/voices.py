@@ -55,7 +55,7 @@ def _list(on: ListEvents, tab: gr.Tab) -> dict[str, Any]:
             no = gr.Button(T("delete_no"), **_SMALL)
     bring = gr.UploadButton(T("v_import"), file_types=[SUFFIX], size="sm")  # type: ignore[arg-type]  # Gradio translates it
 
-    listed: dict[str, Any] = {"fn": on.listed, "inputs": chosen, "outputs": [chosen, note], **QUICK}
+    listed: dict[str, Any] = {"fn": on.profiles_listed, "inputs": chosen, "outputs": [chosen, note], **QUICK}
     shown: dict[str, Any] = {
         "fn": on.shown,
         "inputs": chosen,
