@@ -137,7 +137,7 @@ def serve(settings: Settings, loader: Loader = import_and_load) -> None:
         blocked_paths=[str(settings.data), str(settings.weights), str(ROOT / "profiles"), str(ROOT / ".env")],
         state_session_capacity=50,
         app_kwargs={
-            "middleware": door(settings, hosts, assistant.metrics, guests),
+            "middleware": door(settings, hosts, assistant.metrics, guests, owner_of, temporary.name),
             "routes": [*routes(assistant, owner_of), *health_routes(assistant, owner_of, gpu)],
         },
         prevent_thread_lock=True,

@@ -1,7 +1,11 @@
 """The way in, put together: what stands before every route, in its order, from the settings. Knows no route itself."""
 
+from collections.abc import Callable
+from typing import Any
+
 from starlette.middleware import Middleware
 
+from avatar.apart import Apart
 from avatar.guard import Guard, Hosts
 from avatar.guests import Doorman, Guests
 from avatar.headers import SecurityHeaders
@@ -10,7 +14,14 @@ from avatar.settings import Settings
 from avatar.throttle import Throttle
 
 
-def door(settings: Settings, hosts: Hosts, metrics: Metrics, guests: Guests | None) -> list[Middleware]:
+def door(
+    settings: Settings,
+    hosts: Hosts,
+    metrics: Metrics,
+    guests: Guests | None,
+    owner_of: Callable[[Any], str],
+    gradio_folder: str,
+) -> list[Middleware]:
     """The outermost first. The headers are on refusals too; who is refused by name or origin costs no token."""
     layers = [
         Middleware(SecurityHeaders),
@@ -20,4 +31,6 @@ def door(settings: Settings, hosts: Hosts, metrics: Metrics, guests: Guests | No
         layers.append(Middleware(Throttle, on_refusal=metrics.refusal))
     if guests is not None:
         layers.append(Middleware(Doorman, guests=guests))
+    if not settings.loopback:
+        layers.append(Middleware(Apart, owner_of=owner_of, folder=gradio_folder))
     return layers

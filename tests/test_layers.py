@@ -22,7 +22,7 @@ LEVELS = [
     }
     | {"weights", "weights.*", "checkpoint", "mel", "onnx_graph", "readaloud", "wording"}
     | {"finding", "loudness"}
-    | {"headers", "lan", "log", "throttle", "tunnel"},
+    | {"apart", "headers", "lan", "log", "throttle", "tunnel"},
     {"flac", "saying", "saying.*", "dictionary", "planner", "profiles"},
     {
         "engines.base",
