@@ -15,7 +15,7 @@ from websockets.sync.client import connect
 from avatar.bench.browser import FLAGS
 
 pytestmark = pytest.mark.slow
-SOME = 400  # of the attempts, in `make test`; the campaign makes them all
+SOME = 150  # of the attempts, in `make test`; the campaign makes them all
 
 
 @pytest.fixture(scope="module")
