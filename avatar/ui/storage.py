@@ -89,7 +89,8 @@ def _going(going: "Sequence[Kept]", language: str) -> str:
     head = html.escape(say("going", language, n=len(going), mb=size))
     titles = [html.escape(f"{one.last_at[:10]} · {one.title or say('untitled', language)}") for one in going[:LISTED]]
     more = f"<li>+ {len(going) - LISTED}</li>" if len(going) > LISTED else ""
-    return f'<p class="av-ask" role="alert">{head}</p><ul>{"".join(f"<li>{t}</li>" for t in titles)}{more}</ul>'
+    items = "".join(f"<li>{title}</li>" for title in titles) + more
+    return f'<p class="av-ask" role="alert">{head}</p><ul class="av-going">{items}</ul>'
 
 
 def storage_panel(assistant: "Assistant", owner_of: OwnerOf, tab: gr.Tab, listing: dict[str, Any]) -> None:
