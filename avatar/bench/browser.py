@@ -1,8 +1,8 @@
 """What a person at the page hears: the real app, a real Chromium, a recorded voice as its microphone.
 
-`python -m avatar.bench.browser [--runs N] [--json FILE]` needs requirements-dev.txt and a Chromium on PATH. Times are
-taken inside the page: the voice when its frame leaves for the server, the reply when the player's worklet renders its
-first sample.
+`python -m avatar.bench.browser [--runs N] [--json FILE] [--picture FILE]` needs requirements-dev.txt and a Chromium on
+PATH. Times are taken inside the page: the voice when its frame leaves for the server, the reply when the player's
+worklet renders its first sample.
 """
 
 import argparse
@@ -135,6 +135,12 @@ def measure(runs: int, look: Callable[[Page], None] = lambda page: None) -> dict
     return {**{name: [round(visit[name], 1) for visit in visits] for name in BARS_MS}, "conditions": conditions()}
 
 
+def picture(page: Page, path: Path) -> None:
+    """Save what is seen once the latency card of the turn is drawn, and some of its reply."""
+    page.wait_for_selector(".av-lat dl", timeout=10_000)
+    page.screenshot(path=path)
+
+
 def _visited(url: str, sound: Path, look: Callable[[Page], None]) -> dict[str, float]:
     for _ in range(TRIES - 1):
         with suppress(Missed):
@@ -146,8 +152,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m avatar.bench.browser", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--runs", type=int, default=10)
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--picture", type=Path, help="save the page as it speaks, as a PNG: docs/talk.png is made so")
     options = parser.parse_args()
-    result = measure(options.runs)
+    result = measure(options.runs, lambda page: picture(page, options.picture) if options.picture else None)
     for name, bar in BARS_MS.items():
         print(f"{name:16} median {median(result[name]):6.0f}  max {max(result[name]):6.0f}  bar {bar:.0f}")
     print(result["conditions"])
