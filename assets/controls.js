@@ -71,7 +71,7 @@ document.addEventListener('click', async event => {
   event.preventDefault();
   if (link.hash === '#again') return void trigger('again', {});
   const words = link.closest('.av-line').parentElement.parentElement.cloneNode(true);
-  words.querySelector('.av-line').remove();
+  words.querySelectorAll('.av-line, .av-rate').forEach(node => node.remove());
   words.querySelectorAll('br').forEach(line => line.replaceWith('\n'));
   const copied = await navigator.clipboard?.writeText(words.textContent.trim()).then(() => true, () => false);
   trigger('notice', { kind: copied ? 'info' : 'error', text: t(copied ? 'copied' : 'not_copied') });

@@ -62,7 +62,8 @@ async function loadWorklets() {
   URL.revokeObjectURL(url);
   const player = new AudioWorkletNode(sound.context, 'avatar-player', { numberOfInputs: 0, outputChannelCount: [1] });
   player.port.onmessage = ({ data }) => fromPlayer[data.t](data);
-  player.connect(sound.context.destination);
+  sound.gain = new GainNode(sound.context, { gain: gain() });
+  player.connect(sound.gain).connect(sound.context.destination);
   sound.player = player;
 }
 
@@ -98,6 +99,24 @@ document.addEventListener('change', async event => {
 });
 document.addEventListener('focusin', event => { if (event.target.matches?.('select.av-mic')) listMicrophones(); });
 navigator.mediaDevices?.addEventListener?.('devicechange', listMicrophones);
+
+// ---- volume ---------------------------------------------------------------------------------------------------------
+
+// Of the live reply, and of every player of the page: Gradio's own plays through an element that is in no document.
+const gain = () => (prefs.volume / 100) ** 2;         // half the slider is heard as about half as loud
+const players = new Set();
+const playElement = HTMLMediaElement.prototype.play;
+HTMLMediaElement.prototype.play = function () {
+  this.volume = gain();
+  players.add(this);
+  this.addEventListener('ended', () => players.delete(this), { once: true });
+  return playElement.call(this);
+};
+function setVolume() {
+  if (sound.gain) sound.gain.gain.value = gain();
+  for (const element of players) element.volume = gain();
+}
+ui.gains = () => [sound.gain?.gain.value, ...[...players].map(element => element.volume)];   // read by tests
 
 // ---- player ---------------------------------------------------------------------------------------------------------
 

@@ -10,7 +10,8 @@ const SILENT_MS = 4000;                              // a server that has said n
 function kept() {
   try { return sessionStorage.getItem('avatar.conversation') ?? ''; } catch { return ''; }
 }
-const prefs = { language: 'auto', patience_ms: props.patience_ms, half_duplex: false, bargein: 'normal', captions: true };
+const prefs = { language: 'auto', patience_ms: props.patience_ms, half_duplex: false, bargein: 'normal', captions: true,
+  volume: 100, rate_pct: 100 };
 const link = { wanted: false, attempt: 0, tries: 0, socket: null, live: '', conversation: kept(), turn: 0, error: null };
 let heard = '';
 
@@ -19,7 +20,7 @@ const send = message => {
 };
 const settings = () => ({
   language: prefs.language, patience_ms: Math.round(prefs.patience_ms), half_duplex: prefs.half_duplex,
-  bargein: prefs.bargein,
+  bargein: prefs.bargein, rate_pct: Math.round(prefs.rate_pct),
 });
 const publish = () => {
   props.value = { conversation: link.conversation, live: link.live };
@@ -304,6 +305,7 @@ ui.prefer = wanted => {
   stage.classList.toggle('nocaps', !prefs.captions);
   send({ t: 'settings', ...settings() });
   gate();
+  setVolume();
   if (noChinese()) {
     if (link.wanted) ui.onend();
     ui.set('tongue', tongueDetail());

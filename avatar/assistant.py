@@ -33,6 +33,7 @@ from avatar.takes import Take, Takes
 from avatar.turntaking.reasons import Reason
 from avatar.turntaking.smartturn import SmartTurn
 from avatar.turntaking.voice import Silero, VoiceActivity
+from avatar.voice_choice import VoiceChoices
 from avatar.weights.downloads import Downloads
 from avatar.wire import Hello, Preferences
 
@@ -64,7 +65,7 @@ class Assistant:
 
         `news` are notices for all who talk, from a number on: see Pressure.told."""
         self.settings, self.pool, self.store, self.seats = settings, pool, store, seats
-        self.metrics, self.downloads = metrics, downloads
+        self.metrics, self.downloads, self.voices = metrics, downloads, VoiceChoices(pool)
         self._pipeline, self._tokens = pipeline, tokens
         self.studio = studio
         self.previews = None if studio is None else Previews(studio, pipeline)
@@ -72,7 +73,7 @@ class Assistant:
         self._recorder = Recorder(store, metrics, self._stored)
         self._silero, self._smart_turn, self._news = silero, smart_turn, news
         self.live: dict[str, Conversation] = {}
-        self._opened = Opened(store)
+        self._opened = Opened(store, self.voices.voice)
         self.exports = Exports(settings.data, store)
         self._single = SingleTurns(
             opened=self._opened, store=store, seats=seats, pipeline=pipeline, recorder=self._recorder, decoder=decoder
@@ -117,7 +118,9 @@ class Assistant:
         self.live[live_id] = conversation
         self.greet(conversation)
         conversation.prepare()
-        conversation.prefer(Preferences(hello.patience_ms, hello.language, hello.half_duplex, hello.bargein))
+        conversation.prefer(
+            Preferences(hello.patience_ms, hello.language, hello.half_duplex, hello.bargein, hello.rate_pct)
+        )
         return conversation
 
     def greet(self, conversation: Conversation) -> None:
@@ -206,10 +209,16 @@ class Assistant:
                     conversation.post("seats", n=taken, of=self.settings.max_sessions)
 
     def answer(
-        self, owner: str, conversation_id: str, asked: Path | str | None, client_turn_id: str, language: str
+        self,
+        owner: str,
+        conversation_id: str,
+        asked: Path | str | None,
+        client_turn_id: str,
+        language: str,
+        rate_pct: float = 100,
     ) -> AsyncGenerator[Update, None]:
         """Without a socket: see SingleTurns."""
-        return self._single.answer(owner, conversation_id, asked, client_turn_id, language)
+        return self._single.answer(owner, conversation_id, asked, client_turn_id, language, rate_pct)
 
     def _stored(self, owner: str, chat: Chat, ended: Ended, turn_id: str) -> None:
         """Of a reply that was given in full by another voice, an HQ take is made while nobody talks."""
@@ -222,7 +231,7 @@ class Assistant:
             if conversation.chat is chat:
                 conversation.post("take")
 
-    # -- persona ------------------------------------------------------------------------------------------------------
+    # -- persona and voice --------------------------------------------------------------------------------------------
     async def set_quality(self, owner: str, conversation_id: str, live_id: str, quality: Quality) -> str:
         """Speak in the fast voice or in the HQ one, from the next reply on: see set_persona. The HQ one is loaded then.
         Raises AvatarError: NotFound, StorageError."""
@@ -246,6 +255,18 @@ class Assistant:
         if live is not None and live.chat.id == wanted:
             live.chat.persona = persona
             live.prepare()
+        return wanted
+
+    async def set_voice(self, owner: str, conversation_id: str, live_id: str, choice: str) -> str:
+        """Speak in the voice of `choice` from the next reply on: see set_persona. Raises AvatarError: NO_VOICE,
+        NotFound, StorageError."""
+        self.voices.check(owner, choice)
+        live = self._mine(owner, live_id) if live_id else None
+        wanted = live.chat.id if live is not None else conversation_id
+        keep = partial(self.store.set_voice, owner, choice=choice)
+        wanted, _ = await asyncio.to_thread(self._keep, owner, wanted, keep)
+        if live is not None and live.chat.id == wanted:
+            live.speak_in(self.voices.voice(owner, choice))
         return wanted
 
     def _keep(self, owner: str, conversation_id: str, write: Callable[..., T]) -> tuple[str, T]:
@@ -287,6 +308,22 @@ class Assistant:
             for profile in self.studio.voices.of(owner):
                 if not profile.starter:
                     self.studio.voices.delete(owner, profile.id)
+
+    # -- ratings ------------------------------------------------------------------------------------------------------
+    async def rate(self, owner: str, turn_id: str, rating: int | None) -> str:
+        """Keep how good the sound of a reply was, 1 to 10; None takes it back. Returns its conversation's id.
+        Raises AvatarError: NotFound, BAD_RATING, StorageError."""
+        conversation_id = await asyncio.to_thread(self.store.ratings.put, owner, turn_id, rating)
+        shown = [c.chat for c in self.live.values() if c.owner == owner]
+        for chat in filter(None, [*shown, self._opened.chat(owner, conversation_id)]):
+            chat.rate(turn_id, rating)
+        return conversation_id
+
+    async def current(self, owner: str, conversation_id: str) -> list[ChatLine]:
+        """The conversation as it stands, with a turn that is on its way. Raises NotFound."""
+        if (chat := self._opened.chat(owner, conversation_id)) is not None:
+            return chat.lines()
+        return await asyncio.to_thread(self.lines, owner, conversation_id)
 
     def lines(self, owner: str, conversation_id: str) -> list[ChatLine]:
         """Blocks. The stored conversation. Raises NotFound."""

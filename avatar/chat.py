@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from avatar.engines.base import INTERRUPTED, Message
+from avatar.engines.base import ANSWER_IN, INTERRUPTED, Message, Voice
 from avatar.errors import NotFound
 from avatar.store import TurnRow
 
@@ -26,6 +26,7 @@ class ChatLine:
     timings_ms: Mapping[str, float] | None = None  # eot, stt, llm, tts
     over: bool = False  # it will not change any more
     hq: bool = False  # there is an HQ take of it: /avatar/audio/{turn_id}/hq
+    rating: int | None = None  # of the reply's sound, 1 to 10
 
 
 @dataclass(slots=True)
@@ -44,6 +45,7 @@ class Exchange:
     over: bool = False  # nothing about it will change any more
     client_turn_id: str | None = None  # once it is stored
     hq_take: bool = False  # stored too
+    rating: int | None = None
 
     @classmethod
     def stored(cls, row: TurnRow) -> "Exchange":
@@ -59,6 +61,7 @@ class Exchange:
             row.reply_audio is not None,
             over=True,
             client_turn_id=row.client_turn_id,
+            rating=row.rating,
         )
 
     @property
@@ -72,7 +75,9 @@ class Exchange:
             sound = self.turn_id if self.reply_sound or self.hq_take else None
             timings = dict(self.timings_ms) or None
             cut_s = self.interrupted_s
-            yield ChatLine("assistant", self.answer, sound, self.number, cut_s, timings, self.over, hq=self.hq_take)
+            yield ChatLine(
+                "assistant", self.answer, sound, self.number, cut_s, timings, self.over, self.hq_take, self.rating
+            )
 
     def messages(self) -> Iterable[Message]:
         """What the model remembers: of an interrupted reply the words that were heard, and where it was cut.
@@ -97,10 +102,18 @@ def again_id(turn_id: str | None) -> str:
 class Chat:
     """The exchanges of one conversation; `follow` wakes when they change. For one event loop."""
 
-    def __init__(self, conversation_id: str = "", rows: Iterable[TurnRow] = (), persona: str = "") -> None:
+    def __init__(
+        self,
+        conversation_id: str = "",
+        rows: Iterable[TurnRow] = (),
+        persona: str = "",
+        voice: Voice = Voice(),  # noqa: B008 - frozen
+    ) -> None:
         self.id = conversation_id or uuid.uuid4().hex
         self.persona = persona  # what the model is told about itself here
         self.hq = False  # whether the best voice speaks here
+        self.voice = voice  # that replies are spoken in
+        self.language: str | None = None  # that the user chose to be answered in
         self.saving = asyncio.Lock()
         self.exchanges = [Exchange.stored(row) for row in rows]
         self.stored = bool(self.exchanges)  # the conversation's row is written with its first turn
@@ -137,6 +150,12 @@ class Chat:
         for exchange in self.exchanges:
             exchange.hq_take = exchange.turn_id in turn_ids
 
+    def rate(self, turn_id: str, rating: int | None) -> None:
+        for exchange in self.exchanges:
+            if exchange.turn_id == turn_id:
+                exchange.rating = rating
+                self.touch()
+
     def touch(self) -> None:
         self._changed.set()
         self._changed = asyncio.Event()
@@ -145,8 +164,11 @@ class Chat:
         return [line for exchange in self.exchanges for line in exchange.lines()]
 
     def messages(self) -> list[Message]:
-        persona = [Message("system", self.persona)] if self.persona else []
-        return [*persona, *(message for exchange in self.exchanges for message in exchange.messages())]
+        told = "\n".join(filter(None, (self.persona, ANSWER_IN.get(self.language or ""))))
+        return [
+            *([Message("system", told)] if told else []),
+            *(message for exchange in self.exchanges for message in exchange.messages()),
+        ]
 
     async def follow(self, exchange: Exchange) -> AsyncIterator[list[ChatLine]]:
         """The lines at each change, until `exchange` is over or dropped."""

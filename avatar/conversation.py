@@ -9,9 +9,11 @@ import time
 import traceback
 from collections import deque
 from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from avatar.chat import Chat, Exchange, again_id
+from avatar.engines.base import Voice
 from avatar.engines.pool import EnginePool
 from avatar.errors import AvatarError
 from avatar.events import Failure, Notice, Samples
@@ -86,9 +88,12 @@ class Conversation:
     def prefer(self, preferences: Preferences) -> None:
         self._preferences = preferences
         self._drop_guess()
+        if self.chat.language != self._language():
+            self.chat.language = self._language()
+            self.prepare()
         self._hearing.patience_ms = preferences.patience_ms
         self._hearing.sensitivity = SENSITIVITIES[preferences.bargein]
-        self._hearing.language = None if preferences.language == "auto" else preferences.language
+        self._hearing.language = self._language()
         if self._deaf():
             self._forget_speech()
             self.notice(
@@ -96,6 +101,11 @@ class Conversation:
                 "The speech recognition in use understands English only, so I am not listening. 中文 needs Whisper: "
                 "Status says how to get it. You can type in Chinese, or choose English.",
             )
+
+    def speak_in(self, voice: Voice) -> None:
+        """From the next reply on."""
+        self.chat.voice = voice
+        self._drop_guess()
 
     def say(self, text: str, client_turn_id: str = "") -> None:
         """Answer typed text; what is being said meanwhile is interrupted."""
@@ -150,6 +160,7 @@ class Conversation:
         self._forget_speech()
         self._give_up_carry()
         self.chat = Chat()
+        self.chat.language = self._language()
         self.prepare()
 
     async def close(self) -> None:
@@ -327,6 +338,7 @@ class Conversation:
         playback = Playback(send, clause, end, self._clock)
         playback.on_first = lambda: self._first_sound(reply)
         reply = Reply(self.chat, words, language, playback, self._tell, self._clock)
+        reply.voice = replace(reply.voice, rate=self._preferences.rate_pct / 100)
         reply.task = self._spawn(self._run(reply))
         return reply
 
@@ -420,6 +432,10 @@ class Conversation:
             reply.chat.touch()
             if self.reply is None and self._unread is None and not self._closed:
                 self._read_ahead("")  # the prompt of what comes next, before it comes
+
+    def _language(self) -> str | None:
+        """That the user chose."""
+        return None if self._preferences.language == "auto" else self._preferences.language
 
     def _deaf(self) -> bool:
         language = self._preferences.language

@@ -1,8 +1,10 @@
 """The conversations that pages have open: reopened from the store, or begun and without a stored turn yet."""
 
+from collections.abc import Callable
 from weakref import WeakValueDictionary
 
 from avatar.chat import Chat
+from avatar.engines.base import Voice
 from avatar.errors import NotFound, StorageError
 from avatar.store import Store
 
@@ -10,8 +12,9 @@ from avatar.store import Store
 class Opened:
     """Ids of conversations are the server's: one that it did not give out becomes a new one."""
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    def __init__(self, store: Store, voice: Callable[[str, str], Voice]) -> None:
+        """`voice` gives the one behind a choice of an owner: (owner, choice)."""
+        self._store, self._voice = store, voice
         self._told = WeakValueDictionary[tuple[str, str], Chat]()  # by owner and id
 
     def tell(self, owner: str, chat: Chat) -> None:
@@ -24,6 +27,10 @@ class Opened:
     def ids(self, owner: str) -> set[str]:
         """Those that somebody still holds."""
         return {conversation for whose, conversation in list(self._told) if whose == owner}
+
+    def chat(self, owner: str, conversation_id: str) -> Chat | None:
+        """The conversation that a page of `owner` is in now."""
+        return self._told.get((owner, conversation_id))
 
     def reopen(self, owner: str, conversation_id: str, client_turn_id: str = "") -> Chat:
         """Blocks. The conversation as stored; without a turn while its first one is on its way; a new one when it is
@@ -39,7 +46,8 @@ class Opened:
     def _stored(self, owner: str, conversation_id: str) -> Chat | None:
         try:
             persona = self._store.persona(owner, conversation_id)
-            chat = Chat(conversation_id, self._store.turns(owner, conversation_id), persona)
+            voice = self._voice(owner, self._store.voice(owner, conversation_id))
+            chat = Chat(conversation_id, self._store.turns(owner, conversation_id), persona, voice)
             chat.hq = self._store.quality(owner, conversation_id) == "hq"
             chat.mark_takes(self._store.takes.of(conversation_id))
             return chat

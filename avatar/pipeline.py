@@ -10,14 +10,27 @@ from contextlib import aclosing
 from typing import cast
 
 from avatar.aio import in_thread
-from avatar.engines.base import LLM, OWN_VOICE, STT, SYSTEM_PROMPT, TTS, Begins, Message, Voice, refuse_without_consent
+from avatar.engines.base import (
+    LLM,
+    OWN_VOICE,
+    STT,
+    SYSTEM_PROMPT,
+    TTS,
+    Abilities,
+    Begins,
+    Message,
+    Voice,
+    refuse_without_consent,
+)
 from avatar.engines.calls import Calls, Timeouts
 from avatar.engines.pool import EnginePool
+from avatar.engines.tempo import paced
 from avatar.errors import AvatarError, EngineError, NoEngine, OutOfMemory
 from avatar.events import AudioChunk, Clause, Event, Failure, Notice, Samples, Serving, Token, Transcript, TurnDone
 from avatar.saying import NO_SAYINGS, spoken
 from avatar.text import ClauseSplitter, language_of, speakable, voice_language
 
+NO_PACE = Abilities(())
 NO_ANSWER = "The language model gave no answer. Please say it in other words."
 GO_ON = {"en": "Go on where you stopped.", "zh": "請從剛才停下的地方接著說。"}
 NOT_UNDERSTOOD = (
@@ -312,7 +325,9 @@ class _Turn:
         def synthesise(tts: TTS) -> Generator[AudioChunk, None, None]:
             self._permit(voice)
             first, self._begun = not self._begun, True
-            yield from tts.begin(text, voice, tag) if first and isinstance(tts, Begins) else tts.speak(text, voice, tag)
+            speak = tts.begin if first and isinstance(tts, Begins) else tts.speak
+            paces = voice.rate == 1 or getattr(tts, "abilities", NO_PACE).paces
+            yield from speak(text, voice, tag) if paces else paced(speak(text, voice, tag), voice.rate)
 
         async with aclosing(self._calls.run("tts", synthesise, tag, voice)) as chunks:
             async for chunk in chunks:

@@ -34,6 +34,7 @@ class Ended:
     language: str | None = None
     engines: Mapping[str, str] = field(default_factory=dict)
     instead_of: Exchange | None = None  # answered again: `exchange` takes its place
+    voice: str = "default"
 
     @property
     def replaces(self) -> bool:
@@ -81,6 +82,7 @@ class Recorder:
             reply_audio=self._sound(ended.reply, REPLY_RATE, tags(ended.engines.get("tts", ""), datetime.now(UTC))),
             language=ended.language,
             engines=ended.engines,
+            voice=ended.voice,
             timings_ms=ended.exchange.timings_ms,
         )
         old = ended.instead_of.turn_id if ended.instead_of is not None and ended.replaces else None

@@ -32,7 +32,7 @@ class Reply:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.chat, self.exchange, self.language, self.playback = chat, Exchange(words), language, playback
-        self.history, self.hq = chat.messages(), chat.hq
+        self.history, self.voice, self.hq = chat.messages(), chat.voice, chat.hq
         self.turn = 0  # until it is accepted
         self.pieces: list[Utterance] = []  # of speech, the last after an early reply that was withdrawn; typed: none
         self.client_turn_id = ""
@@ -81,7 +81,14 @@ class Reply:
         sending = asyncio.create_task(self.playback.run())
         words, room = self.exchange.user, self.playback.room
         turn = pipeline.turn(
-            words, self.history, seat=seat, language=self.language, room=room, sayings=sayings, hq=self.hq
+            words,
+            self.history,
+            self.voice,
+            seat=seat,
+            language=self.language,
+            room=room,
+            sayings=sayings,
+            hq=self.hq,
         )
         try:
             async with aclosing(turn) as events:
@@ -147,4 +154,5 @@ class Reply:
             language=self.language,
             engines=self.engines,
             instead_of=self.instead_of,
+            voice=self.voice.name,
         )

@@ -4,7 +4,7 @@ import asyncio
 import secrets
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +19,7 @@ from avatar.pipeline import Pipeline
 from avatar.recorder import Ended, Recorder
 from avatar.sessions import Seats
 from avatar.store import Store, TurnState
-from avatar.wire import REPLY_RATE
+from avatar.wire import RATE_PCT, REPLY_RATE
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,13 @@ class SingleTurns:
         self._pipeline, self._recorder, self._decoder = pipeline, recorder, decoder
 
     async def answer(
-        self, owner: str, conversation_id: str, asked: Path | str | None, client_turn_id: str, language: str
+        self,
+        owner: str,
+        conversation_id: str,
+        asked: Path | str | None,
+        client_turn_id: str,
+        language: str,
+        rate_pct: float = 100,
     ) -> AsyncGenerator[Update, None]:
         """Answer a recording or typed text, or with None the last words once more: the new reply takes the place of
         the old one. The reply's audio comes with the last update. Raises AvatarError; an AudioError says what is wrong
@@ -61,12 +67,13 @@ class SingleTurns:
         if old is not None:
             chat.drop(old)
         state: TurnState = "interrupted"
+        voice = replace(chat.voice, rate=min(max(rate_pct, RATE_PCT[0]), RATE_PCT[1]) / 100)
         unsaved: Notice | None = None
         try:
             heard = asked if isinstance(asked, str) else await self._decoder.decode(asked)
-            spoken = None if language == "auto" else language
+            spoken = chat.language = None if language == "auto" else language
             turn = self._pipeline.turn(
-                heard, chat.messages(), seat=seat.index, language=spoken, sayings=sayings, hq=chat.hq
+                heard, chat.messages(), voice, seat=seat.index, language=spoken, sayings=sayings, hq=chat.hq
             )
             async with aclosing(turn) as events:
                 async for event in events:
@@ -80,7 +87,15 @@ class SingleTurns:
             if (exchange := single.exchange) is not None:
                 sound = None if isinstance(heard, str) else heard
                 ended = Ended(
-                    exchange, state, sound, single.audio(), client_turn_id, single.language, single.engines, old
+                    exchange,
+                    state,
+                    sound,
+                    single.audio(),
+                    client_turn_id,
+                    single.language,
+                    single.engines,
+                    old,
+                    voice.name,
                 )
                 try:  # shielded: who leaves in the middle of a turn finds it in the history
                     await asyncio.shield(asyncio.ensure_future(self._recorder.save(owner, chat, ended)))

@@ -42,6 +42,7 @@ from typing import Any
 
 from avatar.errors import AvatarError
 
+RATE_PCT = (60, 160)  # how fast a reply is spoken, of the voice's own pace
 MIC_RATE, REPLY_RATE = 16_000, 24_000  # Hz
 MAX_TEXT = 4_000  # characters of typed text; ten minutes of speech would be about 9,000
 MAX_MESSAGE = 1 << 16  # characters of a text frame; MAX_TEXT characters escaped as \uXXXX pairs take 48,000
@@ -58,6 +59,7 @@ class Preferences:
     language: str = "auto"
     half_duplex: bool = False
     bargein: str = "normal"  # how little of a voice over a reply interrupts it: turntaking.bargein.SENSITIVITIES
+    rate_pct: int = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,7 @@ class Hello:
     language: str = "auto"
     half_duplex: bool = False
     bargein: str = "normal"
+    rate_pct: int = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +124,7 @@ _KINDS: dict[str, type[ClientMessage]] = {
     "alive": Alive,
     "bye": Bye,
 }
-_LIMITS = {"patience_ms": (300, 2500), "turn": (0, 2**32 - 1), "samples": (0, REPLY_RATE * 3600)}
+_LIMITS = {"patience_ms": (300, 2500), "rate_pct": RATE_PCT, "turn": (0, 2**32 - 1), "samples": (0, REPLY_RATE * 3600)}
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")  # JSON can carry half a character; no database or engine takes one
 _CHOICES = {"language": ("auto", "en", "zh"), "bargein": ("careful", "normal", "quick")}
 _LENGTHS = {"token": 128, "conversation": 64, "text": MAX_TEXT, "client_turn_id": 64}

@@ -23,9 +23,10 @@ from avatar.errors import AvatarError, NotFound, ServerFull
 from avatar.events import Notice
 from avatar.metrics import Snapshot, Stage, TurnTimes
 from avatar.settings import Settings
-from avatar.store import Hit, Kept, TurnRow, Wanted
+from avatar.store import Hit, Kept, Score, TurnRow, Wanted
 from avatar.turntaking.reasons import Reason
 from avatar.ui.page import build, launch_options
+from avatar.voice_choice import VoiceChoice
 from avatar.weights.downloads import Downloads
 
 ID = "0f" * 16
@@ -41,6 +42,7 @@ class Line:
     timings_ms: Mapping[str, float] | None = None
     over: bool = True
     hq: bool = False
+    rating: int | None = None
 
 
 @dataclass(frozen=True)
@@ -135,8 +137,13 @@ class Store:
     rows: list[Row] = field(default_factory=list)
     owners: list[str] = field(default_factory=list)
     sayings: "Sayings" = field(default_factory=lambda: Sayings())
+    ratings: "Ratings" = field(default_factory=lambda: Ratings())
     personas: dict[tuple[str, str], str] = field(default_factory=dict)
     qualities: dict[tuple[str, str], str] = field(default_factory=dict)
+    chosen: dict[str, str] = field(default_factory=dict)  # conversation -> choice of voice
+
+    def voice(self, owner: str, conversation_id: str) -> str:
+        return self.chosen.get(conversation_id, "")
 
     def persona(self, owner: str, conversation_id: str) -> str:
         return self.personas.get((owner, conversation_id), "")
@@ -195,6 +202,27 @@ class Sayings:
 
 
 @dataclass
+class Ratings:
+    kept: list[Score] = field(default_factory=list)
+    trouble: AvatarError | None = None
+
+    def scores(self, owner: str) -> list[Score]:
+        if self.trouble:
+            raise self.trouble
+        return self.kept
+
+
+@dataclass
+class Voices:
+    choices: list[VoiceChoice] = field(
+        default_factory=lambda: [VoiceChoice(name, name, "Pocket TTS") for name in ("alba", "marius")]
+    )
+
+    def of(self, owner: str) -> list[VoiceChoice]:
+        return self.choices
+
+
+@dataclass
 class Seats:
     taken: int = 1
 
@@ -237,9 +265,11 @@ class FakeAssistant:
     def __init__(self) -> None:
         self.settings = Settings()
         self.pool, self.store, self.seats, self.metrics = Pool(), Store(), Seats(), Metrics()
-        self.downloads = Downloads(Path("/nowhere"))
+        self.downloads, self.voices = Downloads(Path("/nowhere")), Voices()
         self.studio = self.previews = None
         self.live: list[Line] = []
+        self.past: list[Line] = TEA
+        self.rated_in = "new1"
         self.trouble: AvatarError | None = None
         self.tokens: set[str] = set()
         self.asked: list[tuple[Any, ...]] = []
@@ -257,6 +287,13 @@ class FakeAssistant:
         if self.trouble:
             raise self.trouble
         self.store.qualities[owner, conversation_id or "c1"] = quality
+        return conversation_id or "c1"
+
+    async def set_voice(self, owner: str, conversation_id: str, live_id: str, choice: str) -> str:
+        self.asked.append(("voice", owner, conversation_id, live_id, choice))
+        if self.trouble:
+            raise self.trouble
+        self.store.chosen[conversation_id or "c1"] = choice
         return conversation_id or "c1"
 
     def reasons(self, owner: str, live_id: str) -> list[tuple[float, Reason]]:
@@ -286,7 +323,21 @@ class FakeAssistant:
 
     def lines(self, owner: str, conversation_id: str) -> list[Line]:
         self.store.conversation(owner, conversation_id)
-        return TEA
+        return self.past
+
+    async def rate(self, owner: str, turn_id: str, rating: int | None) -> str:
+        """Of a turn in `live`, which the page has as its conversation, or in `past`, which the history has."""
+        self.asked.append(("rate", owner, turn_id, rating))
+        if self.trouble:
+            raise self.trouble
+        self.live, self.past = (
+            [replace(x, rating=rating) if x.turn_id == turn_id else x for x in lines]
+            for lines in (self.live, self.past)
+        )
+        return self.rated_in
+
+    async def current(self, owner: str, conversation_id: str) -> list[Line]:
+        return self.live
 
     async def follow(self, owner: str, live_id: str) -> AsyncIterator[list[Line]]:
         yield self.live
@@ -302,12 +353,12 @@ class FakeAssistant:
             raise self.trouble
 
     async def answer(
-        self, owner: str, conversation_id: str, asked: Path | str | None, turn: str, language: str
+        self, owner: str, conversation_id: str, asked: Path | str | None, turn: str, language: str, rate_pct: float
     ) -> AsyncIterator[Step]:
         if isinstance(asked, Path):
-            self.asked.append(("recorded", owner, conversation_id, asked.suffix, turn, language))
+            self.asked.append(("recorded", owner, conversation_id, asked.suffix, turn, language, rate_pct))
         else:
-            self.asked.append(("typed", owner, conversation_id, asked, turn, language))
+            self.asked.append(("typed", owner, conversation_id, asked, turn, language, rate_pct))
         asked = asked or "What was asked before?"
         if self.trouble:
             raise self.trouble

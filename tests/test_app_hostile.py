@@ -31,7 +31,7 @@ def hostile() -> dict[str, bytes]:
 @pytest.mark.parametrize("name", sorted(hostile()))
 def test_hostile_uploads_are_refused_in_words(app, name):
     value = app.upload(name, hostile()[name])
-    done = app.event("recorded", [value, NOWHERE, f"hostile-{name}", "auto"])
+    done = app.event("recorded", [value, NOWHERE, f"hostile-{name}", "auto", 100])
     assert done.took_s < 10 and len(done.toasts) == 1 and done.toasts[0].endswith(".")
     assert not re.search(r"Error|Traceback|/tmp", done.toasts[0])
 
@@ -43,7 +43,7 @@ def test_hostile_names_stay_where_they_belong(app, name):
     before = sorted(path.name for path in app.data.rglob("*.opus"))
     value = app.upload(name, (SPEECH / "lk_weather.wav").read_bytes())
     assert ".." not in value["path"]
-    assert app.event("recorded", [value, NOWHERE, f"name-{len(name)}", "auto"]).outputs[2]
+    assert app.event("recorded", [value, NOWHERE, f"name-{len(name)}", "auto", 100]).outputs[2]
     new = {path.name for path in app.data.rglob("*.opus")} - set(before)
     assert len(new) == 2 and all(re.fullmatch(r"[0-9a-f]{32}\.opus", name) for name in new)
 
@@ -69,7 +69,7 @@ def test_what_is_too_large_or_not_uploaded_is_refused(app):
     for path in ("/etc/passwd", str(app.data / "avatar.db"), str(ROOT / "app.py")):
         forged = {"path": path, "meta": {"_type": "gradio.FileData"}}
         with pytest.raises(AssertionError, match="process_completed"):
-            app.event("recorded", [forged, NOWHERE, "forged", "auto"])
+            app.event("recorded", [forged, NOWHERE, "forged", "auto", 100])
         for spelling in ("file=", "file/"):
             assert app.http.get(f"/gradio_api/{spelling}{path}").status_code in (403, 404)
     assert app.http.get("/gradio_api/file=http://127.0.0.1:1/x").status_code == 403
@@ -89,7 +89,7 @@ def test_with_a_password_nothing_answers_before_the_login(tmp_path):
         assert wrong.status_code == 400
         assert running.http.post("/login", data={"username": "ann", "password": "secret words"}).status_code == 200
         running.wait()
-        done = running.event("typed", ["Hello", NOWHERE, "t1", "auto"])
+        done = running.event("typed", ["Hello", NOWHERE, "t1", "auto", 100])
         turn = re.search(r"#play-([0-9a-f]{32})-reply", json.dumps(done.outputs[2]))[1]
         assert running.http.get(f"/avatar/audio/{turn}/reply").status_code == 200
         assert running.http.get("/metrics").status_code == 200

@@ -105,14 +105,14 @@ async def test_speech_is_heard_answered_and_spoken(app, moonshine, clip):
 
 
 def test_a_typed_turn_through_the_page(app):
-    done = app.event("typed", ["What is your name?", NOWHERE, "typed-1", "auto"])
+    done = app.event("typed", ["What is your name?", NOWHERE, "typed-1", "auto", 100])
     box, accepted, chat, stage, reply = done.outputs
     assert (box, accepted, done.toasts) == ("", "typed-1", [])
     assert [line["role"] for line in chat] == ["user", "assistant"]
     assert len(stage["conversation"]) == 32
     sound = app.http.get(reply["value"]["url"])
     assert sound.content.startswith(b"RIFF") and len(sound.content) > REPLY_RATE  # half a second
-    again = app.event("typed", ["What is your name?", NOWHERE, "typed-1", "auto"])  # a resend
+    again = app.event("typed", ["What is your name?", NOWHERE, "typed-1", "auto", 100])  # a resend
     assert again.outputs[3] == stage and len(again.outputs[2]) == 2
 
 
@@ -137,7 +137,7 @@ def test_recordings_of_every_format_are_answered(app, name, codec):
         frame.rate = 48_000
         out.mux([*stream.encode(frame), *stream.encode(None)])
     value = app.upload(name, buffer.getvalue())
-    done = app.event("recorded", [value, NOWHERE, f"recorded-{name}", "auto"])
+    done = app.event("recorded", [value, NOWHERE, f"recorded-{name}", "auto", 100])
     assert done.toasts == []
     question, answer = (line["content"][0]["text"] for line in done.outputs[2])
     assert word_error_rate([(WORDS["lk_weather.wav"], question.split("\n")[0].replace("&#63;", ""))]) <= 0.2, question
@@ -184,7 +184,7 @@ async def test_five_talk_and_the_sixth_is_told(app):
             await sixth.send("hello", token=app.token())
             assert await sixth.closed() == 4429
         assert sixth.seen[0]["code"] == "SERVER_FULL"
-        refused = await asyncio.to_thread(app.event, "typed", ["hello", NOWHERE, "sixth", "auto"])
+        refused = await asyncio.to_thread(app.event, "typed", ["hello", NOWHERE, "sixth", "auto", 100])
         assert refused.took_s < 2 and "All 5 seats are taken" in refused.toasts[0]
         assert refused.outputs[0] == "hello"  # nothing typed is lost
         with pytest.raises(AssertionError, match="All 5 seats are taken"):
@@ -209,7 +209,7 @@ async def test_five_talk_and_the_sixth_is_told(app):
 
 
 @pytest.mark.parametrize("clip", ["f5_ref_zh.wav", "cv_zero_shot.wav"])
-@pytest.mark.parametrize("language", ["zh", "auto"])
+@pytest.mark.parametrize("language", ["zh", "auto", 100])
 async def test_chinese_on_the_english_rung_is_not_answered_but_explained(app, clip, language):
     async with app.page(language=language) as page:
         await speak(page, clip, 2.5)
@@ -227,13 +227,13 @@ async def test_chinese_on_the_english_rung_is_not_answered_but_explained(app, cl
 @pytest.mark.parametrize("clip", ["f5_ref_zh.wav", "cv_zero_shot.wav"])
 def test_a_chinese_recording_is_not_answered_but_explained(app, clip):
     value = app.upload(clip, (SPEECH / clip).read_bytes())
-    done = app.event("recorded", [value, NOWHERE, f"zh-{clip}", "auto"])
+    done = app.event("recorded", [value, NOWHERE, f"zh-{clip}", "auto", 100])
     assert "did not sound like English" in done.toasts[0]
     assert done.outputs == [None] * 5  # nothing in the chat, no sound, and the recording stays
 
 
 async def test_a_restart_stores_the_running_turn_and_keeps_the_history(app):
-    await asyncio.to_thread(app.event, "typed", ["Remember me", NOWHERE, "kept", "auto"])
+    await asyncio.to_thread(app.event, "typed", ["Remember me", NOWHERE, "kept", "auto", 100])
     async with app.page() as page:
         await page.send("say", text=LONG, client_turn_id="before-restart")
         await page.until("audio")
@@ -260,7 +260,7 @@ async def test_a_restart_stores_the_running_turn_and_keeps_the_history(app):
 
 def test_torch_was_never_imported(app):
     """Last, so that it covers both starts and every turn of the tests before it: spoken, typed and recorded."""
-    app.event("typed", ["Hello again", NOWHERE, "no-torch", "auto"])
+    app.event("typed", ["Hello again", NOWHERE, "no-torch", "auto", 100])
     trap = app.data.parent / "trap"
     mark = trap.parent / "torch-was-imported"
     assert not mark.exists()

@@ -365,3 +365,32 @@ async def test_five_turns_at_once(make):
     assert [u[-1].lines[0].text for u in results] == [f"question {n}" for n in range(5)]
     assert all(u[-1].audio is not None for u in results)
     assert len(assistant.store.conversations(LOCAL)) == 5 and assistant.seats.count() == 0
+
+
+async def test_a_reply_is_rated_while_another_is_on_its_way_and_after_it(make):
+    assistant = make()
+    first = (await typed(assistant, "one"))[-1]
+    here, turn = first.conversation_id, first.lines[-1].turn_id
+    seen = []
+    async for update in assistant.answer(LOCAL, here, "two", "t2", "auto"):
+        if not seen:
+            assert await assistant.rate(LOCAL, turn, 8) == here
+            shown = await assistant.current(LOCAL, here)
+            assert [line.text for line in shown[:3]] == ["one", FakeLLM().text, "two"]  # the turn on its way too
+        seen.append(update.lines[1].rating)
+    assert seen[-1] == 8
+    assert await assistant.rate(LOCAL, turn, None) == here
+    assert [line.rating for line in await assistant.current(LOCAL, here)] == [None] * 4
+    with pytest.raises(NotFound):
+        await assistant.rate("ann", turn, 3)
+    with pytest.raises(NotFound):
+        await assistant.current("ann", here)
+
+
+async def test_a_turn_without_a_socket_is_spoken_at_the_rate_and_answered_in_the_language_asked_for(make):
+    tts, llm = FakeTTS(), FakeLLM("Fine.")
+    assistant = make(tts=tts, llm=llm)
+    for rate_pct, spoken in ((130, 1.3), (1e9, 1.6), (-5, 0.6)):  # from a page: kept within what a voice can do
+        [_ async for _ in assistant.answer(LOCAL, "", "hi", f"r{rate_pct}", "zh", rate_pct)]
+        assert tts.voices[-1].rate == spoken
+    assert llm.prompts[-1][0].content.endswith("請用臺灣的繁體中文回答。")

@@ -605,3 +605,28 @@ async def test_a_bug_in_a_turn_is_told_and_the_conversation_goes_on(live, monkey
         s.stt.words = "and what now, my friend?"
         await s.hear(0.8)
         await s.until("saved", state="done")
+
+
+async def test_the_speaking_rate_counts_from_the_next_reply_on(live):
+    async with live() as s:
+        for count, rate in enumerate((100, 130), 1):
+            s.it.prefer(Preferences(rate_pct=rate))
+            s.it.say("hello")
+            await s.until("saved", count)
+        assert [voice.rate for voice in dict.fromkeys(s.tts.voices)] == [1.0, 1.3]
+
+
+async def test_the_model_is_told_in_which_language_the_user_chose_to_be_answered(live):
+    async with live() as s:
+        for count, (language, told) in enumerate((("auto", False), ("en", True), ("auto", False)), 1):
+            s.it.prefer(Preferences(language=language))
+            s.it.say("hello")
+            await s.until("saved", count)
+            assert s.llm.prompts[-1][0].content.endswith("Answer in English.") is told
+            await s.silence(0.1)
+            assert s.llm.read[-1][0] == s.llm.prompts[-1][0]  # what it reads ahead begins with the same words
+        s.it.prefer(Preferences(language="en"))
+        s.it.begin_again()
+        s.it.say("hello")
+        await s.until("saved", 4)
+        assert s.llm.prompts[-1][0].content.endswith("Answer in English.")

@@ -10,7 +10,7 @@ import pytest
 
 from avatar.engines import espeak
 from avatar.engines.base import Voice
-from avatar.engines.espeak import OUT_RATE, WORKER, EspeakTTS, pitched, trim, voice_for
+from avatar.engines.espeak import OUT_RATE, VOICES, WORKER, EspeakTTS, pitched, trim, voice_for
 from avatar.errors import EngineError, EngineLoadError, EngineTimeout
 from avatar.events import AudioChunk, Samples
 from avatar.pitch import median_hz
@@ -84,6 +84,12 @@ def test_a_profile_without_a_pitch_is_refused_and_not_replaced(fake: EspeakTTS, 
     with pytest.raises(EngineError, match="voice Ann") as refusal:
         next(fake.speak("hello", voice, None))
     assert refusal.value.code == "NO_CLONING"
+
+
+def test_a_voice_that_it_does_not_have_is_refused(fake: EspeakTTS) -> None:
+    with pytest.raises(EngineError, match="no voice alba, but: f2") as refusal:
+        next(fake.speak("hello", Voice("alba"), None))
+    assert refusal.value.code == "NO_VOICE"
 
 
 def test_a_hang_is_killed_at_the_deadline_and_the_next_clause_spoken(fake: EspeakTTS) -> None:
@@ -174,6 +180,15 @@ def test_every_real_language_has_a_voice_that_speaks(real: EspeakTTS) -> None:
     silent = {language for language in languages if not len(spoken(real, "2 + 2", language))}
     assert len(languages) > 100
     assert silent <= {"fo", "kaa", "xex"}  # eSpeak NG has no rules for digits in these, or none at all
+
+
+@pytest.mark.slow
+def test_real_voices_differ_and_a_rate_is_kept(real: EspeakTTS) -> None:
+    text = "About three minutes, in water just under boiling."
+    sounds = [np.concatenate([c.samples for c in real.speak(text, Voice(name), "en")]) for name in ("default", *VOICES)]
+    assert len({sound.tobytes() for sound in sounds}) == 7 and min(map(len, sounds)) > OUT_RATE
+    slow, own, fast = (sum(c.duration_s for c in real.speak(text, Voice(rate=r), "en")) for r in (0.6, 1.0, 1.6))
+    assert slow > 1.3 * own and own > 1.3 * fast
 
 
 @pytest.mark.slow

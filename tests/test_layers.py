@@ -41,7 +41,7 @@ LEVELS = [
     {"engines.pool", "clip", "engines.*", "chat", "playback", "backup", "export", "voice_archive"},
     {"starters", "own_voice", "pipeline", "recorder", "relief", "opened", "cluster"},
     {"hearing", "single", "takes", "voices"},
-    {"reply", "studio"},
+    {"reply", "studio", "voice_choice"},
     {"conversation", "preview"},
     {"assistant", "door", "voice_routes", "export_routes"},
     {"ui.*"},

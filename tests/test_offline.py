@@ -32,7 +32,7 @@ app.config = app.http.get("/config").json()
 if sys.argv[2] == "turn":
     asyncio.run(turn(app))
 else:
-    print(app.event("typed", ["Hello", {"conversation": "", "live": ""}, "t1", "auto"]).toasts)
+    print(app.event("typed", ["Hello", {"conversation": "", "live": ""}, "t1", "auto", 100]).toasts)
     print(app.engines())
 """
 

@@ -13,18 +13,34 @@ import pytest
 from avatar.engines.hindrance import Hindrance
 from avatar.errors import AudioError, AvatarError, ServerFull
 from avatar.events import Notice
+from avatar.store import Score
 from avatar.turntaking.bargein import SENSITIVITIES
 from avatar.turntaking.reasons import Reason, What
 from avatar.ui import fragments, ladder, status, strings, talk
 from avatar.ui.handlers import session_of
 from avatar.ui.page import launch_options
 from avatar.ui.persona import PersonaEvents
+from avatar.ui.rating import RatingEvents, score_list
 from avatar.ui.sayings import SayingsEvents
 from avatar.ui.stage import SCRIPTS, overview, stage_script
 from avatar.ui.talk import TalkEvents
+from avatar.ui.voice import VoiceEvents
 from avatar.ui.why import WhyEvents, reason_list
 from avatar.weights.downloads import Downloads
-from tests.page_fakes import BROKEN, ESPEAK, MOONSHINE, SMOLLM, TEA, WHISPER, FakeAssistant, Line, Rung, built, owner_of
+from tests.page_fakes import (
+    BROKEN,
+    ESPEAK,
+    ID,
+    MOONSHINE,
+    SMOLLM,
+    TEA,
+    WHISPER,
+    FakeAssistant,
+    Line,
+    Rung,
+    built,
+    owner_of,
+)
 
 HOSTILE = """<img src="http://evil.test/x.png" onerror=alert(1)> ![x](http://evil.test/y.png) **b** $$z$$ &amp; 'q'"""
 ENGLISH = gr.Request(headers={"accept-language": "en-GB,en;q=0.9"})
@@ -109,7 +125,7 @@ async def test_a_notice_is_told_in_the_users_language(monkeypatch: pytest.Monkey
     monkeypatch.setattr(gr, "Info", lambda words, title: toasts.append(words))
     on = TalkEvents(FakeAssistant(), owner_of)  # type: ignore[arg-type]
     for request in (ENGLISH, CHINESE):
-        async for _ in on.recorded("a.wav", STAGE, "r1", "auto", request):
+        async for _ in on.recorded("a.wav", STAGE, "r1", "auto", 100, request):
             pass
     assert toasts == ["That was a minute without a pause.", strings.CHINESE["err_TOO_LONG"]]
 
@@ -142,6 +158,46 @@ def test_a_finished_reply_can_be_copied_and_the_last_one_given_again() -> None:
     assert "#copy" not in fragments.messages([running], "en", again=True)[0]["content"]
     unheard = fragments.messages([replace(TEA[3], text="")], "zh-TW", again=True)[0]["content"]
     assert "#copy" not in unheard and "重新回答" in unheard
+
+
+def test_a_reply_that_was_heard_can_be_rated_and_the_newest_at_once() -> None:
+    shown = [m["content"] for m in fragments.messages([*TEA[:3], replace(TEA[3], rating=7)], "en", again=True)]
+    assert ["av-rate" in x for x in shown] == [False, True, False, True]
+    assert ['<details class="av-rate" open>' in x for x in shown] == [False, False, False, True]
+    assert [shown[1].count(f'#rate-{ID}-{n}"') for n in range(12)] == [0, *[1] * 10, 0]
+    assert "Sound 7/10" in shown[3] and f'<a class="on" href="#rate-{ID}-0" title="7 of 10, chosen' in shown[3]
+    assert f'<a class="to" href="#rate-{ID}-6"' in shown[3] and f'<a class="" href="#rate-{ID}-8"' in shown[3]
+    assert "為聲音評分" in fragments.messages(TEA, "zh-TW")[1]["content"]
+    for silent in (replace(TEA[1], turn_id=None), replace(TEA[1], over=False), replace(TEA[1], turn_id='"><script>')):
+        assert "av-rate" not in fragments.messages([silent], "en", again=True)[0]["content"]
+
+
+@pytest.mark.parametrize("stage", ["c9", "other"])
+async def test_a_rating_redraws_the_conversation_that_shows_the_reply(stage: str) -> None:
+    assistant = FakeAssistant()
+    assistant.live, assistant.rated_in = TEA[:2], "c9"
+    on, event = RatingEvents(assistant, owner_of), gr.EventData(None, {"turn": ID, "rating": 8})  # type: ignore[arg-type]
+    chat = await on.rated({"conversation": stage, "live": ""}, event, ENGLISH)
+    assert assistant.asked == [("rate", "local", ID, 8)]
+    assert ("Sound 8/10" in str(chat)) is (stage == "c9")
+
+
+async def test_a_rating_that_is_refused_changes_nothing_on_the_page() -> None:
+    assistant = FakeAssistant()
+    assistant.trouble = AvatarError("A rating is a whole number from 1 to 10.", code="BAD_RATING")
+    on = RatingEvents(assistant, owner_of)  # type: ignore[arg-type]
+    for data in (None, "x", {"turn": {"a": 1}, "rating": [1]}, {"turn": "x" * 1000}):
+        with pytest.warns(UserWarning, match="1 到 10"):
+            assert await on.rated(STAGE, gr.EventData(None, data), CHINESE) == gr.skip()
+    assert max(len(turn) for _, _, turn, _ in assistant.asked) == 64
+
+
+def test_a_mean_never_stands_without_its_n() -> None:
+    shown = score_list([Score("<b>", "alba", 7.75, 4), Score("eSpeak NG", "default", 3.0, 1)], "en")
+    assert "&lt;b&gt;, alba" in shown and "7.8 of 10 (n = 4)" in shown
+    assert "eSpeak NG, the engine&#x27;s own voice" in shown and "3.0 of 10 (n = 1)" in shown
+    assert strings.ENGLISH["scores_none"] in score_list([], "en")
+    assert "還沒有評分" in score_list([], "zh-TW")
 
 
 def test_an_id_that_is_none_is_no_link() -> None:
@@ -225,8 +281,8 @@ def test_a_stage_value_that_makes_no_sense_is_no_session(value: object) -> None:
 async def test_typed_text_leaves_the_box_when_the_turn_has_begun() -> None:
     assistant = FakeAssistant()
     on = TalkEvents(assistant, owner_of)  # type: ignore[arg-type]
-    steps = [step async for step in on.typed("How long?", STAGE, "t1", "auto", ENGLISH)]
-    assert assistant.asked == [("typed", "local", "c9", "How long?", "t1", "auto")]
+    steps = [step async for step in on.typed("How long?", STAGE, "t1", "auto", 100, ENGLISH)]
+    assert assistant.asked == [("typed", "local", "c9", "How long?", "t1", "auto", 100)]
     assert [step[0] for step in steps][0] == "" and steps[1][0] != ""  # afterwards the box is the user's again
     assert steps[-1][1] == "t1" and steps[-1][3] == {"conversation": "c1", "live": ""}
     assert steps[-1][4].value and [m["role"] for m in steps[-1][2]] == ["user", "assistant"]
@@ -237,43 +293,43 @@ async def test_typed_text_stays_when_the_turn_fails() -> None:
     assistant.trouble = ServerFull("All 5 seats are taken. <b>")
     on = TalkEvents(assistant, owner_of)  # type: ignore[arg-type]
     with pytest.warns(UserWarning, match="seats are taken. &lt;b&gt;"):
-        steps = [step async for step in on.typed("How long?", STAGE, "t1", "auto", ENGLISH)]
+        steps = [step async for step in on.typed("How long?", STAGE, "t1", "auto", 100, ENGLISH)]
     assert [step[0] for step in steps] == ["How long?"]
     with pytest.warns(UserWarning, match="座位已滿"):
-        assert len([step async for step in on.typed("How long?", STAGE, "t1", "auto", CHINESE)]) == 1
+        assert len([step async for step in on.typed("How long?", STAGE, "t1", "auto", 100, CHINESE)]) == 1
 
 
 async def test_typed_text_goes_to_the_open_socket() -> None:
     assistant = FakeAssistant()
     on = TalkEvents(assistant, owner_of)  # type: ignore[arg-type]
-    steps = [step async for step in on.typed("Hi", {"conversation": "", "live": "L"}, "t1", "auto", ENGLISH)]
+    steps = [step async for step in on.typed("Hi", {"conversation": "", "live": "L"}, "t1", "auto", 100, ENGLISH)]
     assert assistant.asked == [("say", "local", "L", "Hi", "t1")] and steps[0][0] == ""
-    assert [step async for step in on.typed("  ", STAGE, "t2", "auto", ENGLISH)] == []
+    assert [step async for step in on.typed("  ", STAGE, "t2", "auto", 100, ENGLISH)] == []
 
 
 async def test_the_last_words_are_answered_again_with_and_without_a_socket() -> None:
     assistant = FakeAssistant()
     on = TalkEvents(assistant, owner_of)  # type: ignore[arg-type]
-    steps = [step async for step in on.again(STAGE, "zh", ENGLISH)]
-    assert assistant.asked == [("typed", "local", "c9", None, "", "zh")]
+    steps = [step async for step in on.again(STAGE, "zh", 120, ENGLISH)]
+    assert assistant.asked == [("typed", "local", "c9", None, "", "zh", 120)]
     assert steps[-1][1] == {"conversation": "c1", "live": ""} and "#again" in steps[-1][0][-1]["content"]
-    assert [step async for step in on.again({"conversation": "c9", "live": "L"}, "zh", ENGLISH)] == []
+    assert [step async for step in on.again({"conversation": "c9", "live": "L"}, "zh", 120, ENGLISH)] == []
     assert assistant.asked[1:] == [("again", "local", "L")]
     assistant.trouble = AvatarError("There is no answer to give again.", code="NOT_FOUND")
     for stage in (STAGE, {"conversation": "", "live": "L"}):
         with pytest.warns(UserWarning, match="not there any more"):
-            assert [step async for step in on.again(stage, "auto", ENGLISH)] == []
+            assert [step async for step in on.again(stage, "auto", 100, ENGLISH)] == []
 
 
 async def test_a_recording_stays_when_its_turn_fails(tmp_path: Path) -> None:
     assistant = FakeAssistant()
     on = TalkEvents(assistant, owner_of)  # type: ignore[arg-type]
-    done = [step async for step in on.recorded(str(tmp_path / "a.webm"), STAGE, "t1", "zh", ENGLISH)]
-    assert done[-1][0] is None and assistant.asked == [("recorded", "local", "c9", ".webm", "t1", "zh")]
+    done = [step async for step in on.recorded(str(tmp_path / "a.webm"), STAGE, "t1", "zh", 100, ENGLISH)]
+    assert done[-1][0] is None and assistant.asked == [("recorded", "local", "c9", ".webm", "t1", "zh", 100)]
     assistant.trouble = AudioError("This file has no sound I can read.")
     with pytest.warns(UserWarning, match="no sound I can read"):
-        assert [step async for step in on.recorded("a.wav", STAGE, "t1", "zh", ENGLISH)] == []
-    assert [step async for step in on.recorded(None, STAGE, "t1", "zh", ENGLISH)] == []
+        assert [step async for step in on.recorded("a.wav", STAGE, "t1", "zh", 100, ENGLISH)] == []
+    assert [step async for step in on.recorded(None, STAGE, "t1", "zh", 100, ENGLISH)] == []
 
 
 def test_the_stage_is_told_what_the_engines_understand() -> None:
@@ -342,6 +398,33 @@ async def test_only_the_owner_of_a_session_reads_its_decisions() -> None:
     for owner, live in (("eve", "L"), ("local", "M"), ("local", "")):
         other = WhyEvents(assistant, lambda request, owner=owner: owner)  # type: ignore[arg-type, misc]
         assert "Nothing is decided yet" in await other.reasons({"conversation": "", "live": live}, ENGLISH)
+
+
+# -- voice ------------------------------------------------------------------------------------------------------------
+
+
+async def test_the_voices_are_those_that_can_be_chosen_and_the_one_that_is() -> None:
+    assistant = FakeAssistant()
+    on = VoiceEvents(assistant, owner_of)  # type: ignore[arg-type]
+    shown = on.voices(STAGE, ENGLISH)
+    assert [value for _, value in shown.choices] == ["", "alba", "marius"] and shown.value == ""
+    assert shown.choices[1][0] == "Voice: alba · Pocket TTS"
+    assert await on.choose_voice("alba", STAGE, ENGLISH) == STAGE
+    assert await on.choose_voice("alba", {"conversation": "c9", "live": "L"}, ENGLISH) == gr.skip()
+    assert assistant.asked == [("voice", "local", "c9", "", "alba"), ("voice", "local", "c9", "L", "alba")]
+    assert on.voices(STAGE, ENGLISH).value == "alba" and on.voices({}, ENGLISH).value == ""
+    assert (await on.choose_voice("marius", {}, ENGLISH)) == {"conversation": "c1", "live": ""}
+
+
+async def test_a_voice_whose_engine_is_gone_stays_chosen_and_says_so() -> None:
+    assistant = FakeAssistant()
+    assistant.store.chosen["c9"], assistant.voices.choices = "alba", []
+    on = VoiceEvents(assistant, owner_of)  # type: ignore[arg-type]
+    assert on.voices(STAGE, CHINESE).choices[-1] == ("聲音：alba，目前無法使用", "alba")
+    assistant.trouble = AvatarError("This voice is not here now. Choose another one.", code="NO_VOICE")
+    with pytest.warns(UserWarning, match="not here now"):
+        assert await on.choose_voice("marius", STAGE, ENGLISH) == gr.skip()
+    assert on.voices(STAGE, ENGLISH).value == "alba"
 
 
 # -- persona ----------------------------------------------------------------------------------------------------------

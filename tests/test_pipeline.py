@@ -345,3 +345,40 @@ async def test_what_is_said_without_a_question_is_cut_into_clauses_and_follows_t
     said = await collect(pipeline.say("The GIF is **here**. It costs $3.", sayings={"gif": "jif"}))
     assert engines["tts"].said == ["The jif is here.", "It costs three dollars."]
     assert isinstance(said[0], Serving) and all(isinstance(e, AudioChunk) for e in said[1:])
+
+
+async def test_a_voice_is_spoken_by_the_engine_that_has_it_and_by_no_other(two_voices, engines):
+    engines["llm"].text = "I am very well today."
+    engines["natural"].abilities = Abilities(("en",), voices=("alba",))
+    engines["plain"].abilities = Abilities(("*",), voices=("m1",))
+    for name, by in (("alba", "natural"), ("m1", "plain"), ("default", "natural")):
+        events = await collect(two_voices.turn("hello", voice=Voice(name)))
+        assert isinstance(events[-1], TurnDone) and engines[by].voices[-1] == Voice(name)
+    engines["llm"].text = "你好，我很高興見到你。"
+    for name, sentence in (("alba", "does not speak this language (zh)"), ("carol", "is not here now")):
+        engines["plain"].said.clear()
+        events = await collect(two_voices.turn("hello", voice=Voice(name)))
+        assert events[-1].code == "NO_VOICE" and sentence in events[-1].sentence
+        assert engines["plain"].said == []
+
+
+async def test_a_voice_is_not_replaced_when_its_engine_fails(two_voices, engines):
+    engines["natural"].abilities = Abilities(("en",), voices=("alba",))
+    engines["natural"].trouble.fail_on = (1,)
+    events = await collect(two_voices.turn("hello", voice=Voice("alba")))
+    assert events[-1].code == "ENGINE_FAILED" and engines["plain"].said == []
+    assert not [e for e in events if isinstance(e, Notice)]
+
+
+async def test_a_rate_is_left_to_an_engine_that_paces_itself_and_made_for_any_other(two_voices, engines):
+    engines["llm"].text = "I am very well today, and hope that you are well, too."
+    seconds = {}
+    for rate in (1.0, 1.5):
+        events = await collect(two_voices.turn("hello", voice=Voice(rate=rate)))
+        assert isinstance(events[-1], TurnDone)
+        seconds[rate] = sum(e.duration_s for e in events if isinstance(e, AudioChunk))
+    assert seconds[1.5] == pytest.approx(seconds[1.0] / 1.5, rel=0.1)
+    engines["natural"].abilities = Abilities(("en",), paces=True)
+    events = await collect(two_voices.turn("hello", voice=Voice(rate=1.5)))
+    assert sum(e.duration_s for e in events if isinstance(e, AudioChunk)) == pytest.approx(seconds[1.0])
+    assert engines["natural"].voices[-1].rate == 1.5

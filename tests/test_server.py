@@ -445,3 +445,15 @@ def test_what_others_can_reach_does_not_start_without_a_password(options, capsys
     assert application.main(options) == 1
     said = capsys.readouterr().err
     assert "needs a password: set AVATAR_AUTH=user:secret" in said and "Traceback" not in said
+
+
+async def test_a_reply_over_the_socket_is_rated_and_shown_so_after_a_reload(open_door):
+    here = await open_door()
+    async with here.page() as page:
+        saved = await one_turn(page, "hello", "t1")
+        conversation = saved["conversation"]
+        assert await here.assistant.rate("local", saved["id"], 9) == conversation
+        (live,) = here.assistant.live.values()
+        assert [line.rating for line in live.chat.lines()] == [None, 9]
+    async with here.page(conversation=conversation):
+        assert [line.rating for line in await here.assistant.current("local", conversation)] == [None, 9]

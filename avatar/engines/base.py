@@ -21,6 +21,7 @@ REFERENCE_RATE = 24_000  # Hz, of a profile's reference audio
 
 # What every conversation begins with: one constant, so that engines can compute its part of a prompt while they load.
 # The last sentence explains INTERRUPTED. A note in words ("interrupted by the user") was read aloud by SmolLM2.
+ANSWER_IN = {"en": "Answer in English.", "zh": "請用臺灣的繁體中文回答。"}  # said where a user chose the language
 SYSTEM_PROMPT = (
     "You are AVATAR, a friendly voice assistant. Answer in one or two short spoken sentences, in the user's language. "
     "Where your words end in a dash, the user interrupted you."
@@ -34,6 +35,9 @@ class Message:
     content: str
 
 
+OWN = "default"  # the name of the voice that an engine speaks in when none is asked for
+
+
 @dataclass(frozen=True, slots=True)
 class Voice:
     """The voice a reply is spoken in. An engine's own voice has a name at most; the rest describes a profile.
@@ -42,7 +46,7 @@ class Voice:
     reference, so that what an engine makes of it can be kept under `profile_id`.
     """
 
-    name: str = "default"
+    name: str = OWN
     profile_id: str | None = None
     reference: AudioChunk | None = field(default=None, compare=False, repr=False)  # its best 5-12 s, REFERENCE_RATE
     reference_text: str | None = field(default=None, repr=False)  # the words of the reference
@@ -51,6 +55,8 @@ class Voice:
     pitch_hz: float | None = None  # median of the reference; None where it has no pitch
     consent: str | None = None  # SHA-256 of the recording that the consent on record is for
     cache: Path | None = field(default=None, repr=False)  # a folder for conditioning.py; it is deleted with the profile
+
+    rate: float = 1.0  # how fast, of the voice's own pace; what an engine that does not pace itself speaks is stretched
 
     @property
     def cloned(self) -> bool:
@@ -76,9 +82,12 @@ class Abilities:
     clones: bool = False
     voices: tuple[str, ...] = ()
     pitch: bool = False  # it cannot clone, but speaks at the pitch of a profile
+    paces: bool = False  # it speaks at Voice.rate itself
 
     def can_speak_as(self, voice: Voice) -> bool:
-        return not voice.cloned or self.clones or (self.pitch and voice.pitch_hz is not None)
+        if not voice.cloned:
+            return voice.name == OWN or voice.name in self.voices
+        return self.clones or (self.pitch and voice.pitch_hz is not None)
 
 
 class STT(Protocol):

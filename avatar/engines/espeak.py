@@ -17,7 +17,7 @@ from typing import IO
 
 import numpy as np
 
-from avatar.engines.base import Progress, Voice
+from avatar.engines.base import OWN, Abilities, Progress, Voice
 from avatar.errors import EngineError, EngineLoadError, EngineTimeout
 from avatar.events import AudioChunk, Samples
 from avatar.settings import Settings
@@ -30,6 +30,8 @@ MAX_ANSWER = 64 << 20  # bytes; 2,000 characters were 2.3 MB
 CHUNK_S = 0.5
 WORDS_PER_MINUTE = 165  # a little under eSpeak's own 175, where more words were misheard
 VARIANT = "+f3"  # Moonshine misheard 8 % of the words of 8 sentences, 16 % in eSpeak's own voice, 6-42 % in 12 others
+# Of 29 variants the six that Moonshine misheard least in 8 other sentences: 12-19 % of 85 words, f3 25 % (2026-11-25).
+VOICES = ("f2", "f5", "m1", "m6", "max", "rob")  # what a user can choose besides VARIANT
 LOW_VARIANT = ""  # its own voice is a man's
 LOW_HZ = 150.0  # profiles below it are spoken by LOW_VARIANT
 MIDDLE_HZ = {VARIANT: 205.0, LOW_VARIANT: 100.0}  # median at the middle pitch; English, 2026-11-25, by pitch.py
@@ -66,6 +68,8 @@ def load(settings: Settings, progress: Progress) -> "EspeakTTS":
 class EspeakTTS:
     """Thread-safe: clauses take turns."""
 
+    abilities = Abilities(languages=("*",), voices=VOICES, pitch=True, paces=True)
+
     def __init__(self, worker: Sequence[str] = WORKER, deadline_s: float = DEADLINE_S, start_s: float = START_S):
         self._worker, self._deadline_s, self._start_s = worker, deadline_s, start_s
         self._lock = threading.Lock()
@@ -82,13 +86,16 @@ class EspeakTTS:
         if voice.cloned and voice.pitch_hz is None:
             sentence = f"eSpeak NG cannot speak in the voice {voice.name}: it has no pitch. Choose another voice."
             raise EngineError(sentence, stage="tts", engine="espeak", code="NO_CLONING")
+        if not voice.cloned and voice.name not in (OWN, *VOICES):
+            sentence = f"eSpeak NG has no voice {voice.name}, but: {', '.join(VOICES)}. Choose another one."
+            raise EngineError(sentence, stage="tts", engine="espeak", code="NO_VOICE")
         import soxr
 
         words = "".join(c if c.isprintable() else " " for c in text[:MAX_CHARS]).strip()
         if not words:
             return
         goes_on = words[-1].isalnum()  # the first words of a sentence: with a full stop's melody they would end it
-        pcm = self._synthesize(words + "," * goes_on, voice_for(words, language, self.languages()), voice.pitch_hz)
+        pcm = self._synthesize(words + "," * goes_on, voice_for(words, language, self.languages()), voice)
         samples = np.frombuffer(pcm, "<i2").astype(np.float32) / 32768.0
         trimmed = trim(soxr.resample(samples, self._rate, OUT_RATE), OUT_RATE, HINGE_S if goes_on else TAIL_S)
         step = int(CHUNK_S * OUT_RATE)
@@ -107,10 +114,12 @@ class EspeakTTS:
     def forget(self, profile_id: str) -> None:
         """Nothing is kept of a profile."""
 
-    def _synthesize(self, text: str, voice: str, pitch_hz: float | None) -> bytes:
-        variant, pitch = pitched(pitch_hz)
-        fields = {"text": text, "voice": voice + variant, "rate": WORDS_PER_MINUTE, "pitch": pitch}
-        request = json.dumps(fields).encode()
+    def _synthesize(self, text: str, language: str, voice: Voice) -> bytes:
+        variant, pitch = pitched(voice.pitch_hz)
+        if not voice.cloned and voice.name != OWN:
+            variant = f"+{voice.name}"
+        rate = round(WORDS_PER_MINUTE * voice.rate)
+        request = json.dumps({"text": text, "voice": language + variant, "rate": rate, "pitch": pitch}).encode()
         with self._lock:
             process = self._start()
             kind, payload = self._ask(process, struct.pack("<I", len(request)) + request, self._deadline_s)

@@ -18,7 +18,7 @@ import numpy as np
 
 from avatar import weights
 from avatar.audio import resample
-from avatar.engines.base import Abilities, Progress, Voice
+from avatar.engines.base import OWN, Abilities, Progress, Voice
 from avatar.engines.conditioning import Conditioning
 from avatar.errors import EngineError, WeightsError
 from avatar.events import AudioChunk
@@ -127,9 +127,10 @@ class PocketTTS:
         )
 
     def _own_state(self, tag: str, speaker: Speaker, name: str) -> Any:
-        name = speaker.default if name == "default" else name
+        name = speaker.default if name == OWN else name
         if name not in speaker.voices:
-            raise _error(f"Pocket TTS has no voice {name} here, but: {', '.join(sorted(speaker.voices))}.")
+            sentence = f"Pocket TTS has no voice {name} here, but: {', '.join(sorted(speaker.voices))}."
+            raise _error(sentence, "NO_VOICE")
         state = self._states.pop((tag, name), None) or speaker.model.get_state_for_audio_prompt(speaker.voices[name])
         while len(self._states) >= PREPARED:
             del self._states[next(iter(self._states))]

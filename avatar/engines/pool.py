@@ -96,7 +96,13 @@ class EnginePool(Engines):
             )
         if not able:
             raise self._none(stage)
-        if not (matching := [slot for slot in able if slot.abilities.can_speak_as(voice)]):
+        matching = [slot for slot in able if slot.abilities.can_speak_as(voice)]
+        if not matching and not voice.cloned:
+            elsewhere = any(slot.abilities.can_speak_as(voice) for slot in usable)
+            why = f"does not speak this language ({language})" if elsewhere else "is not here now"
+            sentence = f"The voice {voice.name} {why}, and no other takes its place unasked. Choose the default voice."
+            raise NoEngine(sentence, stage=stage, engine="", code="NO_VOICE")
+        if not matching:
             sentence = f"{able[0].rung.label} cannot speak in the voice {voice.name}, and nothing else here can."
             raise NoEngine(f"{sentence} Choose another voice.", stage=stage, engine="", code="NO_CLONING")
         return matching

@@ -6,6 +6,7 @@ All of them may raise StorageError (see database.py). All SQL is in this package
 """
 
 from avatar.store.keeping import Kept
+from avatar.store.ratings import Score
 from avatar.store.rows import MAX_PERSONA, MAX_TITLE, ConversationRow, Quality, Side, Turn, TurnRow, TurnState
 from avatar.store.search import Hit, Wanted
 from avatar.store.store import Store
@@ -17,6 +18,7 @@ __all__ = [
     "Hit",
     "Kept",
     "Quality",
+    "Score",
     "Side",
     "Store",
     "Turn",

@@ -82,6 +82,20 @@ class Conversations(Tables):
             if not c.update(quality=quality).where(c.id == conversation_id, c.owner == owner).execute():
                 raise NotFound("There is no such conversation.")
 
+    def voice(self, owner: str, conversation_id: str) -> str:
+        """The choice of voice kept with this conversation; "" for none, or no such conversation."""
+        c = self._conversations
+        with self._db.read():
+            return c.select(c.voice_profile).where(c.id == conversation_id, c.owner == owner).scalar() or ""
+
+    def set_voice(self, owner: str, conversation_id: str, choice: str) -> None:
+        """Raises NotFound."""
+        c = self._conversations
+        query = c.update(voice_profile=choice or None).where(c.id == conversation_id, c.owner == owner)
+        with self._db.write():
+            if not query.execute():
+                raise NotFound("There is no such conversation.")
+
     def _counted(self, owner: str) -> Any:
         c, t = self._conversations, self._turns
         columns = (c.id, c.title, c.voice_profile, c.created_at, fn.COUNT(t.seq).alias("turns"), c.forked_at)

@@ -28,6 +28,7 @@ class Turn:
     reply_audio: str | None = None
     language: str | None = None  # BCP 47
     engines: Mapping[str, str] = field(default_factory=dict)  # stage -> rung
+    voice: str = "default"  # that the reply was spoken in
     timings_ms: Mapping[str, float] = field(default_factory=dict)
 
 

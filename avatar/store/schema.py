@@ -61,4 +61,5 @@ MIGRATIONS: dict[str, tuple[str, ...]] = {
         """ALTER TABLE conversations ADD COLUMN quality TEXT NOT NULL DEFAULT 'fast'
             CHECK (quality IN ('fast', 'hq'))""",
     ),
+    "0008_turn_voices": ("ALTER TABLE turns ADD COLUMN voice TEXT NOT NULL DEFAULT 'default'",),
 }

@@ -10,6 +10,7 @@ from avatar.dictionary import Dictionary
 from avatar.errors import NotFound
 from avatar.profiles import Profiles
 from avatar.store.keeping import Keeping
+from avatar.store.ratings import Ratings
 from avatar.store.rows import Side
 from avatar.store.schema import MIGRATIONS
 from avatar.store.search import FUNCTIONS
@@ -25,7 +26,7 @@ class Store(Turns):
         sounds = Sounds(data / "audio", db)
         super().__init__(db, sounds, clock)
         self.keeping = Keeping(db, sounds)
-        self.sayings = Dictionary(db)
+        self.sayings, self.ratings = Dictionary(db), Ratings(db)
         self.profiles = Profiles(db, clock)
 
     def close(self) -> None:

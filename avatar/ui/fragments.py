@@ -68,7 +68,10 @@ def messages(lines: "Sequence[ChatLine]", language: str, again: bool = False) ->
     """The conversation for gr.Chatbot: the words, and below them the links, the bar and the tag. `again` offers to
     answer the last words once more. Gradio's own copy button would copy the markup of `plain` and of the line below."""
     last = lines[-1] if again and lines else None
-    return [{"role": x.role, "content": plain(x.text) + _below(x, language, x is last)} for x in lines]
+    return [
+        {"role": x.role, "content": plain(x.text) + _below(x, language, x is last) + rating(x, language, x is last)}
+        for x in lines
+    ]
 
 
 def _below(line: "ChatLine", language: str, again: bool) -> str:
@@ -91,6 +94,24 @@ def _below(line: "ChatLine", language: str, again: bool) -> str:
         tag = html.escape(say("interrupted", language, s=f"{line.interrupted_s:.1f}"))
         parts.append(f'<span class="av-tag">{tag}</span>')
     return f'\n\n<span class="av-line">{"".join(parts)}</span>' if parts else ""
+
+
+def rating(line: "ChatLine", language: str, newest: bool) -> str:
+    """Ten links to rate the sound of a reply that was heard; folded up unless it is the newest. The chosen one takes
+    itself back. Gradio's sanitizer leaves no aria-*, so names are words for screen readers."""
+    turn = line.turn_id or ""
+    if line.role != "assistant" or not line.over or not _TURN_ID.fullmatch(turn):
+        return ""
+    whose = f'<span class="av-sr">{html.escape(say("rate_one", language, n=line.number))} </span>'
+    links = []
+    for n in range(1, 11):
+        chosen = n == line.rating
+        marks = "on" if chosen else "to" if n < (line.rating or 0) else ""
+        title = html.escape(say("rate_undo" if chosen else "rate_what", language, n=n))
+        links.append(f'<a class="{marks}" href="#rate-{turn}-{0 if chosen else n}" title="{title}">{whose}{n}</a>')
+    words = say("rated", language, n=line.rating) if line.rating else say("rate_it", language)
+    summary = f"<summary>{html.escape(words)}</summary>"
+    return f'\n\n<details class="av-rate"{" open" if newest else ""}>{summary}<span>{"".join(links)}</span></details>'
 
 
 def _link(act: str, words: str) -> str:

@@ -148,8 +148,8 @@ def history_tab(
     tabs: gr.Tabs,
     talk: TalkTab,
     now: Callable[[], datetime] = lambda: datetime.now().astimezone(),
-) -> tuple[gr.Textbox, gr.Chatbot]:
-    """Lay the tab out and connect it. Returns the id of the opened conversation, and where it is shown."""
+) -> dict[str, Any]:
+    """Lay the tab out and connect it. Returns the event that shows the opened conversation again."""
     chosen, turn, shown = gr.Textbox(visible=False), gr.Textbox(visible=False), gr.State(TURNS)
     bar = search_bar()
     with gr.Row(equal_height=False):
@@ -199,4 +199,4 @@ def history_tab(
     yes.click(on.delete, [chosen, talk.stage], [talk.stage, talk.chat], **QUICK).then(
         lambda: "", None, chosen, **QUICK
     ).then(**found.listing).then(**opening)
-    return chosen, past
+    return opening

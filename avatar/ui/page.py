@@ -1,6 +1,7 @@
 """The page: header, sidebar, and the tabs Talk, History and Status. Knows no server and no engine."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
@@ -12,11 +13,14 @@ from avatar.ui.own_voice import own_voice_panel
 from avatar.ui.persona import persona_panel
 from avatar.ui.phone import phone_panel
 from avatar.ui.quality import quality_switch
+from avatar.ui.rating import connect_ratings
 from avatar.ui.sayings import sayings_panel
+from avatar.ui.sidebar import settings_sidebar
 from avatar.ui.status import Memory, status_tab
 from avatar.ui.strings import T
-from avatar.ui.talk import settings_sidebar, talk_tab
+from avatar.ui.talk import talk_tab
 from avatar.ui.theme import theme
+from avatar.ui.voice import voice_row
 from avatar.ui.voices import voices_tab
 from avatar.ui.why import why_panel
 
@@ -31,10 +35,11 @@ def build(assistant: "Assistant", owner_of: OwnerOf, gpu_memory: Callable[[], Me
     total, or None without a GPU. Tabs, not routes: a page load would drop the microphone and the socket."""
     with gr.Blocks(title="AVATAR", analytics_enabled=False, delete_cache=CACHE_S) as blocks:
         fragment(header())
-        language = settings_sidebar(assistant.settings.patience_ms, lambda: sayings_panel(assistant, owner_of))
+        sayings = partial(sayings_panel, assistant, owner_of)
+        settings = settings_sidebar(blocks, assistant.settings.patience_ms, sayings)
         with gr.Tabs() as tabs:
             with gr.Tab(T("tab_talk"), id="talk") as first:
-                talk = talk_tab(assistant, owner_of, language)
+                talk = talk_tab(assistant, owner_of, settings, partial(voice_row, assistant, owner_of))
                 quality_switch(assistant, owner_of, talk.stage)
                 persona_panel(assistant, owner_of, talk.stage)
                 if assistant.studio is not None:
@@ -44,7 +49,7 @@ def build(assistant: "Assistant", owner_of: OwnerOf, gpu_memory: Callable[[], Me
                 with gr.Tab(T("tab_voices"), id="voices") as voices:
                     voices_tab(assistant.studio, assistant.previews, owner_of, voices)
             with gr.Tab(T("tab_history"), id="history") as second:
-                history_tab(assistant, owner_of, second, tabs, talk)
+                connect_ratings(assistant, owner_of, talk, history_tab(assistant, owner_of, second, tabs, talk))
             with gr.Tab(T("tab_status"), id="status") as third:
                 status_tab(assistant, owner_of, third, [first, second], gpu_memory)
                 phone_panel(assistant.settings, third)

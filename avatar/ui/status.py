@@ -3,17 +3,20 @@
 It is drawn again when the tab is opened, after a button of the ladder, and every few seconds while it is shown.
 """
 
+import html
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import gradio as gr
 import pandas as pd  # Gradio brings it
 
+from avatar.errors import AvatarError
 from avatar.metrics import ram
 from avatar.ui.fragments import PARTS, figure, fragment, meter
 from avatar.ui.handlers import QUICK, OwnerOf, language_for
 from avatar.ui.ladder import STAGES, LadderEvents, card, ladder
-from avatar.ui.strings import say
+from avatar.ui.rating import score_list
+from avatar.ui.strings import failure, say
 
 if TYPE_CHECKING:
     from avatar.assistant import Assistant
@@ -106,6 +109,13 @@ def status_tab(
         used, total = ram()
         return used / 2**30, total / 2**30
 
+    def scores(request: gr.Request) -> str:
+        language = language_for(request)
+        try:
+            return score_list(assistant.store.ratings.scores(owner_of(request)), language)
+        except AvatarError as exc:  # in its place: a toast would come with every picture
+            return f'<p class="av-note">{html.escape(failure(exc, language))}</p>'
+
     def read(request: gr.Request) -> tuple[Any, ...]:
         language = language_for(request)
         rungs = assistant.pool.status()
@@ -121,7 +131,7 @@ def status_tab(
         pace = gr.Timer(GETTING_S if getting else REFRESH_S)
         empty = "" if recent else f'<p class="av-note">{say("plot_empty", language)}</p>'
         plots = parts_plot(snapshot if recent else {}, language), turns_plot(recent, language)
-        return top, *ladders, empty, *plots, pace
+        return top, *ladders, empty, *plots, scores(request), pace
 
     timer = gr.Timer(REFRESH_S, active=False)
     outputs: list[Any] = [fragment(elem_id="figures")]
@@ -135,7 +145,7 @@ def status_tab(
     with gr.Row(equal_height=True):
         outputs.append(gr.BarPlot(height=240, min_width=320, visible=False, show_label=False))
         outputs.append(gr.LinePlot(height=240, min_width=320, visible=False, show_label=False))
-    outputs.append(timer)
+    outputs += [fragment(), timer]
     gr.on([place.click for place in cards], LadderEvents(assistant, owner_of).act, None, None, **QUICK).then(
         read, None, outputs, **QUICK
     )

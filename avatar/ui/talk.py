@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, Final
 import gradio as gr
 
 from avatar.errors import AvatarError
-from avatar.turntaking.bargein import SENSITIVITIES
 from avatar.ui.fragments import fragment, messages, replay
 from avatar.ui.handlers import FOLLOW, QUICK, TURN, OwnerOf, language_for, session_of, warn
+from avatar.ui.sidebar import Controls
 from avatar.ui.stage import STAGE, overview, stage_script
 from avatar.ui.strings import STRINGS, T, failure
 from avatar.wire import MAX_TEXT
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 # A canvas reads no CSS variables: shades that work on both themes.
 _WAVES: Final = gr.WaveformOptions(waveform_color="#8d887c", waveform_progress_color="#6478e8")
-_MIC: Final = '<label class="av-field"><span data-t="mic"></span><select class="av-mic"></select></label>'
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +63,7 @@ class TalkEvents:
                 warn(exc, request)
 
     async def typed(
-        self, text: str, stage: object, client_turn_id: str, language: str, request: gr.Request
+        self, text: str, stage: object, client_turn_id: str, language: str, rate_pct: float, request: gr.Request
     ) -> AsyncIterator[Any]:
         """-> text box, accepted id, chat, stage, reply. The text stays until the turn has begun, and when it failed."""
         conversation, live = session_of(stage)
@@ -76,7 +75,7 @@ class TalkEvents:
                 await self.assistant.say(owner, live, text, client_turn_id)  # the reply comes over the socket
                 yield "", client_turn_id, gr.skip(), gr.skip(), gr.skip()
                 return
-            async for update in self.assistant.answer(owner, conversation, text, client_turn_id, language):
+            async for update in self.assistant.answer(owner, conversation, text, client_turn_id, language, rate_pct):
                 box = gr.skip() if begun else ""  # the user may be writing the next one by now
                 yield box, client_turn_id, *self._shown(update, request)
                 begun = True
@@ -85,13 +84,13 @@ class TalkEvents:
             yield text, gr.skip(), gr.skip(), gr.skip(), gr.skip()
 
     async def recorded(
-        self, path: str | None, stage: object, client_turn_id: str, language: str, request: gr.Request
+        self, path: str | None, stage: object, client_turn_id: str, language: str, rate_pct: float, request: gr.Request
     ) -> AsyncIterator[Any]:
         """-> recording, accepted id, chat, stage, reply. The recording stays when the turn failed."""
         if path is None:
             return
-        conversation, _ = session_of(stage)
-        updates = self.assistant.answer(self.owner_of(request), conversation, Path(path), client_turn_id, language)
+        owner, (conversation, _) = self.owner_of(request), session_of(stage)
+        updates = self.assistant.answer(owner, conversation, Path(path), client_turn_id, language, rate_pct)
         try:
             async for update in updates:
                 yield gr.skip(), client_turn_id, *self._shown(update, request)
@@ -99,7 +98,7 @@ class TalkEvents:
         except AvatarError as exc:
             warn(exc, request)
 
-    async def again(self, stage: object, language: str, request: gr.Request) -> AsyncIterator[Any]:
+    async def again(self, stage: object, language: str, rate_pct: float, request: gr.Request) -> AsyncIterator[Any]:
         """-> chat, stage, reply. Answer the last words once more."""
         conversation, live = session_of(stage)
         owner = self.owner_of(request)
@@ -107,7 +106,7 @@ class TalkEvents:
             if live:
                 await self.assistant.again(owner, live)
                 return
-            async for update in self.assistant.answer(owner, conversation, None, "", language):
+            async for update in self.assistant.answer(owner, conversation, None, "", language, rate_pct):
                 yield self._shown(update, request)
         except AvatarError as exc:
             warn(exc, request)
@@ -130,31 +129,10 @@ class TalkEvents:
         show(html.escape(str(words.get("text", ""))[:500]), title="")
 
 
-def settings_sidebar(patience_ms: int, more: Callable[[], None]) -> gr.Dropdown:
-    """What a first conversation does not need. Changes go to transport.js only, which tells the open socket.
-    `more` lays out what comes below."""
-    with gr.Sidebar(T("settings"), open=False, position="right", width=320):
-        language = gr.Dropdown([(T("auto"), "auto"), ("English", "en"), ("中文", "zh")], value="auto", label=T("lang"))
-        fragment(_MIC)
-        patience = gr.Slider(300, 2500, patience_ms, step=100, label=T("patience"))
-        levels = [(T(f"bargein_{level}"), level) for level in SENSITIVITIES]
-        bargein = gr.Radio(levels, value="normal", label=T("bargein"), info=T("bargein_why"))
-        duplex = gr.Checkbox(label=T("duplex"))
-        captions = gr.Checkbox(label=T("caps"), value=True)
-        more()
-    gr.on(
-        [language.change, patience.change, bargein.change, duplex.change, captions.change],
-        None,
-        [language, patience, bargein, duplex, captions],
-        None,
-        js="(language, patience_ms, bargein, half_duplex, captions) => "
-        "{ window.avatarUI.prefer({language, patience_ms, bargein, half_duplex, captions}); return []; }",
-    )
-    return language
-
-
-def talk_tab(assistant: "Assistant", owner_of: OwnerOf, language: gr.Dropdown) -> TalkTab:
-    """Lay the tab out and connect it."""
+def talk_tab(
+    assistant: "Assistant", owner_of: OwnerOf, settings: Controls, below: Callable[[gr.HTML], None]
+) -> TalkTab:
+    """Lay the tab out and connect it. `below` lays out what stands below the stage."""
 
     def token(_: object, request: gr.Request) -> dict[str, str]:
         try:
@@ -177,6 +155,7 @@ def talk_tab(assistant: "Assistant", owner_of: OwnerOf, language: gr.Dropdown) -
                 apply_default_css=False,
                 elem_id="live",
             )
+            below(stage)
         with gr.Column(scale=12, min_width=340):
             chat = chatbot("chat", 500)
             text = gr.Textbox(
@@ -210,19 +189,19 @@ def talk_tab(assistant: "Assistant", owner_of: OwnerOf, language: gr.Dropdown) -
                 new = gr.Button(T("new"), size="sm", scale=0, min_width=150, elem_id="new")
             turn_id = gr.Textbox(visible=False)
 
-    on = TalkEvents(assistant, owner_of)
+    on, spoken = TalkEvents(assistant, owner_of), [settings.language, settings.rate_pct]
     stage.turn(on.follow, None, chat, **FOLLOW)
-    stage.again(on.admit, stage, None, **QUICK).success(on.again, [stage, language], [chat, stage, reply], **TURN)
+    stage.again(on.admit, stage, None, **QUICK).success(on.again, [stage, *spoken], [chat, stage, reply], **TURN)
     stage.notice(on.notice, None, None, **QUICK)
     # A resend of what was not accepted keeps its id, so that it cannot become two turns.
-    named = "(x, stage, accepted, language) => [x, stage, window.avatarUI.turnId(x, accepted), language]"
+    named = "(x, stage, accepted, ...spoken) => [x, stage, window.avatarUI.turnId(x, accepted), ...spoken]"
     outputs = [chat, stage, reply]
     text.submit(on.admit, stage, None, **QUICK).success(
-        on.typed, [text, stage, turn_id, language], [text, turn_id, *outputs], js=named, **TURN
+        on.typed, [text, stage, turn_id, *spoken], [text, turn_id, *outputs], js=named, **TURN
     )
     gr.on([recording.stop_recording, recording.upload], on.admit, stage, None, **QUICK).success(
         on.recorded,
-        [recording, stage, turn_id, language],
+        [recording, stage, turn_id, *spoken],
         [recording, turn_id, *outputs],
         js=named,
         **TURN,

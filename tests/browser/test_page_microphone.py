@@ -1,11 +1,14 @@
 """Microphone, keys and sidebar in a browser: by what cause nothing is heard, and what is heard when."""
 
+import json
+
 import numpy as np
 import pytest
 from playwright.sync_api import expect
 
 from avatar.ui.strings import ENGLISH
-from tests.page_site import IN_A_BROWSER, Open
+from tests.page_fakes import TEA
+from tests.page_site import IN_A_BROWSER, Open, Site
 
 pytestmark = IN_A_BROWSER
 
@@ -79,8 +82,7 @@ def test_the_sidebar_changes_the_open_conversation(site: Open) -> None:
     s.page.get_by_label(ENGLISH["duplex"]).check()
     s.until(lambda: s.socket.said("settings"))
     assert s.socket.said("settings")[-1]["half_duplex"] is True
-    slider = s.page.locator("input[type=range]")
-    slider.fill("1500")
+    s.page.get_by_label(ENGLISH["patience"]).locator("visible=true").first.fill("1500")
     s.until(lambda: s.socket.said("settings")[-1]["patience_ms"] == 1500)
     s.page.get_by_label(ENGLISH["bargein_quick"]).check()
     s.until(lambda: s.socket.said("settings")[-1]["bargein"] == "quick")
@@ -159,3 +161,42 @@ def test_the_microphone_is_resampled_without_aliases(site: Open, rate: int) -> N
 
     assert abs(level(1000)) < 0.1 and abs(level(6000)) < 0.5
     assert level(10_000) < -60 and level(15_000) < -60
+
+
+def test_volume_and_rate_reach_every_player_and_the_server_and_are_remembered(site: Open) -> None:
+    s = site()
+    s.assistant.live = TEA[:2]
+    s.start()
+    s.page.locator(".toggle-button").first.click()
+    slide(s, "volume", 50)
+    slide(s, "rate", 130)
+    s.until(lambda: s.socket.said("settings") and s.socket.said("settings")[-1]["rate_pct"] == 130)
+    s.wait("avatarUI.gains()[0] === 0.25")  # of the live reply
+    s.page.locator("#chat a[href$=reply]").evaluate("link => link.click()")
+    s.wait("document.querySelector('.av-replay audio').volume === 0.25")
+    slide(s, "volume", 0)
+    s.wait("document.querySelector('.av-replay audio').volume === 0 && avatarUI.gains()[0] === 0")
+    s.page.reload()
+    s.wait("window.avatarUI?.engines")
+    s.start()
+    assert s.socket.said("hello")[-1]["rate_pct"] == 130 and s.page.evaluate("avatarUI.gains()[0]") == 0
+    s.page.locator("#type textarea").fill("Hi")
+    s.page.click(".av-end, .av-main")  # without a socket the rate goes with the turn
+    s.wait("avatarUI.state === 'idle'")
+    s.page.locator("#type textarea").press("Enter")
+    s.until(lambda: s.assistant.asked)
+    assert s.assistant.asked[-1][0] == "typed" and s.assistant.asked[-1][-1] == 130
+
+
+def test_settings_that_this_version_does_not_know_are_forgotten(site: Open) -> None:
+    kept = {"language": "xx", "patience_ms": 9, "bargein": "wild", "half_duplex": "yes", "rate_pct": 500, "volume": 40}
+    s = site(f"localStorage.setItem('avatar.settings', '{json.dumps(kept)}');")
+    s.start()
+    hello = s.socket.said("hello")[0]
+    own = {"language": "auto", "patience_ms": 1300, "bargein": "normal", "half_duplex": False, "rate_pct": 100}
+    assert own.items() <= hello.items()
+    s.wait("Math.abs(avatarUI.gains()[0] - 0.16) < 1e-6")
+
+
+def slide(s: Site, name: str, value: int) -> None:
+    s.page.get_by_label(ENGLISH[name]).locator("visible=true").first.fill(str(value))

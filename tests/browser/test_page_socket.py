@@ -17,7 +17,8 @@ def test_start_opens_a_socket_without_a_token_in_its_address_and_streams_the_mic
     s = site()
     s.start()
     assert s.socket.paths[0].endswith("/avatar/ws") and s.socket.got[0]["t"] == "hello"
-    assert set(s.socket.got[0]) == {"t", "token", "conversation", "language", "patience_ms", "half_duplex", "bargein"}
+    settings = {"language", "patience_ms", "half_duplex", "bargein", "rate_pct"}
+    assert set(s.socket.got[0]) == {"t", "token", "conversation", *settings}
     first = len(s.socket.frames)
     s.page.wait_for_timeout(2000)
     frames = s.socket.frames[first:]

@@ -8,6 +8,7 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from avatar import weights
+from avatar.store import Score
 from avatar.ui.strings import CHINESE, ENGLISH
 from avatar.weights.downloads import Downloads
 from tests.hubs import Hub, serving, weight
@@ -73,6 +74,9 @@ def test_status_shows_the_ladder_and_refreshes_only_while_it_is_shown(site: Open
     expect(s.page.locator(".av-figs")).to_contain_text("462", timeout=8000)
     expect(s.page.locator(".av-prog")).to_have_attribute("aria-valuenow", "50")
     expect(s.page.locator(".vega-embed canvas, .vega-embed svg").first).to_be_visible()
+    expect(s.page.get_by_text(ENGLISH["scores_none"])).to_be_visible()
+    s.assistant.store.ratings.kept = [Score("Pocket TTS", "alba", 7.5, 4)]
+    expect(s.page.locator(".av-scores")).to_contain_text("7.5 of 10 (n = 4)", timeout=8000)
     s.tab(0)
     s.page.wait_for_timeout(500)
     asked: list[str] = []

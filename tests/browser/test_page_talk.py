@@ -27,7 +27,7 @@ def test_typed_text_is_answered_aloud_and_stays_when_it_fails(site: Open) -> Non
     s.assistant.trouble = None
     box.press("Enter")
     expect(box).to_have_value("")
-    (_, _, opened, _, first, _), (*_, failed, _), (*_, again, _) = s.assistant.asked
+    (_, _, opened, _, first, *_), (*_, failed, _, _), (*_, again, _, _) = s.assistant.asked
     assert opened == "" and failed == again != first  # a resend keeps its id
     assert s.assistant.asked[-1][2] == "c1"  # and goes on in the conversation that the first one opened
 
@@ -145,3 +145,23 @@ def test_a_persona_is_shown_for_its_conversation_only(site: Open) -> None:
     s.until(lambda: ("persona", "local", "a1", "", "A pirate who loves tea.") in s.assistant.asked)
     s.page.locator("#new").click()
     expect(box).to_have_value("")
+
+
+def test_a_voice_is_chosen_for_its_conversation_only(site: Open) -> None:
+    s = site()
+    s.assistant.store.rows = [Row("a1", "Steeping tea")]
+    s.assistant.store.chosen["a1"] = "alba"
+    box = s.page.get_by_label(ENGLISH["voice"], exact=True)
+    expect(box).to_have_value(ENGLISH["voice_default"])
+    s.tab(1)
+    s.page.get_by_text("Steeping tea").click()
+    s.page.get_by_role("button", name=ENGLISH["continue"]).click()
+    expect(box).to_have_value("Voice: alba · Pocket TTS")
+    s.start()
+    box.click()
+    s.page.get_by_role("option", name="Voice: marius · Pocket TTS").click()
+    s.until(lambda: ("voice", "local", "a1", "live1", "marius") in s.assistant.asked)
+    expect(box).to_have_value("Voice: marius · Pocket TTS")
+    s.page.locator("#new").click()
+    expect(box).to_have_value(ENGLISH["voice_default"])
+    assert not s.errors

@@ -7,6 +7,8 @@ ENGLISH: Final[dict[str, str]] = {
     "settings": "Settings",
     "lang": "Language",
     "auto": "Automatic",
+    "volume": "Volume of the reply (%)",
+    "rate": "Speaking rate (%)",
     "mic": "Microphone",
     "mic_default": "The system's choice",
     "mic_n": "Microphone {n}",
@@ -26,6 +28,11 @@ ENGLISH: Final[dict[str, str]] = {
     "saying_add": "Save",
     "saying_list": "Your words",
     "saying_row": "{written} is said as {spoken}",
+    # voice
+    "voice": "Voice of this conversation",
+    "voice_default": "Voice: the engine's own",
+    "voice_one": "Voice: {name} · {engine}",
+    "voice_gone": "Voice: {name}, not here now",
     # persona
     "persona": "Who it is in this conversation",
     "persona_why": "How it should answer, for example: “You teach English. Correct my mistakes.” From the next reply "
@@ -39,6 +46,8 @@ CHINESE: Final[dict[str, str]] = {
     "settings": "設定",
     "lang": "語言",
     "auto": "自動",
+    "volume": "回覆音量（%）",
+    "rate": "說話速度（%）",
     "mic": "麥克風",
     "mic_default": "系統預設",
     "mic_n": "麥克風 {n}",
@@ -57,6 +66,10 @@ CHINESE: Final[dict[str, str]] = {
     "saying_add": "儲存",
     "saying_list": "您的字詞",
     "saying_row": "{written} 唸成 {spoken}",
+    "voice": "這段對話的聲音",
+    "voice_default": "聲音：引擎預設",
+    "voice_one": "聲音：{name} · {engine}",
+    "voice_gone": "聲音：{name}，目前無法使用",
     "persona": "它在這段對話裡的角色",
     "persona_why": "希望它怎麼回答，例如：「你是英語老師，請糾正我的錯誤。」從下一次回覆起生效，只用於這段對話。"
     "示範模型太小，做不到。",

@@ -1,0 +1,57 @@
+"""The voice of this conversation, below the stage.
+
+Lays out and hands events on. The choices are read when the page is opened, when another conversation is, and when the
+box is: voices come with their engines, and go.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+import gradio as gr
+
+from avatar.errors import AvatarError
+from avatar.ui.handlers import QUICK, OwnerOf, language_for, session_of, warn
+from avatar.ui.strings import T, say
+
+if TYPE_CHECKING:
+    from avatar.assistant import Assistant
+
+
+class VoiceEvents:
+    def __init__(self, assistant: "Assistant", owner_of: OwnerOf) -> None:
+        self.assistant, self.owner_of = assistant, owner_of
+
+    def voices(self, stage: object, request: gr.Request) -> Any:
+        """-> voice. Blocks."""
+        conversation, _ = session_of(stage)
+        owner, language = self.owner_of(request), language_for(request)
+        try:
+            kept = self.assistant.store.voice(owner, conversation)
+            choices = self.assistant.voices.of(owner)
+        except AvatarError as exc:
+            warn(exc, request)
+            return gr.skip()
+        rows = [(say("voice_default", language), "")]
+        rows += [(say("voice_one", language, name=c.name, engine=c.engine), c.value) for c in choices]
+        if kept not in [value for _, value in rows]:  # it stays chosen, and says so when it is to speak
+            rows.append((say("voice_gone", language, name=kept), kept))
+        return gr.Dropdown(rows, value=kept)
+
+    async def choose_voice(self, choice: str | None, stage: object, request: gr.Request) -> Any:
+        """-> stage."""
+        conversation, live = session_of(stage)
+        try:
+            kept = await self.assistant.set_voice(self.owner_of(request), conversation, live, choice or "")
+        except AvatarError as exc:
+            warn(exc, request)
+            return gr.skip()
+        return gr.skip() if live else {"conversation": kept, "live": ""}
+
+
+def voice_row(assistant: "Assistant", owner_of: OwnerOf, stage: gr.HTML) -> None:
+    with gr.Row(elem_classes="av-voice"):
+        voice = gr.Dropdown(
+            [(T("voice_default"), "")], value="", label=T("voice"), show_label=False, filterable=False, elem_id="voice"
+        )
+    on = VoiceEvents(assistant, owner_of)
+    gr.on([stage.change, voice.focus], on.voices, stage, voice, **QUICK)
+    voice.input(on.choose_voice, [voice, stage], stage, **QUICK).then(on.voices, stage, voice, **QUICK)
