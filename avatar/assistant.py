@@ -7,6 +7,7 @@ import asyncio
 import logging
 import secrets
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -15,7 +16,7 @@ from avatar.audio import Decoder
 from avatar.chat import Chat, ChatLine
 from avatar.conversation import Conversation
 from avatar.engines.pool import EnginePool
-from avatar.errors import AvatarError, NotFound, WeightsError
+from avatar.errors import AvatarError, NotFound, StorageError, WeightsError
 from avatar.events import Notice
 from avatar.export import Exports
 from avatar.hearing import PAUSES_MS, Hearing
@@ -65,9 +66,15 @@ class Assistant:
 
         `news` are notices for all who talk, from a number on: see Pressure.told."""
         self.settings, self.pool, self.store, self.seats = settings, pool, store, seats
-        self.metrics, self.downloads, self.voices = metrics, downloads, VoiceChoices(pool)
+        self.metrics, self.downloads, self.voices = (
+            metrics,
+            downloads,
+            VoiceChoices(pool, None if studio is None else studio.voices),
+        )
         self._pipeline, self._tokens = pipeline, tokens
         self.studio = studio
+        if studio is not None:
+            studio.voices.on_change = self.tell_voices
         self.previews = None if studio is None else Previews(studio, pipeline)
         self.takes = Takes(pool, pipeline, store, made=self._show_take) if settings.hq_takes else None
         self._recorder = Recorder(store, metrics, self._stored)
@@ -308,6 +315,14 @@ class Assistant:
             for profile in self.studio.voices.of(owner):
                 if not profile.starter:
                     self.studio.voices.delete(owner, profile.id)
+
+    def tell_voices(self, owner: str) -> None:
+        """Blocks. What voice an owner's open conversations speak in from the next reply on, by what is kept now."""
+        for conversation in list(self.live.values()):
+            if conversation.owner == owner:
+                with suppress(StorageError):  # a disk that fails says so when the turn is stored
+                    choice = self.store.voice(owner, conversation.chat.id)
+                    conversation.chat.voice = self.voices.voice(owner, choice)
 
     # -- ratings ------------------------------------------------------------------------------------------------------
     async def rate(self, owner: str, turn_id: str, rating: int | None) -> str:

@@ -41,7 +41,9 @@ class Opened:
         chat = self._stored(owner, conversation_id)
         if chat is None and client_turn_id and not self._store.damaged:
             chat = self._stored(owner, self._store.conversation_of(owner, client_turn_id))
-        return chat or Chat(conversation_id if self.told(owner, conversation_id) else "")
+        if chat is None:
+            chat = Chat(conversation_id if self.told(owner, conversation_id) else "", voice=self._voice(owner, ""))
+        return chat
 
     def _stored(self, owner: str, conversation_id: str) -> Chat | None:
         try:

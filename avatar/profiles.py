@@ -23,6 +23,7 @@ MAX_PROFILES = 50  # of one owner
 MAX_BYTES = 200 << 20  # of one owner's recordings; 30 s are 2 MB
 MAX_NAME, MAX_NOTE, MAX_WORDS = 60, 300, 1_000  # characters
 
+PROFILE = "profile:"  # before the id, where a profile is kept as the voice of a conversation or of a turn
 NO_SUCH_VOICE = "There is no such voice."
 
 
@@ -60,6 +61,7 @@ class Profiles:
         self.typed_errors = database.typed_errors  # for the files that belong to the rows
         self._profiles = database.table("voice_profiles", tuple(Profile.__dataclass_fields__))
         self._defaults = database.table("voice_defaults", ("owner", "voice"))
+        self._conversations = database.table("conversations", ("id", "owner", "voice_profile"))
         self._graves = database.table("voice_tombstones", ("id", "consent_version", "created_at", "deleted_at"))
 
     def of(self, owner: str) -> list[Profile]:
@@ -141,6 +143,8 @@ class Profiles:
                 raise NotFound(NO_SUCH_VOICE)
             p.delete().where(mine).execute()
             d.delete().where(d.voice == profile_id).execute()
+            c = self._conversations
+            c.update(voice_profile=None).where(c.voice_profile == PROFILE + profile_id).execute()
             version = str(json.loads(row["consent"]).get("version", ""))
             grave = {"id": profile_id, "consent_version": version, "created_at": row["created_at"]}
             self._graves.insert(**grave, deleted_at=self._now()).execute()

@@ -8,10 +8,11 @@ from datetime import UTC, datetime
 
 from avatar.audio import write_opus
 from avatar.chat import Chat, Exchange
-from avatar.engines.base import STT_RATE
+from avatar.engines.base import STT_RATE, Voice
 from avatar.events import Samples
 from avatar.loudness import normalised
 from avatar.metrics import Metrics
+from avatar.profiles import PROFILE
 from avatar.provenance import tags
 from avatar.store import Store, Turn, TurnRow, TurnState
 from avatar.wire import REPLY_RATE
@@ -40,6 +41,11 @@ class Ended:
     def replaces(self) -> bool:
         """Whether there is something to put in the place of the old answer."""
         return self.instead_of is not None and self.state != "failed" and bool(self.exchange.answer)
+
+
+def kept_as(voice: Voice) -> str:
+    """What a turn keeps of the voice it was spoken in: of a profile no name, which would outlast it."""
+    return voice.name if voice.profile_id is None else PROFILE + voice.profile_id
 
 
 class Recorder:
@@ -79,7 +85,7 @@ class Recorder:
             state=ended.state,
             client_turn_id=None if again else ended.client_turn_id or None,
             user_audio=self._sound(ended.user, STT_RATE, {}),
-            reply_audio=self._sound(ended.reply, REPLY_RATE, tags(ended.engines.get("tts", ""), datetime.now(UTC))),
+            reply_audio=self._sound(ended.reply, REPLY_RATE, self._marks(ended)),
             language=ended.language,
             engines=ended.engines,
             voice=ended.voice,
@@ -87,6 +93,10 @@ class Recorder:
         )
         old = ended.instead_of.turn_id if ended.instead_of is not None and ended.replaces else None
         return self._store.add_turn(owner, conversation_id, turn, old)
+
+    def _marks(self, ended: Ended) -> dict[str, str]:
+        profile_id = ended.voice.removeprefix(PROFILE) if ended.voice.startswith(PROFILE) else None
+        return tags(ended.engines.get("tts", ""), datetime.now(UTC), profile_id)
 
     def _sound(self, samples: Samples | None, rate: int, marks: Mapping[str, str]) -> str | None:
         """The name of the new recording; None when there is nothing to record. `marks` say that it is AI speech."""

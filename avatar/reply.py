@@ -12,7 +12,7 @@ from avatar.events import AudioChunk, Clause, Event, Failure, Notice, Serving, T
 from avatar.hearing import Utterance
 from avatar.pipeline import Pipeline
 from avatar.playback import Playback
-from avatar.recorder import Ended
+from avatar.recorder import Ended, kept_as
 from avatar.store import TurnState
 from avatar.wire import REPLY_RATE
 
@@ -154,5 +154,5 @@ class Reply:
             language=self.language,
             engines=self.engines,
             instead_of=self.instead_of,
-            voice=self.voice.name,
+            voice=kept_as(self.voice),
         )

@@ -199,6 +199,7 @@ async def _receive(websocket: WebSocket, assistant: Assistant, conversation: Con
         _act(conversation, parsed)
         if isinstance(parsed, New):
             assistant.greet(conversation)
+            await asyncio.to_thread(assistant.tell_voices, conversation.owner)  # their default voice
 
 
 def _act(conversation: Conversation, message: ClientMessage) -> None:

@@ -16,7 +16,7 @@ from avatar.errors import AudioError, AvatarError, StorageError
 from avatar.events import AudioChunk, Failure, Notice, Samples, Serving, Token, Transcript, TurnDone
 from avatar.opened import Opened
 from avatar.pipeline import Pipeline
-from avatar.recorder import Ended, Recorder
+from avatar.recorder import Ended, Recorder, kept_as
 from avatar.sessions import Seats
 from avatar.store import Store, TurnState
 from avatar.wire import RATE_PCT, REPLY_RATE
@@ -95,7 +95,7 @@ class SingleTurns:
                     single.language,
                     single.engines,
                     old,
-                    voice.name,
+                    kept_as(voice),
                 )
                 try:  # shielded: who leaves in the middle of a turn finds it in the history
                     await asyncio.shield(asyncio.ensure_future(self._recorder.save(owner, chat, ended)))

@@ -1,14 +1,18 @@
 """Which voice a reply is spoken in: what an owner can choose from, and the Voice behind a choice. A choice is kept with
-its conversation as one string. Knows no page and no database.
+its conversation as one string: the name of an engine's voice, PROFILE and the id of a profile, or DEFAULT.
 """
 
 from dataclasses import dataclass
 
 from avatar.engines.base import Voice
+from avatar.engines.calls import PITCH_ONLY
 from avatar.engines.pool import EnginePool
 from avatar.errors import AvatarError
+from avatar.profiles import PROFILE
+from avatar.voices import Voices
 
-DEFAULT = ""  # the choice that leaves it to the engine
+DEFAULT = ""  # the choice that leaves it to the owner's default voice, and without one to the engine
+GONE = "of this conversation"  # in a sentence: the voice ... has no consent on record
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,13 +23,21 @@ class VoiceChoice:
 
 
 class VoiceChoices:
-    def __init__(self, pool: EnginePool) -> None:
-        self._pool = pool
+    """`voices`: None where there are no profiles."""
+
+    def __init__(self, pool: EnginePool, voices: Voices | None = None) -> None:
+        self._pool, self._voices = pool, voices
 
     def of(self, owner: str) -> list[VoiceChoice]:
-        """What `owner` can choose now besides DEFAULT: the voices of the engine that serves. Cheap."""
+        """Blocks. What `owner` can choose now besides DEFAULT: their profiles, and the voices of the engine that
+        serves."""
         serving = (rung for rung in self._pool.status() if rung.stage == "tts" and rung.serving)
-        return [VoiceChoice(name, name, rung.label) for rung in serving for name in rung.voices]
+        own = [VoiceChoice(name, name, rung.label) for rung in serving for name in rung.voices]
+        if self._voices is None:
+            return own
+        engine = self._imitator()
+        profiles = self._voices.of(owner) if engine else []
+        return [*(VoiceChoice(PROFILE + profile.id, profile.name, engine) for profile in profiles), *own]
 
     def check(self, owner: str, value: str) -> None:
         """Raises AvatarError, NO_VOICE: `owner` cannot choose it now."""
@@ -33,5 +45,28 @@ class VoiceChoices:
             raise AvatarError("This voice is not here now. Choose another one.", code="NO_VOICE")
 
     def voice(self, owner: str, value: str) -> Voice:
-        """The voice behind a choice that was kept. Whether an engine can speak in it shows when it is asked to."""
-        return Voice() if value == DEFAULT else Voice(name=value)
+        """Blocks. The voice behind a choice that was kept. Whether it may be used, and an engine can speak in it, shows
+        when it is asked to: a profile that was deleted is never replaced by another voice."""
+        if self._voices is None:
+            return Voice(name=value) if value else Voice()
+        chosen = value.removeprefix(PROFILE) if value.startswith(PROFILE) else ""
+        if value and not chosen:
+            return Voice(name=value)
+        try:
+            profile_id = chosen or self._voices.default(owner)
+            return self._voices.voice(owner, profile_id) if profile_id else Voice()
+        except AvatarError:  # deleted, damaged, or not the recording that the consent is for
+            return Voice(name=GONE, profile_id=chosen) if chosen else Voice()
+
+    def default_name(self, owner: str) -> str:
+        """Blocks. Of the voice behind DEFAULT; "" where the engine's own speaks."""
+        voice = self.voice(owner, DEFAULT)
+        return voice.name if voice.cloned else ""
+
+    def _imitator(self) -> str:
+        """Who would speak in the voice of a profile; "" for nobody."""
+        try:
+            rung = self._pool.choose("tts", voice=Voice(profile_id="any", pitch_hz=150.0))
+        except AvatarError:
+            return ""
+        return rung.label if self._pool.clones(rung) else rung.label + PITCH_ONLY

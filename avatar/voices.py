@@ -78,6 +78,7 @@ class Voices:
     ) -> None:
         self._folder, self._profiles, self._on_delete = data / "voices", profiles, on_delete
         self._starters = {starter.profile.id: starter for starter in starters}
+        self.on_change: Callable[[str], None] = lambda _: None  # told an owner whose default or choice has changed
         self._lock = threading.Lock()
         self._prepared: dict[str, Voice] = {}  # the least recently used first
         with profiles.typed_errors():
@@ -177,6 +178,7 @@ class Voices:
         if profile_id:
             self.get(owner, profile_id)
         self._profiles.set_default(owner, profile_id)
+        self.on_change(owner)
 
     def delete(self, owner: str, profile_id: str) -> None:
         """The row first, so that nothing is said in it any more, then all its files, and what engines hold in memory.
@@ -184,6 +186,7 @@ class Voices:
         self._profiles.delete(owner, profile_id)
         self._forget(profile_id)
         self._on_delete(profile_id)
+        self.on_change(owner)
         gone = self._folder / f"{DELETED}{profile_id}"
         with self._profiles.typed_errors():
             try:

@@ -25,6 +25,8 @@ from avatar.server import owners, routes
 from avatar.sessions import Seats, Tokens
 from avatar.settings import Settings
 from avatar.store import Store
+from avatar.studio import Studio
+from avatar.voices import Voices
 from avatar.weights.downloads import Downloads
 
 
@@ -35,19 +37,25 @@ class Deaf:
         return lambda _: 0.0
 
 
-def make_assistant(settings: Settings, make_pool: Any, **engines: object) -> Assistant:
-    """engines: stt, llm, tts; each a fake that works unless given."""
+def make_assistant(settings: Settings, make_pool: Any, *, profiles: bool = False, **engines: object) -> Assistant:
+    """engines: stt, llm, tts; each a fake that works unless given. `profiles`: with a store of voices, and no ears to
+    judge new ones."""
     fakes = {"stt": FakeSTT(), "llm": FakeLLM(), "tts": FakeTTS(), **engines}
     pool = make_pool({stage: (stage, engine) for stage, engine in fakes.items()})
+    store = Store(settings.data)
+    voices = Voices(settings.data, store.profiles, on_delete=pool.forget)
+    pipeline = Pipeline(pool, permit=voices.permit)
+    decoder = Decoder(Limits(max_bytes=settings.upload_mib << 20))
     return Assistant(
         settings=settings,
         pool=pool,
-        pipeline=Pipeline(pool),
-        store=Store(settings.data),
+        pipeline=pipeline,
+        store=store,
+        studio=Studio(voices, store, pipeline, decoder, None, None) if profiles else None,
         seats=Seats(settings.max_sessions, settings.idle_warn_s, settings.idle_s),
         tokens=Tokens(),
         metrics=Metrics(),
-        decoder=Decoder(Limits(max_bytes=settings.upload_mib << 20)),
+        decoder=decoder,
         downloads=Downloads(settings.weights),
         silero=Deaf(),
         smart_turn=None,

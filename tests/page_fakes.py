@@ -221,6 +221,9 @@ class Voices:
     def of(self, owner: str) -> list[VoiceChoice]:
         return self.choices
 
+    def default_name(self, owner: str) -> str:
+        return ""
+
 
 @dataclass
 class Seats:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 
 from avatar.errors import AvatarError
+from avatar.profiles import PROFILE
 from avatar.ui.fragments import messages
 from avatar.ui.handlers import QUICK, OwnerOf, language_for, session_of, warn
 from avatar.ui.strings import say
@@ -25,6 +26,8 @@ def score_list(scores: Sequence["Score"], language: str) -> str:
     rows = []
     for score in scores:
         voice = say("score_own", language) if score.voice == "default" else score.voice
+        if voice.startswith(PROFILE):
+            voice = say("score_profile", language)
         who = say("score", language, engine=score.engine or "–", voice=voice)
         mean = say("score_n", language, mean=f"{score.mean:.1f}", n=score.n)
         rows.append(f"<li><b>{html.escape(who)}</b><span>{html.escape(mean)}</span></li>")

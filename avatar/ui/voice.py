@@ -30,7 +30,9 @@ class VoiceEvents:
         except AvatarError as exc:
             warn(exc, request)
             return gr.skip()
-        rows = [(say("voice_default", language), "")]
+        default = self.assistant.voices.default_name(owner)
+        own = say("voice_yours", language, name=default) if default else say("voice_default", language)
+        rows = [(own, "")]
         rows += [(say("voice_one", language, name=c.name, engine=c.engine), c.value) for c in choices]
         if kept not in [value for _, value in rows]:  # it stays chosen, and says so when it is to speak
             rows.append((say("voice_gone", language, name=kept), kept))

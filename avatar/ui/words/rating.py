@@ -13,6 +13,7 @@ ENGLISH: Final[dict[str, str]] = {
     "score": "{engine}, {voice}",
     "score_n": "{mean} of 10 (n = {n})",
     "score_own": "the engine's own voice",
+    "score_profile": "a voice of yours",
 }
 
 CHINESE: Final[dict[str, str]] = {
@@ -26,4 +27,5 @@ CHINESE: Final[dict[str, str]] = {
     "score": "{engine}，{voice}",
     "score_n": "{mean} 分，滿分 10 分（n = {n}）",
     "score_own": "引擎預設的聲音",
+    "score_profile": "您的聲音",
 }

@@ -31,6 +31,7 @@ ENGLISH: Final[dict[str, str]] = {
     # voice
     "voice": "Voice of this conversation",
     "voice_default": "Voice: the engine's own",
+    "voice_yours": "Voice: {name}, your default",
     "voice_one": "Voice: {name} · {engine}",
     "voice_gone": "Voice: {name}, not here now",
     # persona
@@ -68,6 +69,7 @@ CHINESE: Final[dict[str, str]] = {
     "saying_row": "{written} 唸成 {spoken}",
     "voice": "這段對話的聲音",
     "voice_default": "聲音：引擎預設",
+    "voice_yours": "聲音：{name}，您的預設",
     "voice_one": "聲音：{name} · {engine}",
     "voice_gone": "聲音：{name}，目前無法使用",
     "persona": "它在這段對話裡的角色",
