@@ -69,7 +69,7 @@ class Takes:
         labels = [status.label for status in self._pool.status() if status.hq and status.state != "absent"]
         if not labels or spoken_by in labels:
             return
-        voice: Voice = getattr(take.chat, "voice", OWN_VOICE)  # as it is now: the conversation may change it later
+        voice = take.chat.voice  # as it is now: the conversation may change it later
         self._waiting.append(replace(take, voice=voice))
         self._offered.set()
         if self._worker is None or self._worker.done():

@@ -12,7 +12,7 @@ from assistants import door, make_assistant, put_away
 from fakes import FakeLLM, FakeSTT, FakeTTS, Trouble, rung
 
 from avatar.audio import read_tags
-from avatar.engines.base import Voice
+from avatar.engines.base import Abilities, Voice
 from avatar.engines.pool import EnginePool
 from avatar.errors import NotFound
 from avatar.events import AudioChunk
@@ -181,6 +181,8 @@ async def test_it_is_spoken_in_the_voice_of_the_conversation_or_not_at_all(make)
     heard = []
 
     class Listens(HqTTS):
+        abilities = Abilities(languages=("*",), voices=("clara",))
+
         def speak(self, text, voice, language):
             heard.append(voice.name)
             yield from super().speak(text, voice, language)
