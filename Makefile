@@ -7,7 +7,7 @@ BIN = $(VENV)/bin
 run: $(VENV)/.run                     ## install once, then serve http://127.0.0.1:7860
 	$(BIN)/python app.py
 
-run-gpu: $(VENV)/.gpu                 ## the same with the engines of one NVIDIA card: vLLM, F5-TTS, CosyVoice 3
+run-gpu: $(VENV)/.gpu                 ## the same with the engines of one NVIDIA card: vLLM, F5-TTS, Whisper
 	$(BIN)/python app.py
 
 voice: $(VENV)/.voice                 ## once: a natural English voice (torch, pocket-tts and its weights)

@@ -41,8 +41,8 @@ def levels(seats: int) -> tuple[Level, ...]:
     return (
         # an assistant that thinks well comes before one that sounds well; two contexts: one is read, one answered
         Level("vllm", _vllm(2 * CONTEXT_TOKENS)),
-        # results/f5_parts.json: 2,245 MiB by nvidia-smi, fp16, 17 graphs, this process's CUDA context included
-        Level("f5", 2_245),
+        # `bench gpu` on an H100, 2026-11-25: fp16, the graphs of all lengths at two step counts, CUDA context included
+        Level("f5", 4_208),
         # results/whisper_14tok.json, in a process that has its CUDA context
         Level("whisper", 418, "small", "int8_float16"),
         Level("vllm", _vllm(max(2, seats) * CONTEXT_TOKENS)),

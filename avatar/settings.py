@@ -75,7 +75,6 @@ class Settings:
         7, "steps of F5-TTS for the first clause of a reply; 5, 6, 7, 10, 12, 16 or 32", 5, 32
     )
     f5_steps: int = _setting(16, "its steps for every other clause", 5, 32)
-    cosyvoice_model: Path | None = _setting(None, "a folder with a CosyVoice 3 model instead of the fetched one")
     threads: int = _setting(0, "threads of the language model; 0: 1 for the bundled one, else up to 4", 0, 64)
     vram_gib: float = _setting(0.0, "plan as if the graphics card had only so many GiB; 0: all that it has", 0, 4096)
     hq_takes: bool = _setting(
@@ -179,7 +178,7 @@ class Settings:
                 f"AVATAR_WHISPER_MODEL={self.whisper_model} is not a folder. Give that of a Whisper model for "
                 "CTranslate2, or unset it."
             )
-        for name in ("pocket_model", "vllm_model", "f5_model", "cosyvoice_model"):
+        for name in ("pocket_model", "vllm_model", "f5_model"):
             if (folder := getattr(self, name)) is not None and not folder.is_dir():
                 raise SettingsError(f"{PREFIX}{name.upper()}={folder} is not a folder. Give one, or unset it.")
 

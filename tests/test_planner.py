@@ -49,10 +49,11 @@ def test_24_gib_hold_the_whole_stack_and_five_conversations() -> None:
     ("gib", "fit", "hearing"),
     [
         (2, {"whisper"}, "large-v3-turbo"),
-        (4, {"f5", "whisper"}, "small"),
+        (4, {"whisper"}, "large-v3-turbo"),
+        (6, {"f5", "whisper"}, "small"),
         (8, {"f5", "whisper"}, "large-v3-turbo"),
         (10, {"vllm", "whisper"}, "small"),
-        (12, {"vllm", "f5", "whisper"}, "small"),
+        (12, {"vllm", "whisper"}, "large-v3-turbo"),
         (16, {"vllm", "f5", "whisper"}, "large-v3-turbo"),
         (32, {"vllm", "f5", "whisper", "cosyvoice"}, "large-v3-turbo"),
     ],
@@ -114,7 +115,7 @@ def test_a_whisper_folder_is_weighed(tmp_path: Path) -> None:
 
 
 def test_several_cards_share_the_engines() -> None:
-    made = plan([card(12), card(12)], ALL, seats=5)
+    made = plan([card(13), card(13)], ALL, seats=5)
     assert set(made.shares) == {"whisper", "vllm", "f5", "cosyvoice"}
     for number, one in enumerate(made.cards):
         taken = sum(share.bytes for share in made.shares.values() if share.card == number)

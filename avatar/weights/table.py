@@ -290,39 +290,6 @@ VOCOS = Weight(
     "vocoder of F5-TTS",
 )
 
-# What vllm-omni 0.30.0 reads of it: cosyvoice3.py, its tokenizer.py and code2wav. Revision: from one public project.
-_COSYVOICE_3 = "FunAudioLLM/Fun-CosyVoice3-0.5B-2512", "29e01c4e8d000f4bcd70751be16fa94bf3d85a18"
-COSYVOICE_3 = Weight(
-    "cosyvoice3",
-    HubFiles(
-        *_COSYVOICE_3,
-        (
-            HubFile("config.json", 100),
-            HubFile("cosyvoice3.yaml", 7_000),
-            HubFile("campplus.onnx", 28_300_000),
-            HubFile("flow.pt", 1_330_000_000),
-            HubFile("hift.pt", 83_400_000),
-            HubFile("llm.pt", 2_020_000_000),
-        ),
-    ),
-    "Apache-2.0",
-    "HQ text to speech, nine languages, clones, on a graphics card",
-)
-COSYVOICE_3_WORDS = Weight(
-    "cosyvoice3-words",
-    HubFiles(
-        *_COSYVOICE_3,
-        (
-            HubFile("CosyVoice-BlankEN/config.json", 660),
-            HubFile("CosyVoice-BlankEN/merges.txt", 1_671_839),
-            HubFile("CosyVoice-BlankEN/tokenizer_config.json", 1_290),
-            HubFile("CosyVoice-BlankEN/vocab.json", 2_776_833),
-        ),
-    ),
-    "Apache-2.0",
-    "tokenizer of CosyVoice 3",
-)
-
 WEIGHTS: dict[str, Weight] = {
     weight.name: weight
     for weight in (
@@ -335,8 +302,6 @@ WEIGHTS: dict[str, Weight] = {
         QWEN_7B_AWQ,
         F5_TTS,
         VOCOS,
-        COSYVOICE_3,
-        COSYVOICE_3_WORDS,
     )
 }
 GROUPS: dict[str, tuple[str, ...]] = {"bundled": tuple(weight.name for weight in BUNDLED)}
