@@ -1,4 +1,4 @@
-"""GET /avatar/export/{conversation} and /avatar/export: archives to take away, removed once they were sent."""
+"""GET /avatar/export/{conversation}, or `all` for everything: archives to take away, removed once they were sent."""
 
 import asyncio
 from collections.abc import Callable
@@ -13,6 +13,7 @@ from starlette.routing import BaseRoute, Route
 from avatar.errors import AvatarError, NotFound
 from avatar.export import Exports
 
+ALL = "all"  # no conversation's id: those are 32 hexadecimal digits
 AT_ONCE = 2  # archives being written, whoever asked
 
 
@@ -30,11 +31,10 @@ def export_routes(exports: Exports, owner_of: Callable[[Any], str]) -> list[Base
         remove = BackgroundTask(path.unlink, missing_ok=True)
         return FileResponse(path, media_type="application/zip", filename=name, headers=headers, background=remove)
 
-    async def one(request: Request) -> Response:
+    async def export(request: Request) -> Response:
         conversation = request.path_params["conversation"]
+        if conversation == ALL:
+            return await send(lambda: exports.everything(owner_of(request)), "avatar.zip")
         return await send(lambda: exports.conversation(owner_of(request), conversation), "conversation.zip")
 
-    async def everything(request: Request) -> Response:
-        return await send(lambda: exports.everything(owner_of(request)), "avatar.zip")
-
-    return [Route("/avatar/export/{conversation}", one), Route("/avatar/export", everything)]
+    return [Route("/avatar/export/{conversation}", export)]

@@ -85,12 +85,12 @@ def test_everything_of_an_owner_and_of_nobody_else(store: Store, ours: str, tmp_
 def test_an_archive_is_sent_once_and_gone(store: Store, ours: str, tmp_path: Path) -> None:
     owner = ["ann"]
     client = TestClient(Starlette(routes=export_routes(Exports(tmp_path, store), lambda _: owner[0])))
-    for path in (f"/avatar/export/{ours}", "/avatar/export"):
+    for path in (f"/avatar/export/{ours}", "/avatar/export/all"):
         answer = client.get(path)
         assert answer.status_code == 200 and zipfile.ZipFile(io.BytesIO(answer.content)).testzip() is None
         assert answer.headers["cache-control"] == "no-store" and not list((tmp_path / "exports").iterdir())
     owner[0] = "bob"
-    assert client.get(f"/avatar/export/{ours}").status_code == client.get("/avatar/export").status_code == 404
+    assert client.get(f"/avatar/export/{ours}").status_code == client.get("/avatar/export/all").status_code == 404
     assert client.get("/avatar/export/..%2Favatar.db").status_code == 404
 
 

@@ -62,14 +62,17 @@ def served(assistant, settings: Settings, tmp_path) -> TestClient:
     return TestClient(app, base_url=f"http://{HERE}", raise_server_exceptions=True)
 
 
-def test_our_own_routes_can_be_counted_on_the_fingers(assistant):
-    assert len(own(assistant, owners(assistant.settings))) <= ROUTES
+def test_our_own_routes_can_be_counted_on_the_fingers(assistant, monkeypatch):
+    without = len(own(assistant, owners(assistant.settings)))
+    monkeypatch.setattr(assistant, "studio", object())  # routes are only laid out here, not asked for
+    monkeypatch.setattr(assistant, "previews", object())
+    assert without < len(own(assistant, owners(assistant.settings))) <= ROUTES
 
 
 @SOME
 @given(
     path=st.lists(ANY_TEXT, max_size=4),
-    start=st.sampled_from(["/avatar/audio/", "/avatar/", "/healthz", "/readyz", "/metrics", "/"]),
+    start=st.sampled_from(["/avatar/audio/", "/avatar/export/", "/avatar/", "/healthz", "/readyz", "/metrics", "/"]),
     method=st.sampled_from(["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PROPFIND"]),
     headers=st.dictionaries(
         st.sampled_from(["Cookie", "Authorization", "Origin", "Range", "Accept", "If-None-Match", "X-Forwarded-For"]),

@@ -38,7 +38,7 @@ class StorageEvents:
             warn(exc, request)
             return ""
         words = say("kept_now", language, n=len(kept), mb=f"{sum(one.size for one in kept) / MB:,.1f}")
-        link = f'<a href="avatar/export" download>{html.escape(say("export_all", language))}</a>' if kept else ""
+        link = f'<a href="avatar/export/all" download>{html.escape(say("export_all", language))}</a>' if kept else ""
         return f'<p class="av-note">{html.escape(words)} {link}</p>'
 
     def planned(self, days: float | None, gib: float | None, request: gr.Request) -> tuple[Any, list[str], Any]:
