@@ -95,9 +95,9 @@ class Estate:
 
 def settle(ann: Guest, app: Running) -> Estate:
     """Ann types, records, renames, teaches a word and says who it is."""
-    typed = ann.event("typed", [f"Tell me about {CANARY}", NOWHERE, "ann-typed", "auto"])
+    typed = ann.event("typed", [f"Tell me about {CANARY}", NOWHERE, "ann-typed", "auto", 100])
     sent = ann.upload("anns.wav", (SPEECH / "lk_weather.wav").read_bytes())
-    recorded = ann.event("recorded", [sent, NOWHERE, "ann-recorded", "auto"])
+    recorded = ann.event("recorded", [sent, NOWHERE, "ann-recorded", "auto", 100])
     first = typed.outputs[3]["conversation"]
     held = rows(app.data, owner(app, ann))
     conversations = sorted((row[0] for row in held["conversations"]), key=lambda id_: id_ != first)
@@ -212,7 +212,7 @@ def attempts(config: dict[str, Any], estate: Estate, live: str, session: str) ->
             yield Attempt("file", address, lambda bob, a=address: got(bob.http.get(a)))
         forged = {"path": path, "meta": {"_type": "gradio.FileData"}, "orig_name": "mine.wav"}
         recorded = next(d["id"] for d in handlers if d["api_name"] == "recorded")
-        data = [forged, NOWHERE, "bob", "auto"]
+        data = [forged, NOWHERE, "bob", "auto", 100]
         yield Attempt("forged upload", path, lambda bob, n=recorded, d=data: bob.call(n, d))
     for name, side in itertools.product(ids, ("user", "reply", "other", "user/..", "%2e%2e")):
         for value in (spelling for spelling in spellings_of_id(name) if isinstance(spelling, str)):

@@ -12,7 +12,12 @@ from avatar.bench.browser import BARS_MS, Missed, measure, times
 @pytest.mark.usefixtures("chromium")
 def test_a_voice_is_answered_and_can_interrupt_in_the_browser():
     seen = []
-    result = measure(1, lambda page: seen.append((page.inner_text("#chat"), page.inner_text("#live"))))
+
+    def look(page):
+        page.wait_for_selector("#chat .message", timeout=10_000)  # the chat may be drawn after the first sound
+        seen.append((page.inner_text("#chat"), page.inner_text("#live")))
+
+    result = measure(1, look)
     print(result)
     chat, stage = seen[0]
     assert "bear" in chat.lower() and "shark" in chat.lower()

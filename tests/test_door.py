@@ -79,10 +79,10 @@ def test_strangers_talk_over_https_and_do_not_see_each_other(visit, opened):
     assert not [text for text in errors if "Content Security Policy" in text or "violates" in text], errors
 
     bob, _ = visit()
-    bob.locator("button[role=tab]").nth(1).click()
+    bob.get_by_role("tab", name="History").click()
     bob.wait_for_timeout(1500)
     assert "Hello there" not in bob.inner_text("body")
-    ann.locator("button[role=tab]").nth(1).click()
+    ann.get_by_role("tab", name="History").click()
     ann.wait_for_function("document.body.innerText.includes('Hello there')", timeout=15_000)
 
 

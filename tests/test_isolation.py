@@ -106,7 +106,7 @@ def test_a_foreign_session_hash_sees_and_stops_nothing(opened, ann, bob, estate)
     """Gradio alone gives outputs and state to whoever repeats a session's name."""
     number = next(d["id"] for d in opened.config["dependencies"] if d["api_name"] == "typed")
     session = uuid.uuid4().hex[:10]
-    data = [f"Say {CANARY} twice", NOWHERE, "ann-hashed", "auto"]
+    data = [f"Say {CANARY} twice", NOWHERE, "ann-hashed", "auto", 100]
     assert ann.join(number, data, None, session).status_code == 200
     assert CANARY not in bob.listen(session)
     cancel = {"session_hash": session, "fn_index": number, "event_id": uuid.uuid4().hex}
@@ -143,7 +143,7 @@ def test_words_and_names_are_inert_in_the_browser(opened, chromium):
         carol.cookie = "; ".join(f"{c['name']}={c['value']}" for c in page.context.cookies())
         for client in carol._clients:
             client.headers["Cookie"] = carol.cookie
-        typed = carol.event("typed", [HOSTILE + LINK, NOWHERE, "xss", "auto"])
+        typed = carol.event("typed", [HOSTILE + LINK, NOWHERE, "xss", "auto", 100])
         conversation = typed.outputs[3]["conversation"]
         carol.event("rename", [conversation, HOSTILE[:60]])
         carol.event("keep_persona", [HOSTILE, {"conversation": conversation, "live": ""}])
@@ -151,7 +151,7 @@ def test_words_and_names_are_inert_in_the_browser(opened, chromium):
         page.fill("#type textarea", HOSTILE)
         page.press("#type textarea", "Enter")
         page.wait_for_function("document.querySelector('#chat')?.innerText.includes('onerror')", timeout=60_000)
-        page.locator("button[role=tab]").nth(1).click()
+        page.get_by_role("tab", name="History").click()
         page.locator("[data-conversation]").first.wait_for(timeout=15_000)
         for found in page.locator("[data-conversation]").all():
             found.click()

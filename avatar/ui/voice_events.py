@@ -94,7 +94,7 @@ class ListEvents:
             warn(exc, request)
             return gr.skip()
 
-    def rename(self, chosen: str | None, name: str, request: gr.Request) -> None:
+    def rename_voice(self, chosen: str | None, name: str, request: gr.Request) -> None:
         try:
             self.studio.voices.rename(self.owner_of(request), chosen or "", name or "")
         except AvatarError as exc:
@@ -110,7 +110,7 @@ class ListEvents:
         words = html.escape(say("v_delete_ask", language_for(request), name=profile.name))
         return gr.Column(visible=True), f'<p class="av-ask" role="alert">{words}</p>'
 
-    def delete(self, chosen: str | None, request: gr.Request) -> tuple[Any, Any]:
+    def delete_voice(self, chosen: str | None, request: gr.Request) -> tuple[Any, Any]:
         """-> player, what was spoken: emptied."""
         owner = self.owner_of(request)
         try:

@@ -67,10 +67,10 @@ def _list(on: ListEvents, tab: gr.Tab) -> dict[str, Any]:
     gr.on([preview.click, text.submit], on.preview, [chosen, text], [player, said], **QUICK)
     use.click(on.use, chosen, None, **QUICK).then(**listed).then(**shown)
     rename.click(on.ask_name, chosen, name, **QUICK)
-    name.submit(on.rename, [chosen, name], None, **QUICK).then(**listed).then(**shown)
+    name.submit(on.rename_voice, [chosen, name], None, **QUICK).then(**listed).then(**shown)
     delete.click(on.ask_delete, chosen, [asked, question], **QUICK)
     no.click(lambda: gr.Column(visible=False), None, asked, queue=False, **QUICK)
-    yes.click(on.delete, chosen, [player, said], **QUICK).then(**listed).then(**shown)
+    yes.click(on.delete_voice, chosen, [player, said], **QUICK).then(**listed).then(**shown)
     return {"listed": listed, "shown": shown, "chosen": chosen, "import": bring}
 
 
