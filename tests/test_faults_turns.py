@@ -192,7 +192,8 @@ async def test_who_vanishes_from_a_turn_without_a_socket_leaves_no_seat_and_find
 async def test_ten_in_a_hundred_turns_fail_and_the_others_do_not_notice(settings, make_pool):
     """Five talk at once; every tenth call of the model fails."""
     calls = range(10, 60, 10)
-    assistant = make_assistant(settings, make_pool, llm=FakeLLM(trouble=Trouble(fail_on=tuple(calls))))
+    mind = FakeLLM(trouble=Trouble(fail_on=tuple(calls)))
+    assistant = make_assistant(settings, make_pool, llm=mind)
     ended: list[str] = []
 
     async def talk(who: int) -> None:
@@ -210,6 +211,7 @@ async def test_ten_in_a_hundred_turns_fail_and_the_others_do_not_notice(settings
         assert len(ended) == 50 and set(ended) <= {"answered", "ENGINE_FAILED", "NO_ENGINE"}
         assert ended.count("answered") >= 30 and assistant.seats.count() == 0
         assert not assistant.pool.busy(assistant.pool.rungs("llm")[0])
+        mind.trouble.fail_on = ()  # who found no engine made no call: the next one may be a tenth
         assert (await one_turn(assistant, "hello", "last"))[-1].audio is not None
     finally:
         put_away(assistant)
