@@ -8,11 +8,9 @@ import asyncio
 import os
 import secrets
 import tempfile
-import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -21,7 +19,8 @@ import numpy as np
 from avatar import clip, consent, own_voice, speaker, voice_archive
 from avatar.audio import Decoder, read_opus
 from avatar.clip import Quality
-from avatar.consent import Consent, Proof, Verdict, Whose
+from avatar.consent import Consent, Proof, Whose
+from avatar.drafts import Draft, Drafts
 from avatar.errors import AudioError, AvatarError, ConsentError, NotFound, WeightsError
 from avatar.events import Samples, Serving
 from avatar.pipeline import Pipeline
@@ -37,34 +36,7 @@ from avatar.voices import Voices
 RATE = 48_000  # Hz, of what is kept; engines get what they ask for
 MIN_S, MAX_S = 1.0, 30.0  # of a recording; how much speech it needs, clip.LIMITS say
 SHORTEST_S = 1.0  # of the part that engines imitate
-DRAFT_S = 1800.0  # a draft is forgotten after so long
-MAX_DRAFTS, DRAFTS_PER_OWNER = 24, 3  # 30 s are 6 MB
 OWN_NAME = "My voice"
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Draft:
-    """A recording on its way to become a voice. `proved`: the verdict of the sentence that was read aloud last."""
-
-    id: str
-    owner: str
-    origin: Origin
-    heard: Heard
-    quality: Quality
-    start_s: float
-    end_s: float
-    words: str
-    language: str
-    embedding: Embedding | None
-    name: str = ""
-    note: str = ""
-    whose: str = ""
-    proved: Verdict | None = None
-    made_at: float = 0.0
-
-    @property
-    def duration_s(self) -> float:
-        return self.heard.duration_s
 
 
 class Studio:
@@ -80,10 +52,8 @@ class Studio:
     ) -> None:
         """`decoder` must give RATE. Without `silero` no recording can be judged, without `encoder` whose it is."""
         self.voices, self._store, self._pipeline, self._decoder = voices, store, pipeline, decoder
-        self._silero, self._encoder, self._clock = silero, encoder, clock
-        self._sentences = ReadAloud(clock)
-        self._lock = threading.Lock()
-        self._drafts = OrderedDict[str, Draft]()  # the oldest first
+        self._silero, self._encoder = silero, encoder
+        self._sentences, self._drafts = ReadAloud(clock), Drafts(clock)
 
     # -- a recording --------------------------------------------------------------------------------------------------
     async def open(self, owner: str, path: Path, origin: Origin = "upload") -> Draft:
@@ -105,7 +75,7 @@ class Studio:
         start_s = max(0.0, min(archive.start_s, end_s - SHORTEST_S))
         words = archive.text, archive.language.partition("-")[0].lower() or "en"
         draft = await self._draft(owner, "import", heard, quality, start_s, end_s, words)
-        return self._keep(replace(draft, name=archive.name, note=archive.note, whose=archive.whose))
+        return self._drafts.keep(replace(draft, name=archive.name, note=archive.note, whose=archive.whose))
 
     async def cut(self, owner: str, draft_id: str, start_s: float, end_s: float) -> Draft:
         """Another part of the recording, with its words. It may be another person's: what was proved does not count."""
@@ -116,21 +86,15 @@ class Studio:
         words, language = await self._words(part.low, None)
         embedding = await asyncio.to_thread(self._embedded, part)
         place = replace(draft, start_s=start_s, end_s=end_s, proved=None)
-        return self._keep(replace(place, words=words, language=language, embedding=embedding))
+        return self._drafts.keep(replace(place, words=words, language=language, embedding=embedding))
 
     def draft(self, owner: str, draft_id: str) -> Draft:
         """Raises NotFound: DRAFT_GONE."""
-        with self._lock:
-            draft = self._drafts.get(draft_id)
-        if draft is None or draft.owner != owner or self._clock() - draft.made_at > DRAFT_S:
-            raise NotFound("This recording is not here any more. Record or upload it again.", code="DRAFT_GONE")
-        return draft
+        return self._drafts.get(owner, draft_id)
 
     def drop(self, owner: str, draft_id: str) -> None:
         """Forget a draft; one that is gone, or not yours, is no error."""
-        with self._lock:
-            if (draft := self._drafts.get(draft_id)) is not None and draft.owner == owner:
-                del self._drafts[draft_id]
+        self._drafts.drop(owner, draft_id)
 
     # -- whose voice --------------------------------------------------------------------------------------------------
     def sentence(self, owner: str, language: str) -> Challenge:
@@ -150,7 +114,7 @@ class Studio:
         except ValueError as exc:
             raise AudioError("I heard no words. Is the right microphone chosen?", code="NOTHING_HEARD") from exc
         verdict = consent.check(challenge.sentence, words, speaker.similarity(draft.embedding, embedding))
-        return self._keep(replace(draft, proved=verdict))
+        return self._drafts.keep(replace(draft, proved=verdict))
 
     def save(
         self,
@@ -293,7 +257,9 @@ class Studio:
         words, language = known or await self._words(part.low, None)
         embedding = await asyncio.to_thread(self._embedded, part)
         draft_id = secrets.token_urlsafe(16)
-        return self._keep(Draft(draft_id, owner, origin, heard, quality, start_s, end_s, words, language, embedding))
+        return self._drafts.keep(
+            Draft(draft_id, owner, origin, heard, quality, start_s, end_s, words, language, embedding)
+        )
 
     def _embedded(self, part: Heard) -> Embedding | None:
         if self._encoder is None:
@@ -313,17 +279,6 @@ class Studio:
         except AvatarError:
             return "", language or "en"
         return text, tongue.partition("-")[0].lower() or "en"
-
-    def _keep(self, draft: Draft) -> Draft:
-        draft = replace(draft, made_at=self._clock())
-        with self._lock:
-            self._drafts.pop(draft.id, None)
-            self._drafts[draft.id] = draft
-            stale = [d.id for d in self._drafts.values() if draft.made_at - d.made_at > DRAFT_S]
-            mine = [d.id for d in self._drafts.values() if d.owner == draft.owner]
-            for draft_id in [*stale, *mine[:-DRAFTS_PER_OWNER], *list(self._drafts)[:-MAX_DRAFTS]]:
-                self._drafts.pop(draft_id, None)
-        return draft
 
 
 def said_in(store: Store, owner: str, conversation_id: str) -> list[own_voice.Said]:

@@ -20,7 +20,7 @@ LEVELS = [
         "pulse",
         "wire",
     }
-    | {"weights", "weights.*", "checkpoint", "mel", "onnx_graph", "readaloud", "wording"}
+    | {"text.*", "weights", "weights.*", "checkpoint", "mel", "onnx_graph", "readaloud", "wording"}
     | {"finding", "loudness"}
     | {"apart", "headers", "lan", "log", "throttle", "tunnel"},
     {"flac", "saying", "saying.*", "dictionary", "planner", "profiles"},
@@ -39,7 +39,7 @@ LEVELS = [
     },
     {"voiced", "consent", "preflight", "verify"},
     {"engines.pool", "clip", "engines.*", "chat", "playback", "backup", "export", "voice_archive"},
-    {"starters", "own_voice", "pipeline", "recorder", "relief", "opened", "cluster"},
+    {"drafts", "starters", "own_voice", "pipeline", "recorder", "relief", "opened", "cluster"},
     {"hearing", "single", "takes", "voices"},
     {"reply", "studio", "voice_choice"},
     {"conversation", "preview"},

@@ -24,7 +24,7 @@ from avatar.ui.rating import RatingEvents, score_list
 from avatar.ui.sayings import SayingsEvents
 from avatar.ui.stage import SCRIPTS, overview, stage_script
 from avatar.ui.talk import TalkEvents
-from avatar.ui.voice import VoiceEvents
+from avatar.ui.voice import ReplyVoiceEvents
 from avatar.ui.why import WhyEvents, reason_list
 from avatar.weights.downloads import Downloads
 from tests.page_fakes import (
@@ -405,7 +405,7 @@ async def test_only_the_owner_of_a_session_reads_its_decisions() -> None:
 
 async def test_the_voices_are_those_that_can_be_chosen_and_the_one_that_is() -> None:
     assistant = FakeAssistant()
-    on = VoiceEvents(assistant, owner_of)  # type: ignore[arg-type]
+    on = ReplyVoiceEvents(assistant, owner_of)  # type: ignore[arg-type]
     shown = on.voices(STAGE, ENGLISH)
     assert [value for _, value in shown.choices] == ["", "alba", "marius"] and shown.value == ""
     assert shown.choices[1][0] == "Voice: alba · Pocket TTS"
@@ -419,7 +419,7 @@ async def test_the_voices_are_those_that_can_be_chosen_and_the_one_that_is() -> 
 async def test_a_voice_whose_engine_is_gone_stays_chosen_and_says_so() -> None:
     assistant = FakeAssistant()
     assistant.store.chosen["c9"], assistant.voices.choices = "alba", []
-    on = VoiceEvents(assistant, owner_of)  # type: ignore[arg-type]
+    on = ReplyVoiceEvents(assistant, owner_of)  # type: ignore[arg-type]
     assert on.voices(STAGE, CHINESE).choices[-1] == ("聲音：alba，目前無法使用", "alba")
     assistant.trouble = AvatarError("This voice is not here now. Choose another one.", code="NO_VOICE")
     with pytest.warns(UserWarning, match="not here now"):

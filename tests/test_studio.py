@@ -15,8 +15,7 @@ from fakes import FakeSTT
 from studios import SPEECH, Cloner, studio_in
 from test_audio import mutated
 
-from avatar import studio as studios
-from avatar import voice_archive
+from avatar import drafts, voice_archive
 from avatar.audio import wav_bytes, write_opus
 from avatar.clip import Finding
 from avatar.consent import VERSION, Consent
@@ -137,14 +136,14 @@ class TestARecording:
             await studio.cut("bob", draft.id, 0, 2)
         studio.drop("bob", draft.id)
         assert studio.draft("ann", draft.id) is not None
-        for number in range(studios.DRAFTS_PER_OWNER):
-            studio._keep(replace(draft, id=str(number)))
+        for number in range(drafts.DRAFTS_PER_OWNER):
+            studio._drafts.keep(replace(draft, id=str(number)))
         with pytest.raises(NotFound):
             studio.draft("ann", draft.id)
-        for number in range(studios.MAX_DRAFTS):
-            studio._keep(replace(draft, id=f"b{number}", owner=f"b{number}"))
-        assert len(studio._drafts) == studios.MAX_DRAFTS
-        clock.now += studios.DRAFT_S + 1
+        for number in range(drafts.MAX_DRAFTS):
+            studio._drafts.keep(replace(draft, id=f"b{number}", owner=f"b{number}"))
+        assert len(studio._drafts._drafts) == drafts.MAX_DRAFTS
+        clock.now += drafts.DRAFT_S + 1
         with pytest.raises(NotFound) as gone:
             studio.draft("b23", "b23")
         assert gone.value.code == "DRAFT_GONE"

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from avatar.assistant import Assistant
 
 
-class VoiceEvents:
+class ReplyVoiceEvents:
     def __init__(self, assistant: "Assistant", owner_of: OwnerOf) -> None:
         self.assistant, self.owner_of = assistant, owner_of
 
@@ -54,6 +54,6 @@ def voice_row(assistant: "Assistant", owner_of: OwnerOf, stage: gr.HTML) -> None
         voice = gr.Dropdown(
             [(T("voice_default"), "")], value="", label=T("voice"), show_label=False, filterable=False, elem_id="voice"
         )
-    on = VoiceEvents(assistant, owner_of)
+    on = ReplyVoiceEvents(assistant, owner_of)
     gr.on([stage.change, voice.focus], on.voices, stage, voice, **QUICK)
     voice.input(on.choose_voice, [voice, stage], stage, **QUICK).then(on.voices, stage, voice, **QUICK)

@@ -16,8 +16,9 @@ from avatar.ui.strings import say
 from avatar.ui.voice_fragments import asked, player, report, row, spoken, verdict
 
 if TYPE_CHECKING:
+    from avatar.drafts import Draft
     from avatar.preview import Previews
-    from avatar.studio import Draft, Studio
+    from avatar.studio import Studio
 
 
 class ListEvents:

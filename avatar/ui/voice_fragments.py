@@ -8,9 +8,9 @@ from collections.abc import Mapping
 
 from avatar.clip import Finding, Quality
 from avatar.consent import Verdict
+from avatar.drafts import Draft
 from avatar.profiles import Profile
 from avatar.speaker import SAME
-from avatar.studio import Draft
 from avatar.ui.fragments import icon
 from avatar.ui.strings import STRINGS, say
 
