@@ -9,6 +9,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,8 @@ from avatar.engines.catalog import wants_card
 from avatar.engines.loading import Loader
 from avatar.engines.pool import EnginePool, import_and_load
 from avatar.errors import AvatarError, WeightsError
-from avatar.gpu import Gpu, cublas_folder, load_cublas
+from avatar.events import Notice
+from avatar.gpu import Gpus, cublas_folder, load_cublas
 from avatar.guard import Hosts
 from avatar.guests import Guests
 from avatar.health import health_routes
@@ -73,12 +75,14 @@ def serve(settings: Settings, loader: Loader = import_and_load) -> None:
 
     bound_arenas()
     fetch_weights(settings, say)
-    gpu = Gpu(pretend_gib=settings.vram_gib)
+    gpus = Gpus(settings.vram_gib)
+    planned = plan_cards(settings, gpus, say)
+    settings = replace(settings, max_sessions=planned.seats)
     pool = EnginePool(
         settings,
         loader=loader,
-        plan=plan_card(settings, gpu, say),
-        room=lambda rung: room_for(rung, gpu.memory()),
+        plan=planned,
+        room=lambda rung: room_for(rung, None if rung.share is None else gpus.of(rung.share.card)),
     )
     pool.start()  # in the background, while the page's own libraries load
     downloads = Downloads(settings.weights, settings.download, on_done=pool.look_again)
@@ -88,8 +92,10 @@ def serve(settings: Settings, loader: Loader = import_and_load) -> None:
         say(store.damaged)
     else:
         store.sweep()
-    pressure = Pressure(gpu.memory, steps(pool))
-    pressure.start()
+    told: list[Notice] = []  # of all cards
+    pressures = [Pressure(gpu.memory, steps(pool, card), told=told) for card, gpu in enumerate(gpus.each)]
+    for pressure in pressures:
+        pressure.start()
     voices = Voices(settings.data, store.profiles, [Starter.of(one) for one in starters.load()], pool.forget)
     if not store.damaged:
         voices.sweep()
@@ -102,7 +108,12 @@ def serve(settings: Settings, loader: Loader = import_and_load) -> None:
         pool=pool,
         pipeline=pipeline,
         store=store,
-        seats=Seats(settings.max_sessions, settings.idle_warn_s, settings.idle_s, pressure.refusal),
+        seats=Seats(
+            settings.seats,
+            settings.idle_warn_s,
+            settings.idle_s,
+            lambda: next(filter(None, (pressure.refusal() for pressure in pressures)), ""),
+        ),
         tokens=Tokens(),
         metrics=Metrics(),
         decoder=decoder,
@@ -110,13 +121,13 @@ def serve(settings: Settings, loader: Loader = import_and_load) -> None:
         silero=silero,
         smart_turn=smart_turn,
         studio=Studio(voices, store, pipeline, clips, silero, encoder),
-        news=pressure.told,
+        news=lambda since: told[since:],
     )
     assistant.exports.sweep(0)
     say("Engines are warming; building the page.")
 
     def gpu_gib() -> tuple[float, float] | None:
-        memory = gpu.memory()
+        memory = gpus.memory()
         return (memory.used / 2**30, memory.total / 2**30) if memory else None
 
     # Gradio serves whatever lies in its temporary folder, by default the one that all Gradio programs here share
@@ -138,7 +149,7 @@ def serve(settings: Settings, loader: Loader = import_and_load) -> None:
         state_session_capacity=50,
         app_kwargs={
             "middleware": door(settings, hosts, assistant.metrics, guests, owner_of, temporary.name),
-            "routes": [*routes(assistant, owner_of), *health_routes(assistant, owner_of, gpu)],
+            "routes": [*routes(assistant, owner_of), *health_routes(assistant, owner_of, gpus)],
         },
         prevent_thread_lock=True,
         quiet=True,
@@ -156,7 +167,8 @@ def serve(settings: Settings, loader: Loader = import_and_load) -> None:
     downloads.close()
     decoder.close()
     clips.close()
-    pressure.close()
+    for pressure in pressures:
+        pressure.close()
     pool.close()
     store.close()
     temporary.cleanup()
@@ -200,14 +212,15 @@ def bound_arenas() -> None:
         libc.mallopt(-8, 2)  # M_ARENA_MAX of glibc's malloc.h
 
 
-def plan_card(settings: Settings, gpu: Gpu, say: Callable[[str], None]) -> Plan:
-    """Decide, before anything is loaded, what of the graphics card each engine gets, and say it."""
-    wanted, memory = wants_card(settings), gpu.memory()
-    if memory is not None and "whisper" in wanted and (missing := load_cublas(cublas_folder())):
+def plan_cards(settings: Settings, gpus: Gpus, say: Callable[[str], None]) -> Plan:
+    """Decide, before anything is loaded, what of the graphics cards each engine gets, and say it."""
+    os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")  # NVML's, by which the plan counts
+    wanted, memories = wants_card(settings), gpus.memories()
+    if memories and "whisper" in wanted and (missing := load_cublas(cublas_folder())):
         say(missing)
         wanted.discard("whisper")
     brought = {"whisper": whisper_bytes(settings.whisper_model)} if isinstance(settings.whisper_model, Path) else {}
-    made = plan([memory] if memory is not None else [], wanted, settings.max_sessions, brought)
+    made = plan(memories, wanted, settings.max_sessions, brought)
     for line in made.lines():
         say(line)
     return made

@@ -137,7 +137,7 @@ class Assistant:
             live=conversation.live_id,
             conversation=conversation.chat.id,
             n=self.seats.count(),
-            of=self.settings.max_sessions,
+            of=self.settings.seats,
         )
 
     async def leave(self, conversation: Conversation) -> None:
@@ -213,7 +213,7 @@ class Assistant:
             if (taken := self.seats.count()) != shown:
                 shown = taken
                 for conversation in self.live.values():
-                    conversation.post("seats", n=taken, of=self.settings.max_sessions)
+                    conversation.post("seats", n=taken, of=self.settings.seats)
 
     def answer(
         self,

@@ -34,8 +34,9 @@ class _NvmlMemory(ctypes.Structure):  # nvmlMemory_t of nvml.h
 
 
 class Gpu:
-    """The first card this process may use. Thread-safe. `pretend_gib`: answer as a card of so many GiB would; what is
-    in use at the first reading is taken for the part that is pretended away. 0: the card as it is."""
+    """One of the cards this process may use, the first unless `number` says otherwise. Thread-safe. `pretend_gib`:
+    answer as a card of so many GiB would; what is in use at the first reading is taken for the part that is pretended
+    away. 0: the card as it is."""
 
     def __init__(
         self,
@@ -43,8 +44,9 @@ class Gpu:
         env: Mapping[str, str] = os.environ,
         clock: Callable[[], float] = time.monotonic,
         pretend_gib: float = 0,
+        number: int = 0,
     ) -> None:
-        self._library, self._env, self._clock = library, env, clock
+        self._library, self._env, self._clock, self._number = library, env, clock, number
         self._pretend, self._hidden = int(pretend_gib * 2**30), -1
         self._lock = threading.Lock()
         self._read_at: float | None = None
@@ -79,10 +81,36 @@ class Gpu:
 
     def _find(self, nvml: Any, handle: ctypes.c_void_p) -> int:
         """Returns NVML's result code, 0 for success. CUDA_VISIBLE_DEVICES holds indices or UUIDs."""
-        first = self._env.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0].strip()
-        if first.isdecimal():
-            return int(nvml.nvmlDeviceGetHandleByIndex_v2(ctypes.c_uint(int(first)), ctypes.byref(handle)))
-        return int(nvml.nvmlDeviceGetHandleByUUID(first.encode(), ctypes.byref(handle)))
+        named = self._env.get("CUDA_VISIBLE_DEVICES")
+        names = [str(self._number)] if named is None else named.split(",")[self._number :]
+        name = names[0].strip() if names else ""
+        if name.isdecimal():
+            return int(nvml.nvmlDeviceGetHandleByIndex_v2(ctypes.c_uint(int(name)), ctypes.byref(handle)))
+        return int(nvml.nvmlDeviceGetHandleByUUID(name.encode(), ctypes.byref(handle)))
+
+
+class Gpus:
+    """All cards that this process may use, in their order. Thread-safe."""
+
+    def __init__(self, pretend_gib: float = 0, make: Callable[[int], Gpu] | None = None) -> None:
+        """`make` gives the card of a number; one without memory ends the list."""
+        make = make or (lambda number: Gpu(pretend_gib=pretend_gib, number=number))
+        self.each: list[Gpu] = []
+        while (gpu := make(len(self.each))).memory() is not None:
+            self.each.append(gpu)
+
+    def memories(self) -> list[GpuMemory]:
+        """Of the cards that answer."""
+        return [memory for gpu in self.each if (memory := gpu.memory()) is not None]
+
+    def memory(self) -> GpuMemory | None:
+        """Of all of them together; None without one."""
+        read = self.memories()
+        sums = (sum(getattr(memory, part) for memory in read) for part in ("used", "free", "total", "card"))
+        return GpuMemory(*sums) if read else None
+
+    def of(self, card: int) -> GpuMemory | None:
+        return self.each[card].memory() if card < len(self.each) else None
 
 
 def out_of_memory(error: BaseException) -> bool:

@@ -26,7 +26,7 @@ from starlette.routing import BaseRoute, Route
 
 from avatar.engines.catalog import STAGES
 from avatar.errors import NotFound
-from avatar.gpu import Gpu
+from avatar.gpu import Gpu, Gpus
 from avatar.metrics import BUCKETS_MS, ram
 from avatar.settings import Settings
 
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 OwnerOf = Callable[[Any], str]
 
 
-def health_routes(assistant: "Assistant", owner_of: OwnerOf, gpu: Gpu) -> list[BaseRoute]:
+def health_routes(assistant: "Assistant", owner_of: OwnerOf, gpu: Gpu | Gpus) -> list[BaseRoute]:
     registry = CollectorRegistry(auto_describe=False)
     registry.register(_Figures(assistant, gpu))
 
@@ -83,7 +83,7 @@ def _basic(header: str, auth: str) -> bool:
 class _Figures(Collector):
     """Reads everything anew at each scrape."""
 
-    def __init__(self, assistant: "Assistant", gpu: Gpu) -> None:
+    def __init__(self, assistant: "Assistant", gpu: Gpu | Gpus) -> None:
         self._assistant, self._gpu = assistant, gpu
 
     def collect(self) -> Iterator[Metric]:
@@ -109,8 +109,8 @@ class _Figures(Collector):
         used, _ = ram()
         yield _gauge("avatar_memory_bytes", "Resident memory of AVATAR and its helpers.", used)
         if (memory := self._gpu.memory()) is not None:
-            yield _gauge("avatar_vram_used_bytes", "Memory of the GPU in use, by all programs.", memory.used)
-            yield _gauge("avatar_vram_bytes", "Memory of the GPU.", memory.total)
+            yield _gauge("avatar_vram_used_bytes", "Memory of the GPUs in use, by all programs.", memory.used)
+            yield _gauge("avatar_vram_bytes", "Memory of the GPUs.", memory.total)
         rungs = GaugeMetricFamily("avatar_rung", "1 for the state of each rung.", labels=["stage", "rung", "state"])
         for rung in self._assistant.pool.status():
             rungs.add_metric([rung.stage, rung.name, "serving" if rung.serving else rung.state], 1)

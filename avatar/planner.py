@@ -1,5 +1,8 @@
-"""Which engines fit on which graphics card, and how much of it each may take: from memory readings and a table of
-measured needs. Imports no engine and reads no device; no card is an answer like any other.
+"""Which engines fit on which graphics card, how much of it each may take, and how many people that carries: from memory
+readings and a table of measured needs. Imports no engine and reads no device; no card is an answer like any other.
+
+Of several cards the first with room is the language model's, and the ears go there too; the voices have the next, and a
+further copy of the fast voice each of the rest.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -7,10 +10,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from avatar.gpu import GpuMemory
+from avatar.settings import SEATS
 
 MIB, GIB = 2**20, 2**30
 PLANNED = 0.85  # of a card, others' use included: what engines take unplanned must stay below REFUSED
 REFUSED = 0.90  # of a card: above it nobody new is let in (the brief's bound)
+MOST_SEATS = 64  # of one process, whatever the cards
 
 # vLLM 0.26, Qwen2.5-7B-Instruct-AWQ in full size, max_model_len 4096, on an H200 (2026-11-23, research/gpu.md C and
 # results/vllm.json): weights 5.38 GiB, peak activation 1.04, outside torch 0.22, CUDA graphs 0.07. The parts with their
@@ -23,6 +28,11 @@ KV_WISH_TOKENS = 100_720  # at which everything was measured; more was not, and 
 
 def _vllm(tokens: int) -> int:
     return VLLM_MIB + tokens * KV_BYTES // MIB
+
+
+def _contexts(size: int) -> int:
+    """Whole conversations that a language model of so many bytes keeps at once."""
+    return max(0, size - VLLM_MIB * MIB) // (CONTEXT_TOKENS * KV_BYTES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +61,7 @@ def levels(seats: int) -> tuple[Level, ...]:
         # fp16 and vLLM around them; flow and vocoder: 1,349 MiB in fp32, activations, a context of their own.
         Level("cosyvoice", 6_144, stages_mib=(3_072, 3_072)),
         Level("whisper", 2_018, "large-v3-turbo", "float16"),  # 42 ms instead of 54 on an H200
-        Level("vllm", _vllm(KV_WISH_TOKENS)),
+        Level("vllm", _vllm(max(KV_WISH_TOKENS, seats * CONTEXT_TOKENS))),
     )
 
 
@@ -59,6 +69,8 @@ LABELS: Mapping[str, str] = {"vllm": "vLLM", "f5": "F5-TTS", "whisper": "Whisper
 ON_CPU_TOO = ("whisper",)
 ELASTIC = "vllm"  # takes what is left, up to its highest level
 ON_DEMAND = "cosyvoice"  # stays loaded only where every other engine has its highest level
+VOICES = ("f5", "cosyvoice")
+REPLICATED = "f5"  # it says one clause at a time: a second copy on another card says a second one
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,11 +106,19 @@ class Share:
 @dataclass(frozen=True, slots=True)
 class Plan:
     """`cards` as they were read at the start, in CUDA's order. An engine without a share runs on the CPU, or not at
-    all; `reasons` says why, for those that were wanted."""
+    all; `reasons` says why, for those that were wanted. `replicas`: shares of further copies, one a card. `seats`: how
+    many may talk at once."""
 
     cards: tuple[GpuMemory, ...] = ()
     shares: Mapping[str, Share] = field(default_factory=dict)
     reasons: Mapping[str, str] = field(default_factory=dict)
+    replicas: Mapping[str, tuple[Share, ...]] = field(default_factory=dict)
+    seats: int = SEATS
+
+    def on(self, card: int) -> list[Share]:
+        """What is planned for that card."""
+        every = (*self.shares.values(), *(share for copies in self.replicas.values() for share in copies))
+        return [share for share in every if share.card == card]
 
     def lines(self) -> list[str]:
         """The plan for the log of the start: a line per engine, the sums, and what does not fit."""
@@ -106,7 +126,7 @@ class Plan:
             return ["No graphics card: everything runs on the CPU."]
         lines: list[str] = []
         for number, card in enumerate(self.cards):
-            mine = [share for share in self.shares.values() if share.card == number]
+            mine = self.on(number)
             planned = sum(share.bytes for share in mine) + card.used
             lines += [
                 f"Graphics card {number}: {card.total / GIB:.1f} GiB, of which others use {card.used / GIB:.1f}.",
@@ -114,7 +134,8 @@ class Plan:
                 f"  Together {planned / GIB:.1f} GiB, {planned / card.total:.0%}; planned is up to {PLANNED:.0%}, and "
                 f"from {REFUSED:.0%} on nobody new is let in.",
             ]
-        return [*lines, *(f"  {reason}" for reason in self.reasons.values())]
+        lines += [f"  {reason}" for reason in self.reasons.values()]
+        return [*lines, f"{self.seats} may talk at once."]
 
 
 NO_CARD = Plan()
@@ -124,16 +145,19 @@ def plan(
     cards: Sequence[GpuMemory], wanted: Collection[str], seats: int, brought: Mapping[str, int] | None = None
 ) -> Plan:
     """Decide for the engines in `wanted`: names of rungs that are allowed and installed; those not in the table need no
-    card. `cards` are read before anything is loaded, so that what is used then belongs to others. `brought` holds the
-    bytes that an engine needs with the model that the user gives it instead of the table's.
+    card. `cards` are read before anything is loaded, so that what is used then belongs to others. `seats`: how many are
+    to talk at once, 0 for what the cards carry. `brought` holds the bytes that an engine needs with the model that the
+    user gives it instead of the table's.
     """
-    ladder = _with_brought([level for level in levels(seats) if level.engine in wanted], brought or {})
+    hoped = seats or min(MOST_SEATS, SEATS * max(1, len(cards)))
+    ladder = _with_brought([level for level in levels(hoped) if level.engine in wanted], brought or {})
     left = [max(0, int(card.total * PLANNED) - card.used) for card in cards]
     chosen: dict[str, tuple[int, Level]] = {}
     for level in ladder:
         at, before = chosen.get(level.engine, (None, None))
         more = (level.mib - (before.mib if before else 0)) * MIB
-        place = next((i for i in (range(len(cards)) if at is None else [at]) if left[i] >= more), None)
+        places = _preferred(level.engine, len(cards), chosen) if at is None else [at]
+        place = next((i for i in places if left[i] >= more), None)
         if place is not None:
             chosen[level.engine] = place, level
             left[place] -= more
@@ -144,7 +168,35 @@ def plan(
         room = min(left[elastic.card], highest[ELASTIC].mib * MIB - elastic.bytes)
         shares[ELASTIC] = replace(elastic, bytes=elastic.bytes + max(0, room))
     reasons = {name: _reason(name, ladder, left) for name in highest if name not in shares}
-    return Plan(tuple(cards), shares, reasons)
+    made = Plan(tuple(cards), shares, reasons, _replicas(cards, left, shares))
+    return replace(made, seats=seats or min(hoped, _carried(made)))
+
+
+def _preferred(engine: str, cards: int, chosen: Mapping[str, tuple[int, Level]]) -> list[int]:
+    """The cards to try, best first: ears beside the language model, voices away from it."""
+    llm = chosen[ELASTIC][0] if ELASTIC in chosen else None
+    voices = {chosen[name][0] for name in VOICES if name in chosen}
+    if engine in VOICES:
+        return sorted(range(cards), key=lambda i: (i == llm, i not in voices, i))
+    return sorted(range(cards), key=lambda i: (i != llm, i in voices, i))
+
+
+def _replicas(cards: Sequence[GpuMemory], left: list[int], shares: Mapping[str, Share]) -> dict[str, tuple[Share, ...]]:
+    """Further copies of the fast voice, on the cards that neither it nor the language model is on."""
+    if (first := shares.get(REPLICATED)) is None:
+        return {}
+    busy = {shares[name].card for name in (REPLICATED, ELASTIC) if name in shares}
+    rest = [i for i in range(len(cards)) if i not in busy and left[i] >= first.bytes]
+    return {REPLICATED: tuple(replace(first, card=i, of=cards[i].card) for i in rest)} if rest else {}
+
+
+def _carried(made: Plan) -> int:
+    """The seats of one card for every card that has an engine, where both the language model and the voice have one,
+    and never more than conversations fit into the model's memory. Measured with one card only (docs/scale.md)."""
+    if ELASTIC not in made.shares or REPLICATED not in made.shares:
+        return SEATS
+    used = sum(bool(made.on(number)) for number in range(len(made.cards)))
+    return max(SEATS, min(SEATS * used, _contexts(made.shares[ELASTIC].bytes)))
 
 
 def whisper_bytes(folder: Path) -> int:

@@ -38,14 +38,16 @@ class Pressure:
         read: Callable[[], GpuMemory | None],
         steps: Sequence[Step] = (),
         clock: Callable[[], float] = time.monotonic,
+        told: list[Notice] | None = None,
     ) -> None:
+        """`told`: where notices go; several cards may share one list."""
         self._read, self._steps, self._clock = read, steps, clock
         self._refusal = ""
         self._level = 0  # steps that were taken
         self._missed = False  # whether they took anything away
         self._full_since: float | None = None
         self._calm_since: float | None = None
-        self._told: list[Notice] = []
+        self._told: list[Notice] = [] if told is None else told
         self._stop = threading.Event()
 
     def refusal(self) -> str:

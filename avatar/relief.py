@@ -9,16 +9,20 @@ from avatar.planner import GIB, REFUSED
 from avatar.pressure import Step
 
 
-def steps(pool: EnginePool) -> list[Step]:
-    """Of the voices that have a share of the card, in the order in which they are given up."""
-    voices = [rung for rung in pool.rungs("tts") if rung.share is not None]
+def steps(pool: EnginePool, card: int = 0) -> list[Step]:
+    """Of the voices that have a share of that card, in the order in which they are given up."""
+    voices = [rung for rung in pool.rungs("tts") if card in _cards(rung)]
     hq = [rung for rung in voices if rung.hq]
     fast = [rung for rung in voices if not rung.hq]
     return [
-        *(_rest(pool, rung) for rung in hq),
+        *(_rest(pool, rung, card) for rung in hq),
         *(_ease(pool, rung) for rung in fast),
-        *(_rest(pool, rung) for rung in fast),
+        *(_rest(pool, rung, card) for rung in fast),
     ]
+
+
+def _cards(rung: Rung) -> list[int]:
+    return [share.card for share in (rung.share, *rung.replicas) if share is not None]
 
 
 def room_for(rung: Rung, memory: GpuMemory | None) -> str:
@@ -33,10 +37,10 @@ def room_for(rung: Rung, memory: GpuMemory | None) -> str:
 _MOST = (1 + REFUSED) / 2  # of the card: the plan's sums are peaks, and not all of them come at once
 
 
-def _rest(pool: EnginePool, rung: Rung) -> Step:
+def _rest(pool: EnginePool, rung: Rung, card: int) -> Step:
     needs = rung.share.bytes if rung.share is not None else 0
     told = f"{rung.label} rests until there is room again."
-    return Step(lambda why: pool.rest(rung.name, why), lambda: pool.wake(rung.name), told, needs)
+    return Step(lambda why: pool.rest(rung.name, why, card), lambda: pool.wake(rung.name, card), told, needs)
 
 
 def _ease(pool: EnginePool, rung: Rung) -> Step:

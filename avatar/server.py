@@ -161,7 +161,7 @@ async def _refuse(websocket: WebSocket, assistant: Assistant, error: AvatarError
     assistant.metrics.refusal(error.code)
     refusal: dict[str, Any] = {"t": "error", "code": error.code, "text": error.sentence}
     if isinstance(error, ServerFull):
-        refusal |= {"n": assistant.seats.count(), "of": assistant.settings.max_sessions}
+        refusal |= {"n": assistant.seats.count(), "of": assistant.settings.seats}
     await websocket.send_text(json.dumps(refusal))
     await websocket.close(CLOSE_CODES.get(error.code, 4500), error.code)
 

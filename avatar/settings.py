@@ -17,6 +17,7 @@ from avatar.errors import SettingsError
 PREFIX = "AVATAR_"
 LOCAL = "local"  # the one owner on loopback without a password: all seats may be theirs
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
+SEATS = 5  # the brief's number, for one card of 24 GB; with several cards planner.py knows more
 
 
 def _setting(
@@ -80,7 +81,9 @@ class Settings:
     hq_takes: bool = _setting(
         False, "while nobody talks, speak recent replies again in the HQ voice, to replay and export"
     )
-    max_sessions: int = _setting(5, "how many may talk at once", 1, 64)
+    max_sessions: int = _setting(
+        0, "how many may talk at once; 0: what the graphics cards carry, and 5 with one card or none", 0, 64
+    )
     idle_warn_s: float = _setting(240.0, "an idle seat is warned after this many seconds", 1)
     idle_s: float = _setting(300.0, "an idle seat is freed after this many seconds", 2)
     patience_ms: int = _setting(
@@ -103,6 +106,11 @@ class Settings:
     @property
     def host_names(self) -> tuple[str, ...]:
         return tuple(part.strip().lower() for part in self.allowed_hosts.split(",") if part.strip())
+
+    @property
+    def seats(self) -> int:
+        """How many may talk at once, as far as it is known without a plan of the cards."""
+        return self.max_sessions or SEATS
 
     @property
     def operator(self) -> str:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from avatar.gpu import CUBLAS, Gpu, GpuMemory, cublas_folder, load_cublas
+from avatar.gpu import CUBLAS, Gpu, GpuMemory, Gpus, cublas_folder, load_cublas
 
 
 class Nvml:
@@ -152,3 +152,16 @@ def test_the_wheel_is_found_where_pip_puts_it(tmp_path: Path, monkeypatch: pytes
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.syspath_prepend(tmp_path)
     assert cublas_folder() == tmp_path / "nvidia" / "cublas" / "lib"
+
+
+@pytest.mark.parametrize(
+    ("visible", "totals"),
+    [(None, list(Nvml.cards)), ("1", [Nvml.cards[1]]), ("GPU-b,GPU-a", [Nvml.cards[1], Nvml.cards[0]]), ("", [])],
+)
+def test_all_visible_cards_are_read_in_their_order(visible: str | None, totals: list[int]) -> None:
+    env = {} if visible is None else {"CUDA_VISIBLE_DEVICES": visible}
+    gpus = Gpus(make=lambda number: Gpu(Nvml, env, number=number))
+    assert [memory.total for memory in gpus.memories()] == totals
+    together = gpus.memory()
+    assert (None if together is None else together.total) == (sum(totals) or None)
+    assert gpus.of(len(totals)) is None

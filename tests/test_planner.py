@@ -114,13 +114,65 @@ def test_a_whisper_folder_is_weighed(tmp_path: Path) -> None:
     assert whisper_bytes(tmp_path) == 476 * MIB
 
 
-def test_several_cards_share_the_engines() -> None:
-    made = plan([card(13), card(13)], ALL, seats=5)
-    assert set(made.shares) == {"whisper", "vllm", "f5", "cosyvoice"}
+def places(made: Plan) -> dict[str, list[int]]:
+    """Engine -> its cards."""
+    return {
+        name: [share.card, *(copy.card for copy in made.replicas.get(name, ()))] for name, share in made.shares.items()
+    }
+
+
+def test_of_two_cards_one_thinks_and_hears_and_the_other_speaks() -> None:
+    made = plan([card(24), card(24)], ALL, seats=0)
+    assert places(made) == {"vllm": [0], "whisper": [0], "f5": [1], "cosyvoice": [1]}
+    assert made.seats == 10 and made.shares["cosyvoice"].resident
+    assert made.shares["vllm"].bytes == pytest.approx(12.09 * GIB, rel=0.01), "nothing else wants its card"
+
+
+def test_the_fast_voice_is_on_every_further_card() -> None:
+    made = plan([card(24)] * 4, ALL, seats=0)
+    assert places(made) == {"vllm": [0], "whisper": [0], "f5": [1, 2, 3], "cosyvoice": [1]}
+    assert made.seats == 20
+    assert "Graphics card 3: 24.0 GiB, of which others use 0.4." in made.lines()
+    assert sum("F5-TTS" in line for line in made.lines()) == 3 and made.lines()[-1] == "20 may talk at once."
+
+
+def test_the_cards_of_a_large_machine_carry_as_many_as_one_process_takes() -> None:
+    made = plan([card(80)] * 16, ALL, seats=0)
+    assert made.seats == 64 and len(made.replicas["f5"]) == 14
+    assert (made.shares["vllm"].bytes - VLLM_MIB * MIB) // KV_BYTES >= 64 * 4096
+
+
+def test_a_small_first_card_is_not_the_language_models() -> None:
+    made = plan([card(8), card(24)], ALL, seats=0)
+    assert places(made) == {"vllm": [1], "whisper": [1], "f5": [0], "cosyvoice": [1]}
+
+
+@pytest.mark.parametrize("sizes", [(13, 13), (8, 24), (24, 8, 8), (6, 6, 6), (141, 24), (4, 24, 4, 24)])
+def test_no_card_is_promised_twice(sizes: tuple[float, ...]) -> None:
+    made = plan([card(gib) for gib in sizes], ALL, seats=0)
     for number, one in enumerate(made.cards):
-        taken = sum(share.bytes for share in made.shares.values() if share.card == number)
-        assert taken + one.used <= PLANNED * one.total
-    assert len({share.card for share in made.shares.values()}) == 2
+        mine = made.on(number)
+        assert sum(share.bytes for share in mine) + one.used <= PLANNED * one.total
+        assert len({share.engine for share in mine}) == len(mine)
+
+
+@pytest.mark.parametrize(
+    ("cards", "wanted"),
+    [
+        ([], ALL),
+        ([24], ALL),
+        ([80], ALL),
+        ([24, 24], ("whisper", "f5")),  # a language model on the CPU serves no more
+        ([24, 24], ("vllm", "whisper")),
+        ([2, 2, 2], ALL),
+    ],
+)
+def test_five_stay_five_where_one_card_or_the_cpu_does_a_part(cards: list[float], wanted: tuple[str, ...]) -> None:
+    assert plan([card(gib) for gib in cards], wanted, seats=0).seats == 5
+
+
+def test_seats_that_the_user_asks_for_are_given() -> None:
+    assert plan([card(24)], ALL, seats=12).seats == 12 and plan([card(24)] * 4, ALL, seats=3).seats == 3
 
 
 def test_the_printed_plan_has_a_line_for_each_engine_and_adds_up() -> None:
@@ -128,6 +180,7 @@ def test_the_printed_plan_has_a_line_for_each_engine_and_adds_up() -> None:
     assert lines[0] == "Graphics card 0: 16.0 GiB, of which others use 0.4."
     assert [line.split(":")[0].strip() for line in lines[1:4]] == ["vLLM", "F5-TTS", "Whisper"]
     assert "85%" in lines[4] and lines[5].strip().startswith("CosyVoice 3 cannot run")
+    assert lines[6:] == ["5 may talk at once."]
 
 
 def test_it_costs_no_torch() -> None:

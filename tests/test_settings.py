@@ -21,7 +21,7 @@ def refused(env: dict[str, str], **overrides: Any) -> str:
 
 def test_nothing_set_is_a_working_default() -> None:
     settings = Settings.from_env({"PATH": "/bin", "HOME": "/home/ann"})
-    assert settings.loopback and settings.port == 7860 and settings.max_sessions == 5
+    assert settings.loopback and settings.port == 7860 and settings.max_sessions == 0 and settings.seats == 5
     assert settings.database == settings.data / "avatar.db"
     assert settings.data.is_absolute() and settings.weights.is_absolute()
 
@@ -77,7 +77,7 @@ def test_an_unknown_name_lists_the_known_ones_and_the_nearest() -> None:
         ("PORT", "", "not a whole number"),
         ("PORT", "0", "from 1 to 65535"),
         ("PORT", "65536", "from 1 to 65535"),
-        ("MAX_SESSIONS", "0", "from 1 to 64"),
+        ("MAX_SESSIONS", "-1", "from 0 to 64"),
         ("IDLE_S", "soon", "not a number"),
         ("IDLE_S", "nan", "at least 2"),
         ("IDLE_WARN_S", "-inf", "at least 1"),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from avatar.aio import in_thread
-from avatar.engines.base import OWN_VOICE, Stage, Voice
+from avatar.engines.base import OWN_VOICE, Engine, Stage, Voice
 from avatar.engines.catalog import Rung
 from avatar.engines.pool import EnginePool
 from avatar.errors import AvatarError, EngineError, EngineLoadError, EngineTimeout, OutOfMemory
@@ -54,12 +54,12 @@ class Calls:
             key = stage, language  # for the whole turn: a better rung takes over between turns
             rung = self._rungs[key] = self._rungs.get(key) or self._pool.choose(stage, language, self._hq, voice)
             self._tell(rung, voice)
-            delivered = False
+            delivered, held, another = False, list[Engine](), False
             try:
                 if not self._pool.ready(rung):
                     async with aclosing(in_thread(self._loaded(rung), self._timeouts.load)) as loading:
                         await anext(loading, None)
-                async with aclosing(in_thread(self._leased(rung, call), self._timeout_s(stage))) as items:
+                async with aclosing(in_thread(self._leased(rung, call, held), self._timeout_s(stage))) as items:
                     async for item in items:
                         delivered = True
                         yield item
@@ -71,15 +71,17 @@ class Calls:
                 if not exc.lost:
                     raise
                 error = exc
-                self._pool.fail(rung, error)
+                another = self._pool.fail(rung, error, engine=_last(held))
             except AvatarError:
                 raise
             except Exception as exc:  # noqa: BLE001 - the one place where a foreign engine's exceptions get a name
                 error = self._named(rung, exc)
-                self._pool.fail(rung, error, hung=isinstance(error, EngineTimeout))
+                another = self._pool.fail(rung, error, hung=isinstance(error, EngineTimeout), engine=_last(held))
             if delivered and stage != "stt":  # half an answer is out: nobody wants it twice, but a transcript is whole
                 self._rungs.pop(key)
                 raise error
+            if another:  # a copy on another card is as good
+                continue
             try:
                 below = self._rungs[key] = self._pool.below(rung, language, self._hq, voice)
             except EngineError:
@@ -114,6 +116,13 @@ class Calls:
         self._pool.warm(rung)
         yield
 
-    def _leased(self, rung: Rung, call: Callable[[Any], Generator[T, None, None]]) -> Generator[T, None, None]:
+    def _leased(
+        self, rung: Rung, call: Callable[[Any], Generator[T, None, None]], held: list[Engine]
+    ) -> Generator[T, None, None]:
         with self._pool.lease(rung) as engine:
+            held.append(engine)
             yield from call(engine)
+
+
+def _last(held: list[Engine]) -> Engine | None:
+    return held[-1] if held else None

@@ -25,8 +25,8 @@ class Rung:
     those called like the rung ("whisper-base").
     Where languages and cloning depend on the weights found, the loaded engine's `Abilities` win over its row.
     `share` is its part of a graphics card, from the plan (planner.py, which knows rungs by their names): `load` gets it
-    as its third argument. `needs_card`: without a share there is no such engine, and `no_room` says why. `hq`: it
-    speaks only where HQ was asked for, and is loaded then.
+    as its third argument; `replicas` are the shares of further copies, on other cards. `needs_card`: without a share
+    there is no such engine, and `no_room` says why. `hq`: it speaks only where HQ was asked for, and is loaded then.
     """
 
     name: str
@@ -48,6 +48,7 @@ class Rung:
     hq: bool = False
     needs_card: bool = False
     share: Share | None = None
+    replicas: tuple[Share, ...] = ()
     no_room: str = ""
 
 
@@ -195,7 +196,7 @@ def _placed(rung: Rung, plan: Plan) -> Rung:
     share = plan.shares.get(rung.name)
     if share is None and rung.needs_card:
         return replace(rung, no_room=plan.reasons.get(rung.name, f"{rung.label} needs a graphics card."))
-    return rung if share is None else replace(rung, share=share)
+    return rung if share is None else replace(rung, share=share, replicas=plan.replicas.get(rung.name, ()))
 
 
 def _with_model(rung: Rung, settings: Settings, plan: Plan) -> Rung:

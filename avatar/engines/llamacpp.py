@@ -76,7 +76,7 @@ def load(settings: Settings, progress: Progress) -> "LlamaCppLLM":
     model = settings.gguf or weights.fastest("smollm2-135m", settings.weights)
     import xllamacpp
 
-    slots = min(settings.max_sessions, MAX_SLOTS)
+    slots = min(settings.seats, MAX_SLOTS)
     params = xllamacpp.CommonParams()
     params.model.path = str(model)
     params.n_ctx, params.n_parallel = slots * SLOT_TOKENS, slots

@@ -1,15 +1,17 @@
 """Engines in their slots: one load each, leases, failures, and giving their memory back. Knows no order among them."""
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 
 from avatar.engines.base import Engine, Progress, Stage
 from avatar.engines.catalog import Rung
 from avatar.engines.hindrance import failed
-from avatar.engines.slots import Instance, Slot
+from avatar.engines.slots import Copy, Instance, Slot
 from avatar.errors import AvatarError, EngineLoadError
 from avatar.gpu import out_of_memory
 from avatar.settings import Settings
@@ -18,6 +20,7 @@ log = logging.getLogger(__name__)
 
 RETRY_S = 60.0  # a failed rung is tried again after this long; doubled with every further failure
 RETRY_MAX_S = 1800.0
+COPY_RETRY_S = 300.0  # until a copy that failed beside others is loaded again
 LOOK_S = 0.2  # between two looks whether a load that is waited for was given up
 DRAIN_S = 30.0  # how long an engine that gives way may go on with what it is doing
 
@@ -81,34 +84,62 @@ class Engines:
             with self._state:
                 late = slot.loading is not mine or slot.resting  # given up meanwhile, or to give way
                 if not late:
-                    slot.instance, slot.retry_at, slot.fault = Instance(engine, rung.parallel), 0.0, None
+                    copy = Copy(engine, None if rung.share is None else rung.share.card)
+                    slot.instance, slot.retry_at, slot.fault = Instance(copy, rung.parallel), 0.0, None
             if late or slot.instance is None:
                 close_engine(engine, rung.name)
                 raise EngineLoadError(f"{rung.label} came too late.", stage=rung.stage, engine=rung.name)
             log.info("loaded %s in %.2f s", rung.name, self._clock() - started)
             return slot.instance
 
+    def _grow(self, slot: Slot) -> None:
+        """Blocks. Load the copies that the plan wants beside the first. One that fails is tried again later."""
+        for share in slot.lacking(self._clock()):
+            rung, instance = replace(slot.rung, share=share, replicas=()), slot.instance
+            slot.without[share.card] = self._clock() + COPY_RETRY_S  # also where this load hangs
+            try:
+                if why := self._room(rung):
+                    raise AvatarError(why)
+                engine = self._loader(rung, self._settings, lambda fraction: None)
+            except Exception as exc:  # noqa: BLE001 - a foreign engine may raise anything
+                log.warning("a copy of %s on card %d failed: %s", rung.name, share.card, type(exc).__name__)
+                continue
+            ease_engine(engine, slot.eased)
+            with self._state:
+                wanted = instance is not None and slot.instance is instance and slot.without[share.card] < math.inf
+                if wanted and instance is not None:
+                    slot.without.pop(share.card)
+                    instance.add(Copy(engine, share.card))
+            if wanted:
+                log.info("loaded a copy of %s on card %d", rung.name, share.card)
+            else:
+                close_engine(engine, rung.name)
+
     @contextmanager
     def lease(self, rung: Rung) -> Iterator[Engine]:
-        """Use of the engine by one caller among its `parallel`. Lease per clause, so that five sessions share fairly.
+        """Use of the engine by one caller among its `parallel`, of the copy that has the fewest. Lease per clause, so
+        that five sessions share fairly.
 
         Blocks while it loads or is busy. Raises EngineLoadError.
         """
         instance = self._load(self._slots[rung.name])
-        instance.acquire(rung)
+        copy = instance.acquire(rung)
         try:
-            yield instance.engine
+            yield copy.engine
         finally:
-            instance.release()
+            instance.release(copy)
 
     # -- failing ----------------------------------------------------------------------------------------------------
-    def fail(self, rung: Rung, error: AvatarError, *, hung: bool = False) -> None:
-        """Give up the loaded instance of `rung` after `error`.
+    def fail(self, rung: Rung, error: AvatarError, *, hung: bool = False, engine: Engine | None = None) -> bool:
+        """Give up the loaded instance of `rung` after `error`; where it has several copies, only `engine`, the one that
+        failed, and then returns True: the others can serve.
 
         The first hang only costs the instance: a fresh one is loaded on the next use (its thread is left behind). A
         second hang, or any other failure, takes the rung out until its retry time.
         """
         slot = self._slots[rung.name]
+        if engine is not None and self._drop(slot, engine):
+            return True
         with self._state:
             instance, slot.instance = slot.instance, None
             if hung and instance is None:  # it hangs in its load, and holds this lock for good
@@ -117,10 +148,22 @@ class Engines:
             first_hang = hung and slot.hangs == 1
         if instance is not None:
             instance.kill()
-            # a hung engine may hold its own lock: closing it must not hang the caller
-            threading.Thread(target=close_engine, args=(instance.engine, rung.name), daemon=True).start()
+            for copy in instance.copies:
+                _close_apart(copy.engine, rung.name)
         if not first_hang:
             self._mark_failed(slot, error)
+        return False
+
+    def _drop(self, slot: Slot, engine: Engine) -> bool:
+        """Whether `engine` was one copy among several, and is so no more."""
+        with self._state:
+            copy = None if slot.instance is None else slot.instance.drop(lambda copy: copy.engine is engine)
+            if copy is None or copy.card is None:
+                return False
+            slot.without[copy.card] = self._clock() + COPY_RETRY_S
+        log.warning("the copy of %s on card %d is given up", slot.rung.name, copy.card)
+        _close_apart(engine, slot.rung.name)
+        return True
 
     def served(self, rung: Rung) -> None:
         """`rung` delivered: earlier failures no longer count against it."""
@@ -140,22 +183,32 @@ class Engines:
         return [slot.rung for slot in self._slots.values() if slot.rung.stage == stage]
 
     # -- giving way -------------------------------------------------------------------------------------------------
-    def rest(self, name: str, sentence: str) -> bool:
+    def rest(self, name: str, sentence: str, card: int | None = None) -> bool:
         """Leave a rung out until `wake`, because its memory is needed: `sentence` says so. What it is saying now it may
-        finish. Returns whether that frees memory."""
+        finish. With `card`, only the copy there, where others can serve. Returns whether that frees memory."""
         slot = self._slots[name]
+        if card is not None and (instance := slot.instance) is not None:
+            with self._state:
+                if (copy := instance.drop(lambda copy: copy.card == card)) is not None:
+                    slot.without[card] = math.inf
+            if copy is not None:
+                self._close_idle(slot, instance, copy)
+                return True
         slot.resting = sentence
         return self._free(slot)
 
-    def wake(self, name: str) -> None:
-        self._slots[name].resting = ""
+    def wake(self, name: str, card: int | None = None) -> None:
+        slot = self._slots[name]
+        slot.resting = ""
+        if card is not None:
+            slot.without.pop(card, None)
         self._nudge.set()
 
     def ease(self, name: str, on: bool) -> bool:
         """Have a rung save work and memory, or no more. Returns whether a loaded engine can do so."""
         slot = self._slots[name]
         slot.eased = on
-        return slot.instance is not None and ease_engine(slot.instance.engine, on)
+        return slot.instance is not None and any([ease_engine(copy.engine, on) for copy in slot.instance.copies])
 
     def _free(self, slot: Slot) -> bool:
         with self._state:
@@ -163,13 +216,16 @@ class Engines:
         if instance is None:
             return False
         instance.kill()  # who waits for it is told, and steps down
+        for copy in instance.copies:
+            self._close_idle(slot, instance, copy)
+        return True
 
+    def _close_idle(self, slot: Slot, instance: Instance, copy: Copy) -> None:
         def close() -> None:
-            instance.idle(DRAIN_S)
-            close_engine(instance.engine, slot.rung.name)
+            instance.idle(copy, DRAIN_S)
+            close_engine(copy.engine, slot.rung.name)
 
         threading.Thread(target=close, daemon=True, name="free").start()
-        return True
 
 
 @contextmanager
@@ -181,6 +237,11 @@ def _held(slot: Slot) -> Iterator[threading.Lock]:
         yield lock
     finally:
         lock.release()
+
+
+def _close_apart(engine: Engine, name: str) -> None:
+    """A hung engine may hold its own lock: closing it must not hang the caller."""
+    threading.Thread(target=close_engine, args=(engine, name), daemon=True).start()
 
 
 def close_engine(engine: Engine, name: str) -> None:

@@ -78,8 +78,8 @@ class EnginePool(Engines):
     def forget(self, profile_id: str) -> None:
         """A profile was deleted: no loaded voice keeps anything of it."""
         for slot in self._of("tts"):
-            if (instance := slot.instance) is not None:
-                cast(TTS, instance.engine).forget(profile_id)
+            for copy in [] if slot.instance is None else slot.instance.copies:
+                cast(TTS, copy.engine).forget(profile_id)
 
     def _able(self, stage: Stage, language: str | None, hq: bool, voice: Voice, but: Rung | None = None) -> list[Slot]:
         """The usable rungs that know `language` and can speak as `voice`, best first, at least one. Raises NoEngine."""
@@ -152,6 +152,9 @@ class EnginePool(Engines):
                 wanted = not slot.rung.hq or self._clock() - slot.wanted_at <= HQ_IDLE_S
                 if slot.instance is None and wanted and not self._stop.is_set():
                     self._load_watched(slot)
+            for slot in self._slots.values():
+                if not self._stop.is_set() and slot.lacking(self._clock()):
+                    self._in_time(slot, self._grow)
             self._free_unwanted()
             first = False
 
@@ -162,21 +165,24 @@ class EnginePool(Engines):
                 self._free(slot)
 
     def _load_watched(self, slot: Slot) -> None:
+        if not self._in_time(slot, self._load):
+            sentence = f"{slot.rung.label} was not loaded within {self._load_s:.0f} seconds."
+            self.fail(slot.rung, EngineTimeout(sentence, stage=slot.rung.stage, engine=slot.rung.name), hung=True)
+
+    def _in_time(self, slot: Slot, load: Callable[[Slot], object]) -> bool:
         """A load that hangs must not keep the others from theirs, so it has a thread of its own."""
         done = threading.Event()
 
-        def load() -> None:
+        def run() -> None:
             try:
-                self._load(slot)
+                load(slot)
             except EngineLoadError:
                 pass  # recorded in the slot, shown on the page, retried at its time
             finally:
                 done.set()
 
-        threading.Thread(target=load, daemon=True, name=f"load {slot.rung.name}").start()
-        if not done.wait(self._load_s):
-            sentence = f"{slot.rung.label} was not loaded within {self._load_s:.0f} seconds."
-            self.fail(slot.rung, EngineTimeout(sentence, stage=slot.rung.stage, engine=slot.rung.name), hung=True)
+        threading.Thread(target=run, daemon=True, name=f"load {slot.rung.name}").start()
+        return done.wait(self._load_s)
 
     def _waited(self) -> bool:
         """Wait for the next look, or for `retry` and `look_again`. Returns whether this is the end."""
@@ -220,4 +226,5 @@ class EnginePool(Engines):
             instance, slot.instance = slot.instance, None
             if instance is not None:
                 instance.kill()
-                close_engine(instance.engine, slot.rung.name)
+                for copy in instance.copies:
+                    close_engine(copy.engine, slot.rung.name)

@@ -1,7 +1,10 @@
-"""A place on the ladder: its rung, the loaded engine with its callers, and how often it has failed. Knows no ladder."""
+"""A place on the ladder: its rung, the loaded copies of its engine with their callers, and how often it has failed.
+Knows no ladder.
+"""
 
 import math
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -9,6 +12,7 @@ from avatar.engines.base import Abilities, Engine, Stage
 from avatar.engines.catalog import Rung
 from avatar.engines.hindrance import Hindrance
 from avatar.errors import EngineLoadError
+from avatar.planner import Share
 
 State = Literal["absent", "cold", "warming", "ready", "failed"]
 
@@ -41,29 +45,65 @@ class RungStatus:
         return self.hindrance.lacks if self.hindrance is not None else ()
 
 
-class Instance:
-    """One loaded engine with its callers. Waiting callers are woken with an error when it dies."""
+@dataclass(slots=True, eq=False)
+class Copy:
+    """One loaded engine. `card`: where the plan put it; None on the CPU."""
 
-    def __init__(self, engine: Engine, parallel: int) -> None:
-        self.engine, self.parallel, self.busy, self.dead = engine, parallel, 0, False
+    engine: Engine
+    card: int | None = None
+    busy: int = 0  # callers
+
+
+class Instance:
+    """The loaded copies of a rung's engine, at least one, each for `parallel` callers at once. Waiting callers are
+    woken with an error when all of it dies."""
+
+    def __init__(self, copy: Copy, parallel: int) -> None:
+        self.copies, self.parallel, self.dead = [copy], parallel, False
         self.changed = threading.Condition()
 
-    def acquire(self, rung: Rung) -> None:
+    @property
+    def engine(self) -> Engine:
+        """Any of them: all can do the same."""
+        return self.copies[0].engine
+
+    @property
+    def busy(self) -> int:
+        return sum(copy.busy for copy in self.copies)
+
+    def acquire(self, rung: Rung) -> Copy:
+        """The copy with the fewest callers, once one has room."""
         with self.changed:
-            self.changed.wait_for(lambda: self.dead or self.busy < self.parallel)
+            self.changed.wait_for(lambda: self.dead or any(copy.busy < self.parallel for copy in self.copies))
             if self.dead:
                 raise EngineLoadError(f"{rung.label} has just failed.", stage=rung.stage, engine=rung.name)
-            self.busy += 1
+            copy = min(self.copies, key=lambda copy: copy.busy)
+            copy.busy += 1
+            return copy
 
-    def release(self) -> None:
+    def release(self, copy: Copy) -> None:
         with self.changed:
-            self.busy -= 1
+            copy.busy -= 1
             self.changed.notify_all()
 
-    def idle(self, timeout_s: float) -> None:
+    def add(self, copy: Copy) -> None:
+        with self.changed:
+            self.copies.append(copy)
+            self.changed.notify_all()
+
+    def drop(self, which: Callable[[Copy], bool]) -> Copy | None:
+        """Give up a copy, unless it is the only one."""
+        with self.changed:
+            found = next((copy for copy in self.copies if which(copy)), None)
+            if found is None or len(self.copies) == 1:
+                return None
+            self.copies.remove(found)
+            return found
+
+    def idle(self, copy: Copy, timeout_s: float) -> None:
         """Wait until nobody uses it any more, or for so long."""
         with self.changed:
-            self.changed.wait_for(lambda: self.busy == 0, timeout_s)
+            self.changed.wait_for(lambda: copy.busy == 0, timeout_s)
 
     def kill(self) -> None:
         with self.changed:
@@ -88,6 +128,7 @@ class Slot:
     missing: Hindrance | None = None  # why it is not installed, as of missing_at
     missing_at: float = -math.inf
     look: int = 0  # which look_again it was for
+    without: dict[int, float] = field(default_factory=dict)  # cards that get no copy before that time
 
     @property
     def abilities(self) -> Abilities:
@@ -95,6 +136,14 @@ class Slot:
         of_row = Abilities(self.rung.languages, self.rung.clones, pitch=self.rung.pitch)
         instance = self.instance
         return of_row if instance is None else getattr(instance.engine, "abilities", of_row)
+
+    def lacking(self, now: float) -> list[Share]:
+        """Where the plan wants a copy that is not there."""
+        if self.instance is None or not self.rung.replicas:
+            return []
+        here = {copy.card for copy in self.instance.copies}
+        wanted = [share for share in (self.rung.share, *self.rung.replicas) if share is not None]
+        return [share for share in wanted if share.card not in here and self.without.get(share.card, 0.0) <= now]
 
     def knows(self, language: str | None) -> bool:
         languages = self.abilities.languages

@@ -8,7 +8,8 @@ that is remote.py's. Written for vllm 0.30.0; run with 0.26.0 (docs/benchmarks.m
 import logging
 import os
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,7 @@ def load(settings: Settings, progress: Progress, share: Share | None = None) -> 
     folder = settings.vllm_model or weights.path(WEIGHTS, settings.weights)
     if missing := [name for name in NEEDED if not (folder / name).is_file()]:
         raise WeightsError(f"{folder} is no language model that vLLM can read: it has no {', '.join(missing)}.")
-    server = VllmServer(folder, share, settings.max_sessions + SPARE_SEATS)
+    server = VllmServer(folder, share, settings.seats + SPARE_SEATS)
     engine = RemoteLLM(server, folder.name, Patience(models=LOAD_S, load=120.0))
     try:
         engine.connect(progress)
@@ -69,18 +70,19 @@ class VllmServer:
         from vllm.v1.engine.async_llm import AsyncLLM
 
         self._tokenizer = AutoTokenizer.from_pretrained(self._folder, local_files_only=True)
-        self._engine = AsyncLLM.from_engine_args(
-            AsyncEngineArgs(
-                model=str(self._folder),
-                # of the card's real total; what others hold is not counted, only what this engine itself takes
-                gpu_memory_utilization=self._share.fraction,
-                max_model_len=CONTEXT_TOKENS,
-                max_num_seqs=self._requests,
-                enable_prefix_caching=True,  # a growing conversation is read from its newest words on
-                disable_log_stats=True,
-                enable_log_requests=False,  # they are words of users
+        with only_card(self._share.card):
+            self._engine = AsyncLLM.from_engine_args(
+                AsyncEngineArgs(
+                    model=str(self._folder),
+                    # of the card's real total; what others hold is not counted, only what this engine itself takes
+                    gpu_memory_utilization=self._share.fraction,
+                    max_model_len=CONTEXT_TOKENS,
+                    max_num_seqs=self._requests,
+                    enable_prefix_caching=True,  # a growing conversation is read from its newest words on
+                    disable_log_stats=True,
+                    enable_log_requests=False,  # they are words of users
+                )
             )
-        )
         return [self._folder.name]
 
     async def answer(self, model: str, messages: Sequence[Message], tokens: int, put: Put) -> None:
@@ -112,6 +114,29 @@ class VllmServer:
         """Ends vLLM's process, which frees the card."""
         if self._engine is not None:
             self._engine.shutdown()
+
+
+@contextmanager
+def only_card(card: int) -> Iterator[None]:
+    """vLLM takes the first card that its process can see, so a process that starts in here sees this one only. What
+    already runs in ours has its list of cards for good, once CUDA has been asked for it."""
+    if not card:
+        yield
+        return
+    import torch
+
+    before = os.environ.get("CUDA_VISIBLE_DEVICES")
+    torch.cuda.device_count()  # CUDA reads the variable now, as it is
+    torch.cuda.init()
+    names = before.split(",") if before else [str(number) for number in range(card + 1)]
+    os.environ["CUDA_VISIBLE_DEVICES"] = names[card].strip()
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["CUDA_VISIBLE_DEVICES"]
+        else:
+            os.environ["CUDA_VISIBLE_DEVICES"] = before
 
 
 def quiet() -> None:

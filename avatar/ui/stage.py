@@ -46,7 +46,7 @@ def overview(assistant: "Assistant", language: str) -> dict[str, Any]:
         engines[stage] = _engine(rung) if rung else None
     coming = next((r for r in rungs if r.state == "warming" and r.stage in serving and not r.serving), None)
     return {
-        "seats": {"n": assistant.seats.count(), "of": assistant.settings.max_sessions},
+        "seats": {"n": assistant.seats.count(), "of": assistant.settings.seats},
         "engines": engines,
         "coming": coming and {"name": coming.label, "pct": round(100 * (coming.fraction or 0))},
         "chinese": _chinese([r for r in rungs if r.stage == "stt"], language),

@@ -123,7 +123,7 @@ def status_tab(
         snapshot = {name: {"p50": stage.p50_ms, "p95": stage.p95_ms, "n": stage.n} for name, stage in stages.items()}
         recent = [turn.timings_ms["total"] for turn in assistant.metrics.recent(RECENT) if "total" in turn.timings_ms]
         gpu = gpu_memory()
-        seats = assistant.seats.count(), assistant.settings.max_sessions
+        seats = assistant.seats.count(), assistant.settings.seats
         top = figures(seats, snapshot.get("total", {}), gpu or host_gib(), gpu is not None, language)
         downloads = assistant.downloads
         ladders = [ladder(stage, [r for r in rungs if r.stage == stage], downloads, language) for stage in STAGES]
