@@ -22,6 +22,7 @@ import numpy as np
 from avatar import weights
 from avatar.audio import resample
 from avatar.engines.base import Abilities, Progress, Voice
+from avatar.engines.conditioning import Conditioning
 from avatar.engines.reference import Reference, prepare, weight
 from avatar.errors import EngineError, WeightsError
 from avatar.events import AudioChunk, Samples
@@ -39,7 +40,7 @@ OWN = {  # its own voices: the recordings that f5-tts brings as examples, and th
     "chinese": ("zh", "basic_ref_zh.wav", "对，这就是我，万人敬仰的太乙真人。"),
 }
 MAX_CHARS = 2_000  # of one clause; more is cut
-PREPARED = 16  # voices that are kept ready, 200 KB each
+PREPARED = 16  # profiles that are kept ready, 200 KB each; its own voices are two
 # Phrases of fewer than about five words lose their first (SWivid/F5-TTS issues 460 and 1185): they get the time of this
 # many bytes, and the silence that this leaves is cut off again.
 LEAST_WEIGHT = 24
@@ -61,7 +62,7 @@ class Solver(Protocol):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Prepared:
-    """A voice, ready: the frames of its reference (1, m, 100) where the model is, and its words."""
+    """A voice, ready: the frames of its reference, (1, m, 100) in the memory of the CPU, and its words."""
 
     mel: Any
     frames: int
@@ -173,8 +174,8 @@ class F5TTS:
         """`encode`: text -> the model's numbers for it. `steps`: for the first clause of a reply, and for the rest."""
         self._solver: Solver | None = solver
         self._encode, self._worker, self._own, self._steps = encode, worker, own, steps
-        self._lock = threading.Lock()  # of what is prepared
-        self._prepared: dict[tuple[str, str], Prepared] = {}  # by profile and recording, or own name; oldest use first
+        self._own_ready: dict[str, Prepared] = {}
+        self._profiles = Conditioning[Prepared]("f5", ".npz", PREPARED)
         self._eased = False
         self.abilities = Abilities(LANGUAGES, clones=True, voices=tuple(own))
 
@@ -227,30 +228,23 @@ class F5TTS:
             if name not in self._own:
                 there = ", ".join(self._own) or "none"
                 raise _error(f"F5-TTS has no voice {name or 'of its own'} here, but: {there}. Choose a voice profile.")
-            return self._kept(("", name), lambda: self._own[name][1])
+            if (ready := self._own_ready.get(name)) is None:
+                ready = self._own_ready[name] = self._made(self._own[name][1])
+            return ready
         recording, words = voice.reference, voice.reference_text
         if recording is None or not words:
             sentence = f"F5-TTS cannot speak in the voice {voice.name}: its recording or the words of it are missing."
             raise _error(f"{sentence} Choose another voice.", "NO_CLONING")
 
-        def cut() -> Reference:
+        def make() -> Prepared:
             try:
-                return prepare(resample(recording.samples, recording.sample_rate, RATE), RATE, words)
+                reference = prepare(resample(recording.samples, recording.sample_rate, RATE), RATE, words)
             except ValueError as exc:
                 raise _error(str(exc), "NO_CLONING") from exc
+            return self._made(reference)
 
-        digest = hashlib.sha256(recording.samples.tobytes() + words.encode()).hexdigest()
-        return self._kept((voice.profile_id or "", digest), cut)
-
-    def _kept(self, key: tuple[str, str], cut: Callable[[], Reference]) -> Prepared:
-        with self._lock:
-            prepared = self._prepared.pop(key, None)
-        prepared = prepared or self._made(cut())
-        with self._lock:
-            self._prepared[key] = prepared
-            while len(self._prepared) > PREPARED:
-                del self._prepared[next(iter(self._prepared))]
-        return prepared
+        variant = hashlib.sha256(words.encode()).hexdigest()  # what is cut depends on them; on the weights nothing does
+        return self._profiles.get(voice, variant, make, _read, _write)
 
     def _made(self, reference: Reference) -> Prepared:
         def mel() -> Any:
@@ -258,7 +252,7 @@ class F5TTS:
 
             if (solver := self._solver) is None:
                 raise _error("F5-TTS was closed.")
-            return cast(Any, solver).mel(torch.from_numpy(reference.samples))
+            return cast(Any, solver).mel(torch.from_numpy(reference.samples)).float().cpu()
 
         frames = self._worker(mel)
         return Prepared(frames, frames.shape[1], reference.text)
@@ -269,15 +263,11 @@ class F5TTS:
 
     def forget(self, profile_id: str) -> None:
         """Returns at once; a clause that is being said in this voice is said to its end."""
-        with self._lock:
-            for key in [key for key in self._prepared if key[0] == profile_id]:
-                del self._prepared[key]
+        self._profiles.forget(profile_id)
 
     def close(self) -> None:
         """Frees the model and its graphs behind the clause that is being made."""
         self._solver = None
-        with self._lock:
-            self._prepared.clear()
         self._worker.close()
 
 
@@ -383,6 +373,20 @@ def _state(file: Path) -> dict[str, Any]:
         state = torch.load(file, map_location="cpu", weights_only=True)["ema_model_state_dict"]
     ours = {name.removeprefix("ema_model."): value for name, value in state.items()}
     return {name: value for name, value in ours.items() if name not in ("initted", "step") and "mel_spec." not in name}
+
+
+def _write(prepared: Prepared, file: Path) -> None:
+    np.savez(file, mel=prepared.mel.numpy(), text=np.frombuffer(prepared.text.encode(), np.uint8))
+
+
+def _read(file: Path) -> Prepared:
+    import torch
+
+    with file.open("rb") as opened, np.load(opened, allow_pickle=False) as kept:
+        mel, text = kept["mel"], kept["text"].tobytes().decode()
+    if mel.dtype != np.float32 or mel.ndim != 3 or not np.isfinite(mel).all():
+        raise ValueError("not the frames of a reference")
+    return Prepared(torch.from_numpy(mel), mel.shape[1], text)
 
 
 def _error(sentence: str, code: str | None = None) -> EngineError:

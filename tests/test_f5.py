@@ -1,0 +1,83 @@
+"""F5-TTS without its weights: what it makes of a voice, and keeps. The solver is a fake that knows its reference."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from avatar.engines.base import Voice
+from avatar.engines.f5 import F5TTS, HOP, RATE, Worker
+from avatar.events import AudioChunk
+
+pytestmark = pytest.mark.voice  # torch
+
+
+class Solver:
+    """Says a tone. Its mel frames are the reference's level, so that they can be told apart."""
+
+    def __init__(self) -> None:
+        self.made, self.spoken = 0, list[float]()
+
+    def mel(self, samples: Any) -> Any:
+        import torch
+
+        self.made += 1
+        return torch.full((1, len(samples) // HOP, 100), float(samples.abs().max()), dtype=torch.float16)
+
+    def speak(self, reference: Any, text: Any, frames: int, steps: int, seed: int) -> Any:
+        import torch
+
+        self.spoken.append(float(reference[0, 0, 0]))
+        return torch.from_numpy(np.sin(np.arange(frames * HOP) / 9).astype(np.float32) * np.float32(0.3))
+
+
+def engine(solver: Solver) -> F5TTS:
+    return F5TTS(solver, lambda text: [0] * len(text), Worker(), {}, (7, 16))
+
+
+def voice(cache: Path | None, profile_id: str = "a1", words: str = "What was said there.") -> Voice:
+    rng = np.random.default_rng(3)
+    sound = (np.sin(np.arange(4 * RATE) / 30) * 0.2 + rng.normal(0, 0.01, 4 * RATE)).astype(np.float32)
+    return Voice("Ann", profile_id, AudioChunk(sound, RATE), words, "en", consent="x", cache=cache)
+
+
+def said(tts: F5TTS, of: Voice) -> float:
+    """How many seconds; one clause."""
+    return sum(chunk.duration_s for chunk in tts.speak("The kettle is on.", of, "en"))
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Path:
+    (made := tmp_path / "voices" / "a1" / "cache").mkdir(parents=True)
+    return made
+
+
+def test_a_reference_is_made_once_kept_on_disk_and_dropped_with_its_profile(cache: Path) -> None:
+    first, second = Solver(), Solver()
+    ann, tts = voice(cache), engine(first)
+    assert said(tts, ann) > 0.5 and said(tts, ann) > 0.5 and first.made == 1
+    (file,) = cache.iterdir()
+    assert file.suffix == ".npz"
+    assert said(engine(second), ann) > 0.5  # the next process reads it
+    assert second.made == 0 and second.spoken[0] == pytest.approx(first.spoken[0])
+    said(tts, voice(cache, words="Other words."))
+    assert first.made == 2
+    tts.forget("a1")
+    for file in cache.iterdir():
+        file.unlink()
+    cache.rmdir()
+    said(tts, ann)
+    assert first.made == 3 and not cache.exists()  # nothing of it comes back
+
+
+def test_a_file_that_is_damaged_or_foreign_is_made_again(cache: Path) -> None:
+    said(engine(Solver()), voice(cache))
+    (file,) = cache.iterdir()
+    for damage in (b"", b"PK", file.read_bytes()[:-400]):
+        file.write_bytes(damage)
+        said(engine(again := Solver()), voice(cache))
+        assert again.made == 1
+    np.savez(file, mel=np.full((1, 9, 100), np.nan, np.float32), text=np.zeros(2, np.uint8))
+    said(engine(again := Solver()), voice(cache))
+    assert again.made == 1
