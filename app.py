@@ -29,6 +29,7 @@ from avatar.health import health_routes
 from avatar.metrics import Metrics
 from avatar.pipeline import Pipeline
 from avatar.planner import Plan, plan, whisper_bytes
+from avatar.preparing import Preparing
 from avatar.pressure import Pressure
 from avatar.relief import room_for, steps
 from avatar.server import owners, routes
@@ -88,16 +89,17 @@ def serve(settings: Settings, loader: Loader = import_and_load) -> None:
     downloads = Downloads(settings.weights, settings.download, on_done=pool.look_again)
     downloads.start_missing(name for rung in pool.status() for name in rung.lacks)
     store = Store(settings.data)
-    if store.damaged:
-        say(store.damaged)
-    else:
+    whole = not (store.damaged or store.unwritable)
+    if whole:
         store.sweep()
+    else:
+        say(store.damaged or f"Nothing new is kept until that is mended: {store.unwritable}")
     told: list[Notice] = []  # of all cards
     pressures = [Pressure(gpu.memory, steps(pool, card), told=told) for card, gpu in enumerate(gpus.each)]
     for pressure in pressures:
         pressure.start()
     voices = Voices(settings.data, store.profiles, [Starter.of(one) for one in starters.load()], pool.forget)
-    if not store.damaged:
+    if whole:
         voices.sweep()
     decoder = Decoder(Limits(max_bytes=settings.upload_mib << 20, max_s=settings.max_utterance_s))
     silero, smart_turn, encoder = load_small_models(settings, say)
@@ -120,10 +122,11 @@ def serve(settings: Settings, loader: Loader = import_and_load) -> None:
         downloads=downloads,
         silero=silero,
         smart_turn=smart_turn,
-        studio=Studio(voices, store, pipeline, clips, silero, encoder),
+        studio=Studio(voices, store, pipeline, clips, silero, encoder, prepare=Preparing(pool, voices.permit).ask),
         news=lambda since: told[since:],
     )
-    assistant.exports.sweep(0)
+    if whole:
+        assistant.exports.sweep(0)
     say("Engines are warming; building the page.")
 
     def gpu_gib() -> tuple[float, float] | None:

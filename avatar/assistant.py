@@ -81,7 +81,7 @@ class Assistant:
         self._silero, self._smart_turn, self._news = silero, smart_turn, news
         self.live: dict[str, Conversation] = {}
         self._opened = Opened(store, self.voices.voice)
-        self.exports = Exports(settings.data, store)
+        self.exports = Exports(settings.data, store, None if studio is None else studio.voices)
         self._single = SingleTurns(
             opened=self._opened, store=store, seats=seats, pipeline=pipeline, recorder=self._recorder, decoder=decoder
         )
@@ -302,6 +302,16 @@ class Assistant:
             if conversation.owner == owner:
                 conversation.sayings = sayings
 
+    def fork(self, owner: str, turn_id: str, voice: str, quality: Quality) -> str:
+        """Blocks. A new conversation that goes on after this turn, in this voice; its id. Raises AvatarError: NotFound,
+        NO_VOICE, StorageError."""
+        if voice != self.store.voice(owner, self.store.turn(owner, turn_id).conversation):
+            self.voices.check(owner, voice)
+        new = self.store.fork(owner, turn_id, voice, quality)
+        if quality == "hq":
+            self.pool.want_hq("tts")
+        return new
+
     def in_use(self, owner: str) -> set[str]:
         """The conversations that a page has open: nothing of them is cleared away."""
         return {live.chat.id for live in list(self.live.values()) if live.owner == owner} | self._opened.ids(owner)
@@ -312,9 +322,9 @@ class Assistant:
             raise AvatarError("A conversation is running. End it, then erase everything.", code="ERASE_LIVE")
         self.store.erase(owner)
         if self.studio is not None:
-            for profile in self.studio.voices.of(owner):
-                if not profile.starter:
-                    self.studio.voices.delete(owner, profile.id)
+            self.studio.erase(owner)
+        if self.previews is not None:
+            self.previews.forget(owner)
 
     def tell_voices(self, owner: str) -> None:
         """Blocks. What voice an owner's open conversations speak in from the next reply on, by what is kept now."""

@@ -13,12 +13,13 @@ import shutil
 import sqlite3
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from avatar import snapshot
 from avatar.database import LAST_BACKUP, sync_folder
@@ -97,7 +98,10 @@ def _named(holds: Contents, data: Path) -> Iterator[str]:
 
 
 def verify(folder: Path) -> Report:
-    """Look at every byte of a backup. Raises StorageError: what is wrong with it."""
+    """Look at every byte of a backup; a copy of the database alone, made before a migration, is one too. Raises
+    StorageError: what is wrong with it."""
+    if folder.is_file():
+        return Report(folder, _whole(folder), folder.stat().st_size, ())
     try:
         manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_bytes())
         files, missing = dict(manifest["files"]), tuple(manifest["missing"])
@@ -115,42 +119,55 @@ def verify(folder: Path) -> Report:
             whole = False
         if not whole:
             raise StorageError(f"{path} is missing or damaged. Use another backup.", code=_BAD)
-    with closing(sqlite3.connect(f"file:{folder / DATABASE}?mode=ro&immutable=1", uri=True)) as database:
-        try:
-            found = snapshot.trouble(database, thorough=True)
-            holds = contents(database)
-        except sqlite3.Error as exc:
-            raise StorageError(f"{folder / DATABASE} is damaged. Use another backup.", code=_BAD) from exc
-    if found or DATABASE not in wanted:
-        raise StorageError(f"{folder / DATABASE} is damaged: {found}. Use another backup.", code=_BAD)
+    if DATABASE not in wanted:
+        raise StorageError(f"{folder} holds no {DATABASE}. Use another backup.", code=_BAD)
+    holds = _whole(folder / DATABASE)
     if lost := [name for name in _named(holds, Path()) if name not in wanted and name not in missing]:
         raise StorageError(f"{folder} lacks {len(lost)} files that its history names. Use another backup.", code=_BAD)
     return Report(folder, holds, sum(size for _, size in wanted.values()), missing)
 
 
+def _whole(database: Path) -> Contents:
+    """What it holds. Raises StorageError when it is damaged."""
+    with closing(sqlite3.connect(f"file:{quote(str(database))}?mode=ro&immutable=1", uri=True)) as copy:
+        try:
+            found, holds = snapshot.trouble(copy, thorough=True), contents(copy)
+        except sqlite3.Error as exc:
+            raise StorageError(f"{database} is damaged. Use another backup.", code=_BAD) from exc
+    if found:
+        raise StorageError(f"{database} is damaged: {found}. Use another backup.", code=_BAD)
+    return holds
+
+
 def restore(folder: Path, data: Path) -> Report:
-    """Put a backup in the place of what is in `data`, which is moved into a folder of its own there. Raises
-    StorageError: the backup is damaged, or AVATAR runs."""
+    """Put a backup in the place of what is in `data`, which is moved into a folder of its own there; of a database
+    alone, the recordings and voices stay that are there. A damaged history is mended so while AVATAR runs. Raises
+    StorageError: the backup is damaged, or AVATAR uses what is in `data`."""
     report = verify(folder)
-    wanted = json.loads((folder / MANIFEST).read_bytes())["files"]
+    if alone := folder.is_file():
+        sha256, size = _hashed(folder)
+        sources = {DATABASE: (folder, sha256, size)}
+    else:
+        listed = json.loads((folder / MANIFEST).read_bytes())["files"]
+        sources = {name: (folder / name, file["sha256"], file["size"]) for name, file in listed.items()}
     with _typed(data):
         data.mkdir(mode=0o700, parents=True, exist_ok=True)
         with _alone(data):
             staged = Path(tempfile.mkdtemp(dir=data, prefix=".restoring-"))
             try:
-                for name, file in wanted.items():
-                    if _copied(folder / name, staged / name) != (file["sha256"], file["size"]):
-                        raise StorageError(f"{folder / name} changed while it was copied. Verify the backup.")
-                _swap(staged, data)
+                for name, (source, sha256, size) in sources.items():
+                    if _copied(source, staged / name) != (sha256, size):
+                        raise StorageError(f"{source} changed while it was copied. Verify the backup.")
+                _swap(staged, data, REPLACED[:3] if alone else REPLACED)
             finally:
                 shutil.rmtree(staged, ignore_errors=True)
             sync_folder(data)
     return report
 
 
-def _swap(staged: Path, data: Path) -> None:
+def _swap(staged: Path, data: Path, replaced: Sequence[str]) -> None:
     """Renames only. A crash between them loses nothing: the old files are in `replaced-...`, the backup as it was."""
-    old = [data / name for name in REPLACED if (data / name).exists()]
+    old = [data / name for name in replaced if (data / name).exists()]
     if old:
         aside = data / f"replaced-{datetime.now(UTC):%Y%m%dT%H%M%S%f}"
         aside.mkdir(mode=0o700)
@@ -224,7 +241,10 @@ def main(argv: list[str] | None = None) -> int:
     for name, words in (
         ("create", "make a new backup in a folder below DIR, also while AVATAR runs"),
         ("verify", "look at every byte of the backup DIR"),
-        ("restore", "put the backup DIR in the place of the history; AVATAR must not run"),
+        (
+            "restore",
+            "put the backup DIR in the place of the history; stop AVATAR first, unless it says that it is damaged",
+        ),
     ):
         command = commands.add_parser(name, help=words)
         command.add_argument("folder", metavar="DIR", type=Path)

@@ -4,11 +4,11 @@ Knows no table but `migrations`.
 Everything blocks: call it from threads, never from a coroutine. Threads and processes may share one file.
 """
 
-import errno
 import fcntl
 import os
-import shutil
 import sqlite3
+import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -21,13 +21,14 @@ from peewee import DatabaseError, SqliteDatabase, Table
 
 from avatar import snapshot
 from avatar.errors import StorageError
+from avatar.refused import FULL_ERRNOS, storage_error
 
 T = TypeVar("T")
 
 RESERVE_BYTES = 4 << 20  # a delete logs every page it touches: enough for a conversation of a few thousand turns
-FULL_BYTES = 64 << 10  # less free space than this explains an I/O error or a file that cannot be opened
 WAL_RETRY_S = 0.02
 BACKUPS, MIGRATION_BACKUPS = "backups", 3  # the folder of those made before a migration, and how many of them stay
+COPIES, COPIES_S = "*-before-*.db", 30 * 86_400  # how they are called, and how long they stay
 LAST_BACKUP = "last-backup"  # a file that says where `avatar.backup` made the newest
 
 # research/reliability.md section 6: in WAL with FULL, 0 of 91,365 acknowledged turns lost in 200 kills, about 1 ms each
@@ -46,7 +47,8 @@ class Database:
     Every method, and the body of `read` and `write`, raises StorageError for what the disk refuses: STORAGE_FULL,
     STORAGE_READONLY, DB_BUSY (locked for longer than `busy_timeout_s`), DB_CORRUPT, DB_NEWER or STORAGE_FAILED.
 
-    A damaged file is opened all the same: `damaged` says so, what can be read is read, and nothing is written.
+    A file that is damaged, or that may not be written, is opened all the same: `damaged` or `unwritable` says so, what
+    can be read is read, and nothing is written until that is mended: a backup restored, the folder made writable.
     """
 
     def __init__(
@@ -58,43 +60,95 @@ class Database:
     ) -> None:
         """`functions` of one text may be called by name in the migrations, and so in their triggers."""
         self._data, self._path, self._reserve = data, data / "avatar.db", data / "reserve"
-        self.damaged = ""  # what to tell, when the file is damaged
-        self._db: Any = SqliteDatabase(str(self._path), pragmas=PRAGMAS, timeout=busy_timeout_s)
+        self.damaged = self.unwritable = ""  # what to tell then
+        self._migrations, self._busy_timeout_s, self._mending = migrations, busy_timeout_s, threading.Lock()
+        self._standing: sqlite3.Connection | None = None
+        self._in_use = -1  # the folder, locked while it is written
+        self._seen: tuple[int, ...] = ()  # the file that was found damaged
+        self._db: Any = SqliteDatabase(None)
         for name, function in functions.items():
             self._db.register_function(function, name, 1)
-        with self.typed_errors():
-            data.mkdir(mode=0o700, parents=True, exist_ok=True)  # other users of the machine have no business here
-            self.keep_reserve()
-        self.even_if_full(lambda: self._open(migrations, busy_timeout_s))
+        try:
+            with self.typed_errors():
+                data.mkdir(mode=0o700, parents=True, exist_ok=True)  # other users of the machine have no business here
+                self.keep_reserve()
+                with tempfile.TemporaryFile(dir=data):
+                    pass
+            self.even_if_full(self._open)
+        except StorageError as exc:
+            if exc.code != "STORAGE_READONLY" or not self._path.is_file():
+                raise
+            self._read_what_is_there(exc)
 
-    def _open(self, migrations: Migrations, busy_timeout_s: float) -> None:
+    def _open(self) -> None:
+        """Open it to read and to write; one that is damaged to read."""
+        self._db.init(str(self._path), pragmas=PRAGMAS, timeout=self._busy_timeout_s)
         with self.typed_errors(), ExitStack() as undo:
-            self._in_use = os.open(self._data, os.O_RDONLY)
-            undo.callback(os.close, self._in_use)
-            fcntl.flock(self._in_use, fcntl.LOCK_SH)  # so that nobody restores a backup under our feet
+            in_use = os.open(self._data, os.O_RDONLY)
+            undo.callback(os.close, in_use)
+            fcntl.flock(in_use, fcntl.LOCK_SH)  # so that nobody restores a backup under our feet
             # Without a connection that stays, each short one would be the last: its close copies the WAL back and
             # removes it, and the next one makes it again (a turn took 1.7 ms, with this one 0.9 ms).
-            self._standing = sqlite3.connect(self._path, timeout=busy_timeout_s, check_same_thread=False)
-            undo.callback(self._standing.close)
-            if snapshot.trouble(self._standing):
-                self._only_read(busy_timeout_s)
-            else:
-                self._use_wal(busy_timeout_s)
-                self._back_up_before(migrations)
-                self._migrate(migrations)
+            standing = sqlite3.connect(self._path, timeout=self._busy_timeout_s, check_same_thread=False)
+            undo.callback(standing.close)
+            if snapshot.trouble(standing):
+                self._tell_damage()
+                return  # nothing is held, so that a backup can be restored
+            self._use_wal(standing)
+            self._back_up_before(standing)
+            self._migrate()
+            self.forget_copies(COPIES_S)
             undo.pop_all()
+        self._standing, self._in_use, self.damaged, self.unwritable = standing, in_use, "", ""
 
-    def _only_read(self, busy_timeout_s: float) -> None:
-        self._db = SqliteDatabase(f"file:{quote(str(self._path))}?mode=ro", uri=True, timeout=busy_timeout_s)
+    def _tell_damage(self) -> None:
+        self._only_read("mode=ro")
         last = last_backup(self._data)
         way = f"The last backup is {last}. {_RESTORE}" if last else _NO_BACKUP
-        self.damaged = f"The database {self._path} is damaged, so nothing new is kept. {way}"
+        self.damaged, self._seen = f"The database {self._path} is damaged, so nothing new is kept. {way}", self._file()
+
+    def _read_what_is_there(self, why: StorageError) -> None:
+        """Of a folder that may not be written. Raises `why` when that takes a migration, or cannot be read either."""
+        log = self._path.with_name(f"{self._path.name}-wal")
+        # SQLite makes a file beside one in WAL mode even to read it, unless it is told that nobody writes. What a crash
+        # left in a log is read with the file that lies beside it already.
+        self._only_read("mode=ro" if log.is_file() and log.stat().st_size else "mode=ro&immutable=1")
+        try:
+            with self.read():
+                applied = {name for (name,) in self.rows("SELECT name FROM migrations")}
+        except StorageError:
+            raise why from None
+        if applied != self._migrations.keys():
+            raise why
+        self.unwritable = why.sentence
+
+    def _only_read(self, how: str) -> None:
+        self._db.init(f"file:{quote(str(self._path))}?{how}", uri=True, pragmas={}, timeout=self._busy_timeout_s)
+
+    def _mend(self) -> None:
+        """Open it anew if what was wrong at the start may be gone. Raises StorageError when it is not."""
+        with self._mending:
+            if self.damaged and self._file() != self._seen:
+                self.even_if_full(self._open)
+            elif self.unwritable:
+                with self.typed_errors(), tempfile.TemporaryFile(dir=self._data):
+                    pass  # before anything changes for those who read
+                self.keep_reserve()
+                self.even_if_full(self._open)
+
+    def _file(self) -> tuple[int, ...]:
+        """Which file it is, and as of when; () for none."""
+        try:
+            found = self._path.stat()
+        except FileNotFoundError:
+            return ()
+        return found.st_ino, found.st_mtime_ns, found.st_size
 
     def close(self) -> None:
-        if not self.damaged:
+        if self._standing is not None:
             self.checkpoint()
-        self._standing.close()
-        os.close(self._in_use)
+            self._standing.close()
+            os.close(self._in_use)
 
     def table(self, name: str, columns: Sequence[str]) -> Any:
         """A peewee Table bound to this file and no other, so that two can be open in one process."""
@@ -106,17 +160,28 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[None]:
+        if self.damaged and self._db.is_closed():
+            self._mend()
         with self.typed_errors(), self._db.connection_context():
             yield
 
     @contextmanager
     def write(self) -> Iterator[None]:
         """One transaction: on disk when it is left, undone when it raises."""
+        if self.damaged or self.unwritable:
+            self._mend()
         if self.damaged:
             raise StorageError(self.damaged, code="DB_CORRUPT")
         # IMMEDIATE: a read-then-write in a deferred transaction failed 412 of 480 times under 8 threads (design, 5)
         with self.read(), self._db.atomic("IMMEDIATE"):
             yield
+
+    def forget_copies(self, min_age_s: float = 0) -> None:
+        """Those made before a migration: they hold what is deleted since."""
+        with self.typed_errors():
+            for copy in (self._data / BACKUPS).glob(COPIES):
+                if copy.stat().st_mtime <= time.time() - min_age_s:
+                    copy.unlink(missing_ok=True)
 
     def checkpoint(self) -> None:
         """Move the WAL into the file and empty it, so that deleted words are in neither. Best effort: SQLite will do it
@@ -132,7 +197,7 @@ class Database:
             try:
                 self._reserve.write_bytes(bytes(RESERVE_BYTES))
             except OSError as exc:
-                if exc.errno not in _FULL_ERRNOS:
+                if exc.errno not in FULL_ERRNOS:
                     raise
                 self._reserve.unlink(missing_ok=True)  # no room for it now; the next delete makes some
 
@@ -152,63 +217,44 @@ class Database:
         try:
             yield
         except (OSError, sqlite3.DatabaseError, DatabaseError) as exc:
-            if (error := self._storage_error(exc)) is None:
+            if self.damaged and not isinstance(exc, OSError):
+                raise StorageError(self.damaged, code="DB_CORRUPT") from exc
+            if (error := storage_error(exc, self._path)) is None:
                 raise
             raise error from exc
 
-    def _storage_error(self, exc: Exception) -> StorageError | None:
-        """None when `exc` is a bug of ours, such as a constraint that does not hold."""
-        if self.damaged and not isinstance(exc, OSError):
-            return StorageError(self.damaged, code="DB_CORRUPT")
-        code = _sqlite_code(exc)
-        number = exc.errno if isinstance(exc, OSError) else None
-        unusable = code in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN)
-        if code == sqlite3.SQLITE_FULL or number in _FULL_ERRNOS or (unusable and self._full()):
-            return StorageError(_FULL, code="STORAGE_FULL")
-        if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN) or number in _READONLY_ERRNOS:
-            return StorageError(f"AVATAR may not write in {self._data}. {_READONLY}", code="STORAGE_READONLY")
-        if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-            return StorageError(_BUSY, code="DB_BUSY")
-        if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-            return StorageError(f"The database {self._path} is damaged. {_CORRUPT}", code="DB_CORRUPT")
-        if code == sqlite3.SQLITE_IOERR or number is not None:
-            return StorageError(f"The disk failed while AVATAR used {self._data}: {exc}. Check the disk.")
-        return None
-
-    def _full(self) -> bool:
-        return shutil.disk_usage(self._data).free < FULL_BYTES
-
-    def _use_wal(self, timeout_s: float) -> None:
+    def _use_wal(self, standing: sqlite3.Connection) -> None:
         """SQLite says "locked" at once, whatever its timeout, when several processes open a new file at once: 3 of 400
         opens, by four at a time, without this loop; 0 with it."""
-        deadline = time.monotonic() + timeout_s
+        deadline = time.monotonic() + self._busy_timeout_s
         while True:
             try:
-                self._standing.execute("PRAGMA journal_mode = wal").fetchall()
-                self._standing.execute("SELECT count(*) FROM sqlite_master").fetchall()  # from here it holds the WAL
+                standing.execute("PRAGMA journal_mode = wal").fetchall()
+                standing.execute("SELECT count(*) FROM sqlite_master").fetchall()  # from here it holds the WAL
                 return
             except sqlite3.OperationalError as exc:
                 if exc.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
                     raise
                 time.sleep(WAL_RETRY_S)
 
-    def _back_up_before(self, migrations: Migrations) -> None:
+    def _back_up_before(self, standing: sqlite3.Connection) -> None:
         """A copy of what a newer version is about to change; the newest few stay."""
-        if not self._standing.execute("SELECT 1 FROM sqlite_master WHERE name = 'migrations'").fetchone():
+        if not standing.execute("SELECT 1 FROM sqlite_master WHERE name = 'migrations'").fetchone():
             return  # a new file
-        applied = {name for (name,) in self._standing.execute("SELECT name FROM migrations")}
-        pending = [name for name in migrations if name not in applied]
-        if not pending or applied - migrations.keys():
+        applied = {name for (name,) in standing.execute("SELECT name FROM migrations")}
+        pending = [name for name in self._migrations if name not in applied]
+        if not pending or applied - self._migrations.keys():
             return
         folder = self._data / BACKUPS
         folder.mkdir(mode=0o700, exist_ok=True)
         moment = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
-        snapshot.take(self._standing, folder / f"{moment}-before-{pending[0]}.db")
-        for old in sorted(folder.glob("*-before-*.db"))[:-MIGRATION_BACKUPS]:
+        snapshot.take(standing, folder / f"{moment}-before-{pending[0]}.db")
+        for old in sorted(folder.glob(COPIES))[:-MIGRATION_BACKUPS]:
             old.unlink()
 
-    def _migrate(self, migrations: Migrations) -> None:
-        with self.write():
+    def _migrate(self) -> None:
+        migrations = self._migrations
+        with self.typed_errors(), self._db.connection_context(), self._db.atomic("IMMEDIATE"):
             run = self._db.execute_sql
             run("CREATE TABLE IF NOT EXISTS migrations (name TEXT PRIMARY KEY, applied_at TEXT NOT NULL)")
             applied = {name for (name,) in run("SELECT name FROM migrations").fetchall()}
@@ -229,16 +275,6 @@ def last_backup(data: Path) -> Path | None:
     return max(there, key=lambda path: path.stat().st_mtime, default=None)
 
 
-def _sqlite_code(exc: BaseException | None) -> int:
-    """SQLite's primary result code. On a full disk SQLite has rolled back by itself, peewee's own rollback then fails,
-    and that is what arrives here: the cause is further down."""
-    code = sqlite3.SQLITE_ERROR  # the generic one
-    while code == sqlite3.SQLITE_ERROR and isinstance(exc, DatabaseError | sqlite3.DatabaseError):
-        code = getattr(exc, "sqlite_errorcode", code) & 0xFF  # without the extension bits
-        exc = exc.__context__
-    return code
-
-
 def sync_folder(folder: Path) -> None:
     """Put a folder's entries on disk: without it a power cut can take the name of a file whose bytes are safe."""
     handle = os.open(folder, os.O_RDONLY)
@@ -248,11 +284,6 @@ def sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
-_FULL_ERRNOS, _READONLY_ERRNOS = (errno.ENOSPC, errno.EDQUOT), (errno.EROFS, errno.EACCES, errno.EPERM)
-_FULL = "The disk is full, so this turn was not kept. Free space, then go on talking."
-_READONLY = "Make the folder writable, or set AVATAR_DATA to another one."
-_BUSY = "The database is in use by another program, so this was not stored. Close that program, then try again."
-_RESTORE = "Stop AVATAR, then: python -m avatar.backup restore, with that path."
+_RESTORE = "Bring it back with: python -m avatar.backup restore, and that path."
 _NO_BACKUP = "There is no backup. Move the file away: AVATAR then starts with an empty history."
-_CORRUPT = "Put a backup in its place, or move it away: AVATAR then starts with an empty history."
 _NEWER = "was written by a newer version of AVATAR. Use that version, or set AVATAR_DATA to another folder."

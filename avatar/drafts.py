@@ -74,3 +74,9 @@ class Drafts:
         with self._lock:
             if (draft := self._drafts.get(draft_id)) is not None and draft.owner == owner:
                 del self._drafts[draft_id]
+
+    def forget(self, owner: str) -> None:
+        """All of an owner."""
+        with self._lock:
+            for draft_id in [d.id for d in self._drafts.values() if d.owner == owner]:
+                del self._drafts[draft_id]

@@ -1,4 +1,5 @@
-"""Conversations as archives to take away: the recordings, one merged track, the transcript, checksums, the AI marking.
+"""What is kept as archives to take away: recordings, one merged track for each conversation, transcripts, voices, with
+checksums and the AI marking.
 
 An archive is written to a file below the data folder, one recording at a time, and removed once it was sent; `sweep`
 removes what was left. Names of files come from here, never from a client. Every method blocks.
@@ -9,17 +10,21 @@ import json
 import tempfile
 import time
 import zipfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from avatar import voice_archive
 from avatar.audio import OPUS_BIT_RATE
 from avatar.errors import NotFound, StorageError
+from avatar.profiles import PROFILE, Profile
 from avatar.provenance import MARK, tags
 from avatar.store import ConversationRow, Side, Store, TurnRow
+from avatar.voices import Voices
 
 RATE = 24_000  # Hz, of the merged track
 GAP_S = 0.4  # between two recordings of the merged track
@@ -28,24 +33,27 @@ FORMAT = 1
 
 
 class Exports:
-    def __init__(self, data: Path, store: Store) -> None:
-        self._folder, self._store = data / "exports", store
+    def __init__(self, data: Path, store: Store, voices: Voices | None = None) -> None:
+        self._folder, self._store, self._voices = data / "exports", store, voices
 
     def conversation(self, owner: str, conversation_id: str) -> Path:
         """Both sides, merged.opus, transcript.md and .json, SHA256SUMS. Raises NotFound, StorageError."""
         row = self._store.conversation(owner, conversation_id)
-        return self._archive(lambda archive: self._add(archive, owner, row, "", merged=True))
+        return self._archive(lambda archive: self._add(archive, owner, row, ""))
 
     def everything(self, owner: str) -> Path:
-        """All conversations of an owner, and how words are said. Raises NotFound when there is nothing."""
+        """All conversations of an owner, their voice profiles, and how words are said. Raises NotFound when there is
+        nothing."""
         rows = self._store.conversations(owner, limit=1_000_000)
         sayings = self._store.sayings.of(owner)
-        if not rows and not sayings:
+        voices = [] if self._voices is None else [one for one in self._voices.of(owner) if not one.starter]
+        if not rows and not sayings and not voices:
             raise NotFound("Nothing is kept, so there is nothing to export.", code="NOTHING_KEPT")
 
         def add(archive: "_Archive") -> None:
             for row in rows:
-                self._add(archive, owner, row, f"{row.created_at[:10]}-{row.id}/", merged=False)
+                self._add(archive, owner, row, f"{row.created_at[:10]}-{row.id}/")
+            self._add_voices(archive, owner, voices)
             archive.text("sayings.json", json.dumps(sayings, ensure_ascii=False, indent=1))
 
         return self._archive(add)
@@ -73,7 +81,25 @@ class Exports:
             raise StorageError(f"The archive could not be written: {exc}. Free space, then try again.") from exc
         return path
 
-    def _add(self, archive: "_Archive", owner: str, row: ConversationRow, prefix: str, merged: bool) -> None:
+    def _add_voices(self, archive: "_Archive", owner: str, profiles: Sequence[Profile]) -> None:
+        """Each as the Voices tab exports it, to be imported again; voices.json says what turns mean by their ids."""
+        if self._voices is None:
+            return
+        default, listed = self._voices.default(owner), []
+        for profile in profiles:
+            try:
+                packed = voice_archive.pack(profile, self._voices.clip(owner, profile.id))
+            except NotFound:  # deleted since
+                continue
+            name = f"voices/{profile.id}{voice_archive.SUFFIX}"
+            archive.data(name, packed)
+            kept_as, own = PROFILE + profile.id, profile.id == default
+            listed.append(
+                {"name": profile.name, "file": name, "voice": kept_as, "default": own, "origin": profile.origin}
+            )
+        archive.text("voices/voices.json", json.dumps(listed, ensure_ascii=False, indent=1))
+
+    def _add(self, archive: "_Archive", owner: str, row: ConversationRow, prefix: str) -> None:
         turns = self._store.turns(owner, row.id)
         recordings = {}
         for turn in turns:
@@ -85,12 +111,15 @@ class Exports:
                 except (NotFound, FileNotFoundError):  # typed, or nothing of it was heard
                     continue
                 recordings[turn.number, side] = name, path
-        if merged and recordings:
+        if recordings:
             with tempfile.NamedTemporaryFile(dir=self._folder, suffix=".opus") as file:
                 merge([path for (_, side), (_, path) in recordings.items() if side != "hq"], Path(file.name))
                 archive.file(f"{prefix}merged.opus", Path(file.name))
         names = {key: name for key, (name, _) in recordings.items()}
-        archive.text(f"{prefix}transcript.json", json.dumps(_as_json(row, turns, names), ensure_ascii=False, indent=1))
+        persona, quality = self._store.persona(owner, row.id), self._store.quality(owner, row.id)
+        about = {"persona": persona, "voice": row.voice_profile or "", "quality": quality}
+        transcript = _as_json(row, turns, names, about)
+        archive.text(f"{prefix}transcript.json", json.dumps(transcript, ensure_ascii=False, indent=1))
         archive.text(f"{prefix}transcript.md", _as_markdown(row, turns, names))
 
 
@@ -108,17 +137,20 @@ class _Archive:
                 target.write(chunk)
         self._sums.append(f"{digest.hexdigest()}  {name}")
 
-    def text(self, name: str, text: str) -> None:
-        data = text.encode()
-        self._packed.writestr(name, data, zipfile.ZIP_DEFLATED)
+    def data(self, name: str, data: bytes, method: int = zipfile.ZIP_STORED) -> None:
+        self._packed.writestr(name, data, method)
         self._sums.append(f"{hashlib.sha256(data).hexdigest()}  {name}")
+
+    def text(self, name: str, text: str) -> None:
+        self.data(name, text.encode(), zipfile.ZIP_DEFLATED)
 
     def finish(self) -> None:
         self._packed.writestr("SHA256SUMS", "\n".join([*self._sums, ""]), zipfile.ZIP_DEFLATED)
 
 
 def merge(recordings: Iterable[Path], target: Path) -> None:
-    """One track of all recordings in order, written frame by frame, marked as holding AI speech."""
+    """One track of all recordings in order, written frame by frame, marked as holding AI speech; what is damaged in one
+    is left out."""
     import av
     import numpy as np
 
@@ -134,7 +166,10 @@ def merge(recordings: Iterable[Path], target: Path) -> None:
 
         for path in recordings:
             resampler = av.AudioResampler(format="s16", layout="mono", rate=RATE)
-            with av.open(f"file:{path}", format="ogg", options={"protocol_whitelist": "file"}) as source:
+            with (
+                suppress(av.FFmpegError, FileNotFoundError),  # deleted since, or damaged: the others are there
+                av.open(f"file:{path}", format="ogg", options={"protocol_whitelist": "file"}) as source,
+            ):
                 for decoded in chain(source.decode(audio=0), (None,)):
                     for frame in resampler.resample(decoded):
                         put(frame)
@@ -145,12 +180,15 @@ def merge(recordings: Iterable[Path], target: Path) -> None:
             container.mux(packet)
 
 
-def _as_json(row: ConversationRow, turns: list[TurnRow], names: Mapping[tuple[int, Side], str]) -> dict[str, Any]:
+def _as_json(
+    row: ConversationRow, turns: list[TurnRow], names: Mapping[tuple[int, Side], str], about: Mapping[str, str]
+) -> dict[str, Any]:
     private = ("conversation", "client_turn_id", "user_audio", "reply_audio")
     return {
         "format": FORMAT,
         "title": row.title,
         "created_at": row.created_at,
+        **about,
         "replies": MARK,
         "turns": [
             {key: value for key, value in asdict(turn).items() if key not in private}

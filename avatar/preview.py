@@ -122,5 +122,6 @@ class Previews:
         return preview
 
     def forget(self, owner: str) -> None:
-        if (old := self._kept.pop(owner, None)) is not None and old.task is not None:
-            old.task.cancel()
+        """From any thread."""
+        if (old := self._kept.pop(owner, None)) is not None and old.task is not None and not old.task.done():
+            old.task.get_loop().call_soon_threadsafe(old.task.cancel)

@@ -131,6 +131,7 @@ class Profiles:
     def delete(self, owner: str, profile_id: str) -> None:
         """Leaves a tombstone without personal data. Works on a full disk too. Raises NotFound."""
         self._db.even_if_full(lambda: self._delete(owner, profile_id))
+        self._db.forget_copies()
         self._db.checkpoint()  # the words are in the log until then
         self._db.keep_reserve()
 

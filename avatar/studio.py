@@ -10,6 +10,7 @@ import secrets
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,6 +22,7 @@ from avatar.audio import Decoder, read_opus
 from avatar.clip import Quality
 from avatar.consent import Consent, Proof, Whose
 from avatar.drafts import Draft, Drafts
+from avatar.engines.base import Voice
 from avatar.errors import AudioError, AvatarError, ConsentError, NotFound, WeightsError
 from avatar.events import Samples, Serving
 from avatar.pipeline import Pipeline
@@ -49,11 +51,13 @@ class Studio:
         silero: Silero | None,
         encoder: SpeakerEncoder | None,
         clock: Callable[[], float] = time.monotonic,
+        prepare: Callable[[Voice], None] = lambda voice: None,
     ) -> None:
-        """`decoder` must give RATE. Without `silero` no recording can be judged, without `encoder` whose it is."""
+        """`decoder` must give RATE. Without `silero` no recording can be judged, without `encoder` whose it is.
+        `prepare` is told of voices that will be spoken in soon, and returns at once."""
         self.voices, self._store, self._pipeline, self._decoder = voices, store, pipeline, decoder
         self._silero, self._encoder = silero, encoder
-        self._sentences, self._drafts = ReadAloud(clock), Drafts(clock)
+        self._sentences, self._drafts, self._prepare = ReadAloud(clock), Drafts(clock), prepare
 
     # -- a recording --------------------------------------------------------------------------------------------------
     async def open(self, owner: str, path: Path, origin: Origin = "upload") -> Draft:
@@ -186,6 +190,14 @@ class Studio:
         for profile in self.own_voices(owner):
             self.voices.delete(owner, profile.id)
 
+    def erase(self, owner: str) -> None:
+        """All voices of an owner, and what was to become one. Raises StorageError."""
+        self._drafts.forget(owner)
+        self.voices.set_default(owner, "")
+        for profile in self.voices.of(owner):
+            if not profile.starter:
+                self.voices.delete(owner, profile.id)
+
     def clone_self(self, owner: str, said: list[own_voice.Said]) -> Profile:
         """Keep a private voice from the best of what the owner said. Raises TooLittleSpeech."""
         if self._silero is None or self._encoder is None:
@@ -230,7 +242,14 @@ class Studio:
             quality=draft.quality.to_json(),
             origin=draft.origin,
         )
-        return self.voices.add(profile, heard.samples, heard.rate)
+        kept = self.voices.add(profile, heard.samples, heard.rate)
+        self.expect(kept.owner, kept.id)
+        return kept
+
+    def expect(self, owner: str, profile_id: str) -> None:
+        """Something will be said in this voice soon. What hinders that is told when it is."""
+        with suppress(AvatarError):
+            self._prepare(self.voices.voice(owner, profile_id))
 
     def _heard(self, samples: Samples) -> Heard:
         if self._silero is None:

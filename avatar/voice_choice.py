@@ -29,15 +29,17 @@ class VoiceChoices:
         self._pool, self._voices = pool, voices
 
     def of(self, owner: str) -> list[VoiceChoice]:
-        """Blocks. What `owner` can choose now besides DEFAULT: their profiles, and the voices of the engine that
-        serves."""
-        serving = (rung for rung in self._pool.status() if rung.stage == "tts" and rung.serving)
-        own = [VoiceChoice(name, name, rung.label) for rung in serving for name in rung.voices]
+        """Blocks. What `owner` can choose now besides DEFAULT: their profiles, and the voices of the engines that are
+        ready. The one that serves comes first; who chooses a voice of another has chosen that engine."""
+        ready = (rung for rung in self._pool.status() if rung.stage == "tts" and rung.state == "ready" and not rung.hq)
+        own: dict[str, VoiceChoice] = {}
+        for name, engine in ((name, rung.label) for rung in ready for name in rung.voices):
+            own.setdefault(name, VoiceChoice(name, name, engine))  # of two with one voice, the better one speaks
         if self._voices is None:
-            return own
+            return [*own.values()]
         engine = self._imitator()
         profiles = self._voices.of(owner) if engine else []
-        return [*(VoiceChoice(PROFILE + profile.id, profile.name, engine) for profile in profiles), *own]
+        return [*(VoiceChoice(PROFILE + profile.id, profile.name, engine) for profile in profiles), *own.values()]
 
     def check(self, owner: str, value: str) -> None:
         """Raises AvatarError, NO_VOICE: `owner` cannot choose it now."""

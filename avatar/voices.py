@@ -11,7 +11,7 @@ import shutil
 import threading
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -81,7 +81,7 @@ class Voices:
         self.on_change: Callable[[str], None] = lambda _: None  # told an owner whose default or choice has changed
         self._lock = threading.Lock()
         self._prepared: dict[str, Voice] = {}  # the least recently used first
-        with profiles.typed_errors():
+        with suppress(OSError):  # where nothing can be written now, voices speak all the same
             self._folder.mkdir(mode=0o700, exist_ok=True)
             for profile_id in self._starters:  # engines keep what they make of them there
                 (self._folder / profile_id / "cache").mkdir(parents=True, exist_ok=True)
@@ -245,6 +245,7 @@ class Voices:
     def _creating(self) -> Iterator[None]:
         """While this is held, by many at once, nobody sweeps. The system lets go of it when a process dies."""
         with self._profiles.typed_errors():
+            self._folder.mkdir(mode=0o700, exist_ok=True)
             handle = os.open(self._folder / ".lock", os.O_RDWR | os.O_CREAT, 0o600)
             fcntl.flock(handle, fcntl.LOCK_SH)
         try:
@@ -254,6 +255,7 @@ class Voices:
 
     @contextmanager
     def _alone(self) -> Iterator[bool]:
+        self._folder.mkdir(mode=0o700, exist_ok=True)
         handle = os.open(self._folder / ".lock", os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -81,6 +81,7 @@ class Row:
     created_at: str = "2026-11-20T14:02:00+00:00"
     turns: int = 3
     forked_at: int | None = None
+    voices: tuple[str, ...] = ("default",)
 
 
 MOONSHINE = Rung("stt", "moonshine", "Moonshine tiny", serving=True)
@@ -118,7 +119,11 @@ class Search:
     def find(self, owner: str, wanted: Wanted, limit: int) -> list[Hit]:
         self.asked.append((owner, wanted, limit))
         found = [row for row in self.store.rows if wanted.words in row.title]
+        found = [row for row in found if wanted.voice in (None, *row.voices)]
         return [Hit(row.id, "t", 2, f"<i>{row.title}", "reply") for row in found][:limit]
+
+    def voices(self, owner: str) -> list[str]:
+        return list(dict.fromkeys(voice for row in self.store.rows for voice in row.voices))
 
 
 @dataclass
@@ -180,11 +185,6 @@ class Store:
                 return turn
         raise NotFound("There is no such turn.")
 
-    def fork(self, owner: str, turn_id: str) -> str:
-        turn = self.turn(owner, turn_id)
-        self.rows.append(Row("fork", self.rows[0].title, turns=turn.number, forked_at=turn.number))
-        return "fork"
-
     def rename(self, owner: str, conversation_id: str, title: str) -> None:
         self.rows = [replace(r, title=title) if r.id == conversation_id else r for r in self.rows]
 
@@ -223,6 +223,13 @@ class Voices:
 
     def default_name(self, owner: str) -> str:
         return ""
+
+
+@dataclass
+class Studio:
+    """Of the profiles, real or not, that History names."""
+
+    voices: Any
 
 
 @dataclass
@@ -269,7 +276,8 @@ class FakeAssistant:
         self.settings = Settings()
         self.pool, self.store, self.seats, self.metrics = Pool(), Store(), Seats(), Metrics()
         self.downloads, self.voices = Downloads(Path("/nowhere")), Voices()
-        self.studio = self.previews = None
+        self.studio: Any = None
+        self.previews: Any = None
         self.live: list[Line] = []
         self.past: list[Line] = TEA
         self.rated_in = "new1"
@@ -317,6 +325,12 @@ class FakeAssistant:
     def unsay(self, owner: str, written: str) -> None:
         if self.store.sayings.kept.pop(written, None) is None:
             raise NotFound("There is no such word.")
+
+    def fork(self, owner: str, turn_id: str, voice: str, quality: str) -> str:
+        turn = self.store.turn(owner, turn_id)
+        self.asked.append(("fork", owner, turn_id, voice, quality))
+        self.store.rows.append(Row("fork", self.store.rows[0].title, turns=turn.number, forked_at=turn.number))
+        return "fork"
 
     def in_use(self, owner: str) -> set[str]:
         return {"a2"}

@@ -12,6 +12,7 @@ from avatar.audio import Decoder, Limits
 from avatar.engines.base import Abilities
 from avatar.engines.pool import EnginePool
 from avatar.pipeline import Pipeline
+from avatar.preparing import Preparing
 from avatar.settings import Settings
 from avatar.speaker import SpeakerEncoder
 from avatar.store import Store
@@ -28,7 +29,7 @@ class Cloner(FakeTTS):
 
 @contextmanager
 def studio_in(data: Path, make_pool: Callable[..., EnginePool], **more: Any) -> Iterator[Studio]:
-    """`ears`, `voice`: the engines; anything else goes to Studio."""
+    """`ears`, `voice`: the engines; anything else goes to Studio. `prepare`: by default as in app.py."""
     folder = Settings.from_env().weights
     engines = {"stt": more.pop("ears", FakeSTT("I say what I like.")), "tts": more.pop("voice", Cloner())}
     pool = make_pool({stage: (stage, engine) for stage, engine in engines.items()})
@@ -40,9 +41,11 @@ def studio_in(data: Path, make_pool: Callable[..., EnginePool], **more: Any) -> 
     silero = Silero.load(weights.path("silero-vad", folder))
     encoder = more.pop("encoder", None) or SpeakerEncoder.load(weights.path("resemblyzer", folder))
     pipeline = Pipeline(pool, permit=voices.permit)
+    preparing = Preparing(pool, voices.permit)
     try:
-        yield Studio(voices, store, pipeline, decoder, silero, encoder, **more)
+        yield Studio(voices, store, pipeline, decoder, silero, encoder, **{"prepare": preparing.ask, **more})
     finally:
+        preparing.join(60)
         decoder.close()
         pool.close()
         store.close()

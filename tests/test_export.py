@@ -12,12 +12,15 @@ import pytest
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
+from avatar import voice_archive
 from avatar.audio import read_opus, read_tags, write_opus
 from avatar.errors import NotFound
 from avatar.export import Exports
 from avatar.export_routes import export_routes
 from avatar.provenance import is_marked, tags
 from avatar.store import Store, Turn, Wanted
+from avatar.voices import Voices
+from tests.voice_profiles import kept
 
 AT = datetime(2026, 11, 25, tzinfo=UTC)
 
@@ -72,14 +75,52 @@ def test_everything_of_an_owner_and_of_nobody_else(store: Store, ours: str, tmp_
     bobs = store.create_conversation("bob")
     store.add_turn("bob", bobs, Turn(user_text="secret", reply_text="", state="done"))
     store.sayings.put("ann", "SQL", "sequel")
-    exports = Exports(tmp_path, store)
+    store.set_persona("ann", ours, "A pirate.")
+    voices = Voices(tmp_path, store.profiles, [])
+    hers, _ = kept(voices, "ann", name="Ann's own"), kept(voices, "bob", name="secret", reference_text="secret")
+    voices.set_default("ann", hers.id)
+    store.set_voice("ann", ours, f"profile:{hers.id}")
+    exports = Exports(tmp_path, store, voices)
     with zipfile.ZipFile(exports.everything("ann")) as archive:
-        texts = b"".join(archive.read(name) for name in archive.namelist() if name.endswith((".json", ".md")))
-        assert sum(name.endswith(".opus") for name in archive.namelist()) == 4
+        names = archive.namelist()
+        texts = b"".join(archive.read(name) for name in names if name.endswith((".json", ".md")))
+        sums = dict(reversed(line.split("  ")) for line in archive.read("SHA256SUMS").decode().splitlines())
+        assert sums == {n: hashlib.sha256(archive.read(n)).hexdigest() for n in names if n != "SHA256SUMS"}
+        (transcript,) = (json.loads(archive.read(name)) for name in names if name.endswith("transcript.json"))
+        (merged,) = (name for name in names if name.endswith("merged.opus"))
+        archive.extract(merged, tmp_path / "out")
+        (listed,) = json.loads(archive.read("voices/voices.json"))
+        voice = voice_archive.unpack(io.BytesIO(archive.read(listed["file"])))
+        with zipfile.ZipFile(io.BytesIO(archive.read(listed["file"]))) as packed:
+            manifest = json.loads(packed.read("manifest.json"))
+    assert sum(name.endswith(".opus") for name in names) == 5
+    assert len(read_opus(tmp_path / "out" / merged).samples) > 7 * 48_000
     assert b"sequel" in texts and "天氣".encode() in texts and b"secret" not in texts
+    assert (transcript["persona"], transcript["voice"], transcript["quality"]) == (
+        "A pirate.", f"profile:{hers.id}", "fast")  # fmt: skip
+    assert (listed["name"], listed["voice"], listed["default"]) == ("Ann's own", f"profile:{hers.id}", True)
+    assert voice.recording == voices.clip("ann", hers.id) and voice.text == hers.reference_text
+    assert manifest["consent"]["whose"] == "mine" and manifest["consent"]["sha256"] == hers.sha256
     for attempt in (lambda: exports.conversation("bob", ours), lambda: exports.everything("eve")):
         with pytest.raises(NotFound):
             attempt()
+
+
+def test_one_damaged_recording_hinders_no_archive(store: Store, ours: str, tmp_path: Path) -> None:
+    first = store.turns("ann", ours)[0].id
+    store.audio_path("ann", first, "user").write_bytes(b"OggS" * 9)
+    store.audio_path("ann", first, "reply").write_bytes(b"")
+    path = Exports(tmp_path, store).conversation("ann", ours)
+    with zipfile.ZipFile(path) as archive:
+        archive.extract("merged.opus", tmp_path)
+    merged = read_opus(tmp_path / "merged.opus")
+    assert len(merged.samples) / merged.sample_rate == pytest.approx(1 + 2 + 4 * 0.4, abs=0.2)
+
+
+def test_voices_alone_are_something_to_take_away(store: Store, tmp_path: Path) -> None:
+    kept(voices := Voices(tmp_path, store.profiles), "eve")
+    with zipfile.ZipFile(Exports(tmp_path, store, voices).everything("eve")) as archive:
+        assert sum(name.endswith(".avatarvoice") for name in archive.namelist()) == 1
 
 
 def test_an_archive_is_sent_once_and_gone(store: Store, ours: str, tmp_path: Path) -> None:

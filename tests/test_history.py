@@ -1,19 +1,23 @@
 """The History tab without a browser."""
 
 from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
 import pytest
 
 from avatar.finding import phrases
-from avatar.store import Hit, Wanted
-from avatar.ui.found import PAGE, FoundEvents, since
+from avatar.store import Hit, Store, Wanted
+from avatar.ui.fork import ForkEvents
+from avatar.ui.found import ANY, PAGE, FoundEvents, since
 from avatar.ui.history import TURNS as SHOWN
 from avatar.ui.history import HistoryEvents
 from avatar.ui.past import described, found_list, marked, marked_plain, past_messages, snippet, when
 from avatar.ui.storage import StorageEvents
-from tests.page_fakes import TEA, TURNS, FakeAssistant, Row, owner_of
+from avatar.voices import Voices
+from tests.page_fakes import TEA, TURNS, FakeAssistant, Row, Studio, owner_of
+from tests.voice_profiles import kept
 
 HOSTILE = """<img src="http://evil.test/x.png" onerror=alert(1)> ![x](y) **b** &amp; 'q'"""
 ENGLISH = gr.Request(headers={"accept-language": "en-GB,en;q=0.9"})
@@ -66,8 +70,10 @@ def test_a_snippet_shows_the_words_around_the_first_hit() -> None:
     assert snippet(long, []) == "" and snippet(long, phrases("coffee")) == ""
 
 
-def listed(on: FoundEvents, words: str = "", span: str = "any", state: str = "all", limit: int = PAGE) -> Any:
-    return on.listed(words, span, state, limit, "a2", ENGLISH)
+def listed(
+    on: FoundEvents, words: str = "", span: str = "any", state: str = "all", voice: str = ANY, limit: int = PAGE
+) -> Any:
+    return on.listed(words, span, state, voice, limit, "a2", ENGLISH)
 
 
 def finding() -> tuple[FakeAssistant, FoundEvents]:
@@ -90,16 +96,37 @@ def test_the_list_names_what_it_holds_and_offers_more() -> None:
 
 def test_a_search_passes_the_owner_and_marks_what_it_found() -> None:
     assistant, on = finding()
-    shown, note, _ = listed(on, "Tea", "week", "interrupted")
+    shown, note, _ = listed(on, "Tea", "week", "interrupted", "default")
     assert "<mark>Tea</mark>" in shown and "&lt;i&gt;<mark>Tea</mark>" in shown and 'data-turn="2"' in shown
     assert "1 conversation<" in note and "a2" not in shown
     ((owner, wanted, limit),) = assistant.store.search.asked
     assert (owner, wanted.state, limit) == ("local", "interrupted", PAGE + 1) and wanted.since.startswith("2026-11-15")
+    assert wanted.voice == "default" and listed(on, voice="alba")[0] == ""
     assert "Nothing found" in listed(on, "coffee")[1]
     listed(on, "x" * 900)
     assert len(assistant.store.search.asked[-1][1].words) == 200
     listed(on, state="nonsense")
     assert assistant.store.search.asked[-1][1] != Wanted()  # the plain list asks for no search
+
+
+def test_the_filter_offers_the_voices_that_something_was_spoken_in(tmp_path: Path) -> None:
+    assistant, on = finding()
+    store = Store(tmp_path)
+    voices = Voices(tmp_path, store.profiles)
+    mine = kept(voices, "local", name="<b>Mine")
+    assistant.studio = Studio(voices)
+    assistant.store.rows = [
+        Row("a1", "Tea", voices=("default", "alba")),
+        Row("a2", "Gifts", voices=(f"profile:{mine.id}", "profile:gone")),
+    ]
+    offered = on.voices_heard("alba", ENGLISH)
+    assert offered.value == "alba" and [words for words, _ in offered.choices] == [
+        "Any voice", "The engine's own voice", "alba", "<b>Mine", "A voice that was deleted",
+    ]  # fmt: skip
+    assert on.voices_heard(f"profile:{'0' * 32}", ENGLISH).value == ANY
+    assert on.voices_heard(None, CHINESE).choices[1][0] == "引擎預設的聲音"
+    assert "Gifts" in listed(on, voice="profile:gone")[0] and "Tea" not in listed(on, voice="profile:gone")[0]
+    store.close()
 
 
 def history() -> tuple[FakeAssistant, HistoryEvents]:
@@ -137,13 +164,21 @@ def test_below_each_turn_stands_what_it_took_and_who_served_it() -> None:
     assert "heard to its end" in reply and reply.count("av-facts") == 1 and "interrupted" in cut
 
 
-def test_a_fork_is_asked_for_and_goes_on_in_talk() -> None:
-    assistant, on = history()
-    row, question, turn = on.ask_fork(event({"turn": TURNS[1].id}), ENGLISH)
+def test_a_fork_is_asked_for_and_goes_on_in_talk_in_another_voice_and_quality() -> None:
+    assistant, _ = finding()
+    on = ForkEvents(assistant, owner_of)  # type: ignore[arg-type]
+    assistant.store.chosen["a1"], assistant.store.qualities["local", "a1"] = "alba", "hq"
+    row, question, turn, voice, quality = on.ask_fork(event({"turn": TURNS[1].id}), ENGLISH)
     assert row.visible and "turns 1 to 2" in question and turn == TURNS[1].id
-    chosen, tabs, chat, stage = on.fork(turn, {"conversation": "", "live": "L"}, ENGLISH)
+    assert (voice.value, quality) == ("alba", "hq") and ("Voice: marius · Pocket TTS", "marius") in voice.choices
+    chosen, tabs, chat, stage = on.fork(turn, "marius", "fast", {"conversation": "", "live": "L"}, ENGLISH)
     assert (chosen, tabs.selected, stage) == ("fork", "talk", {"conversation": "fork", "live": "L"}) and len(chat) == 4
-    for attempt in (lambda: on.ask_fork(event({"turn": "no"}), ENGLISH), lambda: on.fork("no", {}, CHINESE)):
+    assert assistant.asked[-1] == ("fork", "local", turn, "marius", "fast")
+    for attempt in (
+        lambda: on.ask_fork(event({"turn": "no"}), ENGLISH),
+        lambda: on.fork("no", "", "fast", {}, CHINESE),
+        lambda: on.fork(turn, "", "best", {}, ENGLISH),
+    ):
         with pytest.warns(UserWarning):
             attempt()
     assert len(assistant.store.rows) == 4

@@ -6,6 +6,7 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent / "avatar"
 LEVELS = [
     {"errors", "events", "snapshot"},
+    {"refused"},
     {
         "settings",
         "aio",
@@ -38,10 +39,10 @@ LEVELS = [
         "turntaking.*",
     },
     {"voiced", "consent", "preflight", "verify"},
-    {"engines.pool", "clip", "engines.*", "chat", "playback", "backup", "export", "voice_archive"},
-    {"drafts", "starters", "own_voice", "pipeline", "recorder", "relief", "opened", "cluster"},
+    {"engines.pool", "clip", "engines.*", "chat", "playback", "backup", "voice_archive"},
+    {"drafts", "starters", "own_voice", "pipeline", "recorder", "relief", "preparing", "opened", "cluster"},
     {"hearing", "single", "takes", "voices"},
-    {"reply", "studio", "voice_choice"},
+    {"reply", "studio", "voice_choice", "export"},
     {"conversation", "preview"},
     {"assistant", "door", "voice_routes", "export_routes"},
     {"ui.*"},

@@ -88,6 +88,35 @@ def test_filters_hold_for_one_turn_together(tmp_path: Path) -> None:
     store.close()
 
 
+def test_a_voice_is_a_filter(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    ours = talk(store, said("tea", voice="alba"), said("coffee"))
+    other = talk(store, said("tea", voice="profile:1f"))
+    talk(store, said("tea", voice="marius"), owner="ann")
+    assert found(store, "tea", voice="alba") == [ours] and found(store, "coffee", voice="alba") == []
+    assert found(store, "", voice="profile:1f") == [other] and found(store, "", voice="marius") == []
+    assert store.search.voices("local") == ["profile:1f", "default", "alba"] and store.search.voices("bob") == []
+    fork = store.fork("local", store.turns("local", ours)[0].id)
+    assert found(store, "tea", voice="alba") == [fork, ours]
+    store.close()
+
+
+def test_voices_of_turns_that_were_there_before_the_filter_are_found(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    ours = talk(store, said("the tea", voice="alba"), said("the coffee"))
+    store.close()
+    with sqlite3.connect(tmp_path / "avatar.db") as old:  # as the version before had it
+        old.execute("DELETE FROM said")
+        old.execute("INSERT INTO said (rowid, user_text, facets) SELECT seq, user_text, 'x' FROM turns")
+        old.execute("DROP INDEX turns_voice")
+        old.execute("DELETE FROM migrations WHERE name = '0009_search_by_voice'")
+    old.close()
+    store = Store(tmp_path)
+    assert found(store, "tea", voice="alba") == [ours] and found(store, "the", voice="default") == [ours]
+    assert found(store, "coffee", voice="alba") == []
+    store.close()
+
+
 def test_each_owner_finds_their_own(store: Store) -> None:
     anns, bobs = talk(store, said("the secret tea"), owner="ann"), talk(store, said("tea"), owner="bob")
     assert found(store, "tea", "ann") == [anns] and found(store, "tea", "bob") == [bobs]
@@ -119,7 +148,8 @@ def test_what_was_said_before_there_was_a_search_is_found(tmp_path: Path) -> Non
             old.execute(f"DROP {thing}")
         old.execute("DROP INDEX turns_user_audio")
         old.execute("DROP INDEX turns_reply_audio")
-        old.execute("DELETE FROM migrations WHERE name = '0005_search'")
+        old.execute("DROP INDEX turns_voice")
+        old.execute("DELETE FROM migrations WHERE name IN ('0005_search', '0009_search_by_voice')")
     old.close()
     store = Store(tmp_path)
     assert found(store, "天氣") == [ours]

@@ -436,12 +436,13 @@ def test_a_read_only_disk_is_said(tiny_disk: Path) -> None:
     turn = store.add_turn("local", conversation, typed())
     store.close()
     subprocess.run(["mount", "-o", "remount,ro", tiny_disk], check=True)
-    with pytest.raises(StorageError) as refused:
-        Store(tiny_disk / "data")
-    assert refused.value.code == "STORAGE_READONLY" and "AVATAR_DATA" in refused.value.sentence
-    subprocess.run(["mount", "-o", "remount,rw", tiny_disk], check=True)
     store = Store(tiny_disk / "data")
-    assert store.turns("local", conversation) == [turn]
+    assert "AVATAR_DATA" in store.unwritable and store.turns("local", conversation) == [turn]
+    with pytest.raises(StorageError) as refused:
+        store.rename("local", conversation, "x")
+    assert refused.value.code == "STORAGE_READONLY"
+    subprocess.run(["mount", "-o", "remount,rw", tiny_disk], check=True)
+    store.rename("local", conversation, "x")
     store.close()
 
 

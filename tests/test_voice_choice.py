@@ -7,7 +7,7 @@ from fakes import FakeTTS
 from avatar.engines.base import Abilities, Voice
 from avatar.errors import AvatarError, NotFound
 from avatar.sessions import LOCAL
-from avatar.voice_choice import DEFAULT, VoiceChoice
+from avatar.voice_choice import DEFAULT, VoiceChoice, VoiceChoices
 from avatar.wire import Hello
 
 
@@ -82,3 +82,40 @@ async def test_a_live_conversation_changes_its_voice_between_replies_and_keeps_i
     again.begin_again()
     assert again.chat.voice == Voice()
     await assistant.leave(again)
+
+
+class Plain(FakeTTS):
+    abilities = Abilities(("*",), voices=("f2", "alba"))
+
+
+def test_who_chooses_a_voice_of_another_engine_that_is_ready_has_chosen_that_engine(make_pool):
+    pool = make_pool({"better": ("tts", TwoVoices()), "plain": ("tts", Plain())})
+    choices = VoiceChoices(pool)
+    pool.warm(pool.choose("tts"))  # the lowest
+    assert [choice.value for choice in choices.of(LOCAL)] == ["f2", "alba"]
+    pool.warm(pool.rungs("tts")[0])
+    assert [(choice.value, choice.engine) for choice in choices.of(LOCAL)] == [
+        ("alba", "Better"), ("marius", "Better"), ("f2", "Plain"),
+    ]  # fmt: skip
+    assert pool.choose("tts", voice=Voice("f2")).name == "plain" and pool.choose("tts").name == "better"
+    pool.close()
+
+
+async def test_a_fork_goes_on_in_another_voice_and_quality_and_only_in_what_is_there(assistant, tts):
+    assistant.pool.warm(assistant.pool.choose("tts"))
+    ours = await assistant.set_voice(LOCAL, "", "", "alba")
+    await typed(assistant, "one", ours, "t1")
+    await typed(assistant, "two", ours, "t2")
+    (first, _), store = assistant.store.turns(LOCAL, ours), assistant.store
+    fork = assistant.fork(LOCAL, first.id, "marius", "hq")
+    assert (store.voice(LOCAL, fork), store.quality(LOCAL, fork)) == ("marius", "hq")
+    await typed(assistant, "three", fork, "t3")
+    assert [turn.voice for turn in store.turns(LOCAL, fork)] == ["alba", "marius"]
+    assert (store.voice(LOCAL, ours), store.quality(LOCAL, ours)) == ("alba", "fast")
+    assert store.voice(LOCAL, assistant.fork(LOCAL, first.id, DEFAULT, "fast")) == DEFAULT
+    tts.abilities = Abilities(("*",), voices=("marius",))
+    assert store.voice(LOCAL, assistant.fork(LOCAL, first.id, "alba", "fast")) == "alba"  # as it was
+    for owner, voice, code in ((LOCAL, "carol", "NO_VOICE"), ("bob", "marius", "NOT_FOUND")):
+        with pytest.raises(AvatarError) as refused:
+            assistant.fork(owner, first.id, voice, "fast")
+        assert refused.value.code == code

@@ -3,6 +3,8 @@
 Not a test itself: `attempt` makes so many attempts against a real page over HTTP and returns what they met.
 """
 
+import functools
+import inspect
 import json
 import random
 import socket as sockets
@@ -12,6 +14,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
+import gradio as gr
 import httpx
 from assistants import make_assistant
 from page_fakes import built
@@ -26,6 +29,47 @@ from avatar.ui.page import launch_options
 
 SECRETS = ("Wilhelmina Quux", "zanzibar tortoise lullaby", "kept in the attic")
 MISSING = "0f" * 16
+# Every handler that is given a voice, a draft or a sentence: each must have been reached, not only refused by Gradio.
+LISTENED = {
+    f"ListEvents.{name}"
+    for name in ("shown", "preview", "use", "ask_name", "rename_voice", "ask_delete", "delete_voice", "profiles_listed")
+} | {f"NewEvents.{name}" for name in ("cleared", "cut", "consenting", "sentence", "save")} | {
+    "ReplyVoiceEvents.choose_voice", "ForkEvents.fork", "FoundEvents.listed", "FoundEvents.voices_heard",
+}  # fmt: skip
+
+
+reached = Counter[str]()  # handlers that were called with what came through Gradio
+
+
+def noted(handler: Any) -> Any:
+    """The same handler, which leaves its name in `reached`. Gradio looks at the signature, which is kept."""
+    if handler is None:
+        return None
+    name = getattr(handler, "__qualname__", "?")
+    if inspect.isasyncgenfunction(handler):
+
+        @functools.wraps(handler)
+        async def steps(*values: Any) -> Any:
+            reached[name] += 1
+            async for step in handler(*values):
+                yield step
+
+        return steps
+    if inspect.iscoroutinefunction(handler):
+
+        @functools.wraps(handler)
+        async def later(*values: Any) -> Any:
+            reached[name] += 1
+            return await handler(*values)
+
+        return later
+
+    @functools.wraps(handler)
+    def now(*values: Any) -> Any:
+        reached[name] += 1
+        return handler(*values)
+
+    return now
 
 
 def who(connection: Any) -> str:
@@ -44,6 +88,12 @@ def anns_page(data: Path, make_pool: Callable[..., Any], monkeypatch: Any) -> It
         assistant.studio, assistant.previews = studio, Previews(studio, studio._pipeline)
         monkeypatch.setattr("page_fakes.owner_of", who)
         blocks = built(assistant)  # type: ignore[arg-type]
+        for block in blocks.blocks.values():  # Gradio refuses what is not among their choices, which would hide our no
+            if isinstance(block, gr.Radio | gr.Dropdown):
+                monkeypatch.setattr(block, "preprocess", lambda payload: payload)
+        reached.clear()
+        for function in blocks.fns.values():
+            function.fn = noted(function.fn)
         with closing(sockets.socket()) as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
@@ -103,6 +153,8 @@ async def attempt(count: int, seed: int, address: str, assistant: Assistant, blo
     assert studio.draft("ann", draft.id) == draft, "her draft was changed"
     assert assistant.previews.get("ann", preview.id) is preview
     assert studio._sentences.take("ann", challenge.id) == challenge, "her sentence was used up"
+    met["reached"] = sum(reached.values())
+    met["not reached"] = len(LISTENED - reached.keys())
     return dict(met)
 
 

@@ -149,4 +149,13 @@ class Begins(Protocol):
         ...
 
 
+@runtime_checkable
+class Prepares(Protocol):
+    """What a TTS may have besides, when it must make something of a voice's reference before it can speak in it."""
+
+    def prepare(self, voice: Voice) -> None:
+        """Blocks. Make it now, and keep it: see conditioning.py. Raises what `speak` would."""
+        ...
+
+
 Engine = STT | LLM | TTS

@@ -102,6 +102,13 @@ class PocketTTS:
             for piece in textwrap.wrap(words, MAX_PIECE):
                 yield from _sound(speaker.model, state, piece)
 
+    def prepare(self, voice: Voice) -> None:
+        """A pass over the reference, which takes seconds; for the model of its language, else for the first."""
+        tag = (voice.language or "").partition("-")[0].lower()
+        tag = tag if tag in self._speakers else next(iter(self._speakers))
+        with self._lock:
+            self._state(tag, self._speakers[tag], voice)
+
     def close(self) -> None:
         """Nothing to end: its memory goes with its last caller."""
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import cast
 
-from avatar.engines.base import OWN_VOICE, TTS, Engine, Progress, Stage, Voice
+from avatar.engines.base import OWN_VOICE, TTS, Engine, Prepares, Progress, Stage, Voice
 from avatar.engines.catalog import CATALOG, STAGES, Rung, allowed
 from avatar.engines.hindrance import Hindrance, absence
 from avatar.engines.loading import Engines, Loader, close_engine
@@ -23,6 +23,7 @@ LOAD_END_S = 10.0  # at the end, wait so long for a model that is being loaded
 INSTALLED_S = 5.0  # how long "installed" is believed: the answer needs the disk, and is asked for at every frame
 LOAD_S = 900.0  # a load that takes longer hangs: it is left behind, and the others get their turn
 HQ_IDLE_S = 600.0  # an HQ engine that may not stay is freed when nobody has asked for it for so long
+IDLE_S = 5.0  # a voice that is prepared waits so long for the replies of others
 WARM_S = 5.0  # how often the warmer looks for rungs that have become usable, or are due again
 
 
@@ -74,6 +75,16 @@ class EnginePool(Engines):
     def clones(self, rung: Rung) -> bool:
         """Whether it clones, with the weights that it found."""
         return self._slots[rung.name].abilities.clones
+
+    def prepare(self, voice: Voice) -> None:
+        """Blocks. Whoever would speak as `voice` now, if it is loaded, makes ready what that takes, if possible while
+        nobody speaks. Raises AvatarError, and what an engine raises."""
+        rung = self.choose("tts", voice=voice)
+        if (instance := self._slots[rung.name].instance) is None or not isinstance(instance.engine, Prepares):
+            return
+        instance.idle(instance.copies[0], IDLE_S)
+        with self.lease(rung) as engine:
+            cast(Prepares, engine).prepare(voice)
 
     def forget(self, profile_id: str) -> None:
         """A profile was deleted: no loaded voice keeps anything of it."""

@@ -1,6 +1,7 @@
 """Search over everything that was said: an FTS5 index beside the turns, in tokens that avatar/finding.py cuts.
 
-Each turn carries its owner in the index (`facets`), so that a search never walks through what others said.
+Each turn carries its owner, its state and its voice in the index (`facets`): a search never walks through what others
+said, nor through what was spoken in another voice.
 """
 
 import hashlib
@@ -19,7 +20,15 @@ def owner_facet(owner: str) -> str:
     return "o" + hashlib.sha256(owner.encode()).hexdigest()[:24]
 
 
-FUNCTIONS: Final[Mapping[str, Callable[[str], str]]] = {"indexed": indexed, "owner_facet": owner_facet}
+def voice_facet(voice: str) -> str:
+    return "v" + hashlib.sha256(voice.encode()).hexdigest()[:24]
+
+
+FUNCTIONS: Final[Mapping[str, Callable[[str], str]]] = {
+    "indexed": indexed,
+    "owner_facet": owner_facet,
+    "voice_facet": voice_facet,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +39,7 @@ class Wanted:
     since: str = ""  # ISO 8601, UTC, as turns have it
     before: str = ""
     state: TurnState | None = None
+    voice: str | None = None  # as a turn keeps it
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +65,8 @@ class Search:
         match = f'facets : "{owner_facet(owner)}"'
         if wanted.state is not None:
             match += f' AND facets : "{wanted.state}"'
+        if wanted.voice is not None:
+            match += f' AND facets : "{voice_facet(wanted.voice)}"'
         if asked:
             match += f" AND {{user_text reply_text}} : ({expression(asked)})"
         conditions, values = ["said MATCH ?", "c.owner = ?"], [match, owner]
@@ -79,6 +91,11 @@ class Search:
                     break
         return list(found.values())
 
+    def voices(self, owner: str) -> list[str]:
+        """Those that something of this owner's was spoken in, as turns keep them, the last used first."""
+        with self._db.read():
+            return [voice for (voice,) in self._db.rows(_VOICES, owner)]
+
     def forget(self) -> None:
         """Rewrite the index without the words that were deleted. Best effort: on a full disk the next call does it.
 
@@ -94,3 +111,5 @@ class Search:
 _FIND = """SELECT t.conversation, t.id, t.number, t.user_text, t.reply_text FROM said
     CROSS JOIN turns t ON t.seq = said.rowid CROSS JOIN conversations c ON c.id = t.conversation
     WHERE {} ORDER BY said.rowid DESC"""
+_VOICES = """SELECT t.voice FROM conversations c CROSS JOIN turns t ON t.conversation = c.id WHERE c.owner = ?
+    GROUP BY t.voice ORDER BY MAX(t.seq) DESC"""

@@ -37,6 +37,11 @@ class Store(Turns):
         """What to tell when the database is damaged: what can be read is read, and nothing is kept. Else ""."""
         return self._db.damaged
 
+    @property
+    def unwritable(self) -> str:
+        """What to tell when the folder could not be written at the start, and still cannot as far as is known."""
+        return self._db.unwritable
+
     def delete_conversation(self, owner: str, conversation_id: str) -> None:
         """Works on a full disk too. A crash in here leaves at most audio files without a row, which `sweep` removes."""
         self._discard(owner, conversation_id)
@@ -66,6 +71,7 @@ class Store(Turns):
         profiles are erased by voices.py, which has their files."""
         with self._db.read():
             ids = [row for (row,) in self._db.rows("SELECT id FROM conversations WHERE owner = ?", owner)]
+        self._db.forget_copies()
         self._db.even_if_full(lambda: self.sayings.forget(owner))
         self.delete_conversations(owner, ids)
 

@@ -10,7 +10,7 @@ from peewee import chunked, fn
 
 from avatar.errors import NotFound
 from avatar.store.conversations import Conversations
-from avatar.store.rows import Turn, TurnRow, first_words, turn_row
+from avatar.store.rows import Quality, Turn, TurnRow, first_words, turn_row
 
 AT_ONCE = 500  # values in one query; SQLite takes 32,766
 
@@ -59,9 +59,9 @@ class Turns(Conversations):
             self._db.checkpoint()
         return TurnRow(**row)
 
-    def fork(self, owner: str, turn_id: str, voice: str | None = None) -> str:
+    def fork(self, owner: str, turn_id: str, voice: str | None = None, quality: Quality | None = None) -> str:
         """A new conversation that shares the turns up to and with this one, their recordings too; its id. It goes on in
-        `voice`, or in that of the old one. Deleting either leaves the other whole."""
+        `voice` and `quality`, or in those of the old one. Deleting either leaves the other whole."""
         c, t = self._conversations, self._turns
         turn, new_id = self.turn(owner, turn_id), uuid.uuid4().hex
         with self._db.write():
@@ -70,7 +70,8 @@ class Turns(Conversations):
                 raise NotFound("There is no such turn.")
             new = {**old, "id": new_id, "owner": owner, "created_at": self._now()}
             new |= {"forked_from": turn.conversation, "forked_at": turn.number}
-            c.insert(**new | ({} if voice is None else {"voice_profile": voice or None})).execute()
+            new |= {} if voice is None else {"voice_profile": voice or None}
+            c.insert(**new | ({} if quality is None else {"quality": quality})).execute()
             shared = t.select().where(t.conversation == turn.conversation, t.number <= turn.number).order_by(t.number)
             for row in list(shared):
                 # no client_turn_id: a resend belongs to the old conversation

@@ -9,10 +9,11 @@ import gradio as gr
 
 from avatar.errors import AvatarError
 from avatar.finding import MAX_QUERY, phrases
+from avatar.profiles import PROFILE
 from avatar.store import Wanted
 from avatar.ui.fragments import ASSETS, fragment
 from avatar.ui.handlers import QUICK, OwnerOf, language_for, warn
-from avatar.ui.past import found_list
+from avatar.ui.past import found_list, heard_in
 from avatar.ui.strings import T, say
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from avatar.store import ConversationRow, Hit
 
 PAGE: Final = 30  # conversations more with every "Show older"
+ANY: Final = ""  # voice: no filter; turns keep names and ids, which are never empty
 DAYS: Final = {"any": None, "day": 1, "week": 7, "month": 30}  # a filter -> calendar days, today included
 
 
@@ -39,12 +41,17 @@ class FoundEvents:
         self.assistant, self.owner_of, self.now = assistant, owner_of, now
 
     def listed(
-        self, words: str, span: str, state: str, limit: int, chosen: str, request: gr.Request
+        self, words: str, span: str, state: str, voice: str | None, limit: int, chosen: str, request: gr.Request
     ) -> tuple[Any, Any, Any]:
         """-> list, note, older. The one that is open stays marked."""
         language = language_for(request)
         interrupted = "interrupted" if state == "interrupted" else None
-        wanted = Wanted(words=(words or "")[:MAX_QUERY], since=since(span, self.now()), state=interrupted)  # type: ignore[arg-type]
+        wanted = Wanted(
+            words=(words or "")[:MAX_QUERY],
+            since=since(span, self.now()),
+            state=interrupted,  # type: ignore[arg-type]
+            voice=voice or None,
+        )
         try:
             rows = self._rows(self.owner_of(request), wanted, limit + 1)
         except AvatarError as exc:
@@ -53,6 +60,23 @@ class FoundEvents:
         note = self._note(wanted, len(rows), limit, language)
         shown = found_list(rows[:limit], chosen, phrases(wanted.words), language, self.now()) if rows else ""
         return shown, f'<p class="av-note" role="status">{note}</p>', gr.Button(visible=len(rows) > limit)
+
+    def voices_heard(self, voice: str | None, request: gr.Request) -> Any:
+        """-> the filter of voices: those that something was spoken in, and the one that is chosen."""
+        owner, language = self.owner_of(request), language_for(request)
+        try:
+            heard = self.assistant.store.search.voices(owner)
+            names = self._names(owner)
+        except AvatarError as exc:
+            warn(exc, request)
+            return gr.skip()
+        rows = [(say("heard_any", language), ANY), *((heard_in(one, names, language), one) for one in heard)]
+        return gr.Dropdown(rows, value=voice if voice in heard else ANY)
+
+    def _names(self, owner: str) -> dict[str, str]:
+        """Of the owner's profiles, and of those that come with the product, by what a turn keeps of them."""
+        studio = self.assistant.studio
+        return {} if studio is None else {PROFILE + one.id: one.name for one in studio.voices.of(owner)}
 
     def _rows(self, owner: str, wanted: Wanted, limit: int) -> "list[tuple[ConversationRow, Hit | None]]":
         store = self.assistant.store
@@ -77,6 +101,7 @@ class SearchBar:
     words: gr.Textbox
     span: gr.Dropdown
     state: gr.Dropdown
+    voice: gr.Dropdown
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +130,8 @@ def search_bar() -> SearchBar:
         filters: dict[str, Any] = {"show_label": False, "scale": 2, "min_width": 110, "filterable": False}
         span = gr.Dropdown(spans, value="any", label=T("span"), **filters)
         state = gr.Dropdown(which, value="all", label=T("turns_which"), **filters)
-    return SearchBar(words, span, state)
+        voice = gr.Dropdown([(T("heard_any"), ANY)], value=ANY, label=T("heard_in"), elem_id="heard-in", **filters)
+    return SearchBar(words, span, state, voice)
 
 
 def found_column(
@@ -122,10 +148,10 @@ def found_column(
     place = gr.HTML("", apply_default_css=False, js_on_load=(ASSETS / "history.js").read_text(encoding="utf-8"))
     older = gr.Button(T("older"), size="sm", visible=False)
     on = FoundEvents(assistant, owner_of, now)
-    inputs, outputs = [bar.words, bar.span, bar.state, limit, chosen], [place, note, older]
+    inputs, outputs = [bar.words, bar.span, bar.state, bar.voice, limit, chosen], [place, note, older]
     listing: dict[str, Any] = {"fn": on.listed, "inputs": inputs, "outputs": outputs, **QUICK}
-    tab.select(**listing)
-    asked = [bar.words.change, bar.span.change, bar.state.change]
+    tab.select(on.voices_heard, bar.voice, bar.voice, **QUICK).then(**listing)
+    asked = [bar.words.change, bar.span.change, bar.state.change, bar.voice.input]
     gr.on(asked, lambda: PAGE, None, limit, trigger_mode="always_last", **QUICK).then(**listing)
     older.click(lambda shown: shown + PAGE, limit, limit, **QUICK).then(**listing)
     return FoundList(place, listing)

@@ -39,6 +39,11 @@ def language_for(request: gr.Request) -> str:
     return language_of(request.headers.get("accept-language"))
 
 
+def pressed(event: gr.EventData) -> dict[str, Any]:
+    """What a script of ours sent: from a page, so nothing of it is trusted to be there."""
+    return event._data if isinstance(event._data, dict) else {}
+
+
 def warn(error: AvatarError, request: gr.Request) -> None:
     """Show a failure as a toast. The sentence may quote a name, and toasts render HTML: escape it."""
     gr.Warning(html.escape(failure(error, language_for(request))), title="")

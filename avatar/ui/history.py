@@ -13,9 +13,10 @@ import gradio as gr
 from avatar.errors import AvatarError
 from avatar.finding import MAX_QUERY, phrases
 from avatar.store import MAX_TITLE
+from avatar.ui.fork import fork_panel
 from avatar.ui.found import found_column, search_bar
 from avatar.ui.fragments import fragment, messages, replay
-from avatar.ui.handlers import QUICK, OwnerOf, language_for, session_of, warn
+from avatar.ui.handlers import QUICK, OwnerOf, language_for, pressed, session_of, warn
 from avatar.ui.past import described, past_messages
 from avatar.ui.storage import storage_panel
 from avatar.ui.strings import T, say
@@ -25,11 +26,6 @@ if TYPE_CHECKING:
     from avatar.assistant import Assistant
 
 TURNS: Final = 30  # of an opened conversation, more with every "Show earlier turns": a chatbot draws all it is given
-
-
-def pressed(event: gr.EventData) -> dict[str, Any]:
-    """What assets/history.js sent: from a page, so nothing of it is trusted to be there."""
-    return event._data if isinstance(event._data, dict) else {}
 
 
 class HistoryEvents:
@@ -81,25 +77,6 @@ class HistoryEvents:
         value = {"conversation": chosen, "live": session_of(stage)[1]}
         return gr.Tabs(selected="talk"), messages(lines, language_for(request), again=True), value
 
-    def ask_fork(self, event: gr.EventData, request: gr.Request) -> tuple[Any, Any, str]:
-        """-> fork row, its question, the turn."""
-        try:
-            turn = self.assistant.store.turn(self.owner_of(request), str(pressed(event).get("turn", ""))[:64])
-        except AvatarError as exc:
-            warn(exc, request)
-            return gr.skip(), gr.skip(), ""
-        words = html.escape(say("fork_ask", language_for(request), n=turn.number))
-        return gr.Column(visible=True), f'<p class="av-ask" role="alert">{words}</p>', turn.id
-
-    def fork(self, turn: str, stage: object, request: gr.Request) -> tuple[Any, Any, Any, Any]:
-        """-> chosen, tabs, chat, stage. Goes on in Talk, with what was said up to that turn."""
-        try:
-            chosen = self.assistant.store.fork(self.owner_of(request), turn)
-        except AvatarError as exc:
-            warn(exc, request)
-            return gr.skip(), gr.skip(), gr.skip(), gr.skip()
-        return chosen, *self.go_on(chosen, stage, request)
-
     def ask_name(self, chosen: str | None, request: gr.Request) -> Any:
         """-> rename box, holding the title."""
         try:
@@ -150,7 +127,7 @@ def history_tab(
     now: Callable[[], datetime] = lambda: datetime.now().astimezone(),
 ) -> dict[str, Any]:
     """Lay the tab out and connect it. Returns the event that shows the opened conversation again."""
-    chosen, turn, shown = gr.Textbox(visible=False), gr.Textbox(visible=False), gr.State(TURNS)
+    chosen, shown = gr.Textbox(visible=False), gr.State(TURNS)
     bar = search_bar()
     with gr.Row(equal_height=False):
         with gr.Column(scale=9, min_width=320):
@@ -170,11 +147,7 @@ def history_tab(
                 with gr.Row(elem_classes="av-actions"):
                     yes = gr.Button(T("delete_yes"), size="sm", variant="stop", min_width=90)
                     no = gr.Button(T("delete_no"), size="sm", min_width=90)
-            with gr.Column(visible=False, elem_classes="av-card") as forking:
-                where = fragment()
-                with gr.Row(elem_classes="av-actions"):
-                    fork = gr.Button(T("fork_yes"), size="sm", variant="primary", min_width=90)
-                    stay = gr.Button(T("fork_no"), size="sm", min_width=90)
+            forking = gr.Column(visible=False, elem_classes="av-card")
             earlier = gr.Button(T("earlier"), size="sm", visible=False)
             past = chatbot("past", 430)
             fragment(replay())
@@ -189,9 +162,7 @@ def history_tab(
     found.place.choose(on.picked, None, [chosen, shown], **QUICK).then(**opening)
     earlier.click(lambda turns: turns + 2 * TURNS, shown, shown, **QUICK).then(**opening)
     go_on.click(on.go_on, [chosen, talk.stage], [tabs, talk.chat, talk.stage], **QUICK)
-    found.place.fork(on.ask_fork, None, [forking, where, turn], **QUICK)
-    stay.click(lambda: gr.Column(visible=False), None, forking, **QUICK)
-    fork.click(on.fork, [turn, talk.stage], [chosen, tabs, talk.chat, talk.stage], **QUICK).then(**opening)
+    fork_panel(assistant, owner_of, found.place, chosen, tabs, (talk.stage, talk.chat), opening, forking)
     rename.click(on.ask_name, chosen, title, **QUICK)
     title.submit(on.rename, [chosen, title], None, **QUICK).then(**found.listing).then(**opening)
     delete.click(on.ask_delete, chosen, [asked, question], **QUICK)

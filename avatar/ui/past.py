@@ -5,7 +5,9 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
+from avatar.engines.base import OWN
 from avatar.finding import Phrase, marks
+from avatar.profiles import PROFILE
 from avatar.ui.fragments import PARTS, inert, messages, plain, trimmed
 from avatar.ui.strings import say
 
@@ -32,6 +34,13 @@ def described(row: "ConversationRow", language: str, now: datetime) -> str:
     turns = say("turns_1" if row.turns == 1 else "turns_n", language, n=row.turns)
     fork = f" · {say('forked', language, n=row.forked_at)}" if row.forked_at else ""
     return f"{when(row.created_at, language, now)} · {turns}{fork}"
+
+
+def heard_in(voice: str, names: Mapping[str, str], language: str) -> str:
+    """The voice of a turn, as text. `names` of profiles that are there, by what turns keep of them."""
+    if voice.startswith(PROFILE):
+        return names.get(voice) or say("heard_gone", language)
+    return say("heard_own", language) if voice == OWN else voice
 
 
 def marked(text: str, wanted: Sequence[Phrase]) -> str:

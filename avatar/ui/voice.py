@@ -16,6 +16,19 @@ if TYPE_CHECKING:
     from avatar.assistant import Assistant
 
 
+def voice_choices(assistant: "Assistant", owner: str, kept: str, language: str) -> list[tuple[str, str]]:
+    """Blocks. What a conversation of `owner` that speaks in `kept` can choose, as sentence and choice. Raises
+    AvatarError."""
+    choices = assistant.voices.of(owner)
+    default = assistant.voices.default_name(owner)
+    own = say("voice_yours", language, name=default) if default else say("voice_default", language)
+    rows = [(own, "")]
+    rows += [(say("voice_one", language, name=c.name, engine=c.engine), c.value) for c in choices]
+    if kept not in [value for _, value in rows]:  # it stays chosen, and says so when it is to speak
+        rows.append((say("voice_gone", language, name=kept), kept))
+    return rows
+
+
 class ReplyVoiceEvents:
     def __init__(self, assistant: "Assistant", owner_of: OwnerOf) -> None:
         self.assistant, self.owner_of = assistant, owner_of
@@ -26,16 +39,10 @@ class ReplyVoiceEvents:
         owner, language = self.owner_of(request), language_for(request)
         try:
             kept = self.assistant.store.voice(owner, conversation)
-            choices = self.assistant.voices.of(owner)
+            rows = voice_choices(self.assistant, owner, kept, language)
         except AvatarError as exc:
             warn(exc, request)
             return gr.skip()
-        default = self.assistant.voices.default_name(owner)
-        own = say("voice_yours", language, name=default) if default else say("voice_default", language)
-        rows = [(own, "")]
-        rows += [(say("voice_one", language, name=c.name, engine=c.engine), c.value) for c in choices]
-        if kept not in [value for _, value in rows]:  # it stays chosen, and says so when it is to speak
-            rows.append((say("voice_gone", language, name=kept), kept))
         return gr.Dropdown(rows, value=kept)
 
     async def choose_voice(self, choice: str | None, stage: object, request: gr.Request) -> Any:

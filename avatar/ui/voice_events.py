@@ -52,6 +52,7 @@ class ListEvents:
         except AvatarError as exc:
             warn(exc, request)
             return hidden
+        self.studio.expect(owner, chosen)
         use = say("v_unuse" if chosen == default else "v_use", language)
         own = not profile.starter
         export = gr.Button(link=f"avatar/voices/export/{profile.id}", visible=own)

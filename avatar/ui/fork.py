@@ -1,0 +1,90 @@
+"""Where a conversation forks, in History: up to which turn, and in which voice and quality the new one goes on.
+
+Lays out and hands events on. Ids come from the page, so every call carries the owner.
+"""
+
+import html
+from typing import TYPE_CHECKING, Any
+
+import gradio as gr
+
+from avatar.errors import AvatarError, NotFound
+from avatar.ui.fragments import fragment, messages
+from avatar.ui.handlers import QUICK, OwnerOf, language_for, pressed, session_of, warn
+from avatar.ui.quality import QUALITIES
+from avatar.ui.strings import T, say
+from avatar.ui.voice import voice_choices
+
+if TYPE_CHECKING:
+    from avatar.assistant import Assistant
+
+
+class ForkEvents:
+    """They block on the database: Gradio runs them in threads."""
+
+    def __init__(self, assistant: "Assistant", owner_of: OwnerOf) -> None:
+        self.assistant, self.owner_of = assistant, owner_of
+
+    def ask_fork(self, event: gr.EventData, request: gr.Request) -> tuple[Any, ...]:
+        """-> fork row, its question, the turn, voice and quality, as the old conversation has them."""
+        owner, language, store = self.owner_of(request), language_for(request), self.assistant.store
+        try:
+            turn = store.turn(owner, str(pressed(event).get("turn", ""))[:64])
+            voice, quality = store.voice(owner, turn.conversation), store.quality(owner, turn.conversation)
+            voices = voice_choices(self.assistant, owner, voice, language)
+        except AvatarError as exc:
+            warn(exc, request)
+            return gr.skip(), gr.skip(), "", gr.skip(), gr.skip()
+        words = html.escape(say("fork_ask", language, n=turn.number))
+        ask = f'<p class="av-ask" role="alert">{words}</p>'
+        return gr.Column(visible=True), ask, turn.id, gr.Dropdown(voices, value=voice), quality
+
+    def fork(
+        self, turn: str, voice: str | None, quality: object, stage: object, request: gr.Request
+    ) -> tuple[Any, Any, Any, Any]:
+        """-> chosen, tabs, chat, stage. Goes on in Talk, with what was said up to that turn."""
+        owner = self.owner_of(request)
+        try:
+            if (wanted := next((known for known in QUALITIES if known == quality), None)) is None:
+                raise NotFound("There is no such voice quality.")
+            chosen = self.assistant.fork(owner, turn, voice or "", wanted)
+            lines = self.assistant.lines(owner, chosen)
+        except AvatarError as exc:
+            warn(exc, request)
+            return gr.skip(), gr.skip(), gr.skip(), gr.skip()
+        value = {"conversation": chosen, "live": session_of(stage)[1]}
+        return chosen, gr.Tabs(selected="talk"), messages(lines, language_for(request), again=True), value
+
+
+def fork_panel(
+    assistant: "Assistant",
+    owner_of: OwnerOf,
+    place: gr.HTML,
+    chosen: gr.Textbox,
+    tabs: gr.Tabs,
+    talk: tuple[gr.HTML, gr.Chatbot],
+    opening: dict[str, Any],
+    panel: gr.Column,
+) -> None:
+    """Fill `panel`, hidden until `place` tells a turn; `talk`: its stage and chat; `opening` shows what is chosen."""
+    stage, chat = talk
+    turn = gr.Textbox(visible=False)
+    with panel:
+        where = fragment()
+        with gr.Row():
+            voice = gr.Dropdown([], label=T("voice"), filterable=False, min_width=200, elem_id="fork-voice")
+            quality = gr.Radio(
+                [(T(f"quality_{quality}"), quality) for quality in QUALITIES],
+                value="fast",
+                label=T("quality"),
+                min_width=140,
+                elem_id="fork-quality",
+            )
+        with gr.Row(elem_classes="av-actions"):
+            fork = gr.Button(T("fork_yes"), size="sm", variant="primary", min_width=90)
+            stay = gr.Button(T("fork_no"), size="sm", min_width=90)
+    on = ForkEvents(assistant, owner_of)
+    place.fork(on.ask_fork, None, [panel, where, turn, voice, quality], **QUICK)
+    stay.click(lambda: gr.Column(visible=False), None, panel, **QUICK)
+    begun: dict[str, Any] = {"fn": on.fork, "inputs": [turn, voice, quality, stage], **QUICK}
+    fork.click(**begun, outputs=[chosen, tabs, chat, stage]).then(**opening)
