@@ -24,9 +24,10 @@ from avatar.recorder import Ended
 from avatar.reply import Reply
 from avatar.saying import NO_SAYINGS
 from avatar.store import TurnState
-from avatar.text import count_words, joined
+from avatar.text import joined
 from avatar.turntaking.bargein import SENSITIVITIES
 from avatar.turntaking.reasons import Reason
+from avatar.understanding import Understanding
 from avatar.wire import Preferences, audio_frame
 
 log = logging.getLogger(__name__)
@@ -72,7 +73,8 @@ class Conversation:
         self._went_on_at = 0.0  # the newest voice over a reply that may go on with what it answers
         self._replies: dict[int, Reply] = {}  # by turn, until stored
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._muted = self._understood = self._closed = False
+        self._understanding = Understanding(pipeline, self._spawn)
+        self._muted = self._closed = False
         self._unread: str | None = None  # the newest words for the model to read, while it reads
         self._state = ""
         self._reasons = deque[Reason](maxlen=REASONS)
@@ -186,6 +188,7 @@ class Conversation:
 
     def _forget_speech(self) -> None:
         self._hearing.reset()
+        self._understanding.forget()
         self._drop_guess()
 
     # -- to the page ------------------------------------------------------------------------------------------------
@@ -232,15 +235,12 @@ class Conversation:
         if self.reply is None and not (self._guess and self._guess.answers(all_words)):
             self._drop_guess()
             self._guess = self._begin(all_words, language)
-            if not self._understood:
-                self._guess.plausible = self._spawn(self._plausible(samples, words))
+            self._understanding.ask(samples, words)
 
     def _drop_guess(self) -> None:
         guess, self._guess = self._guess, None
         if guess is not None and guess.task is not None:
             guess.task.cancel()
-            if guess.plausible is not None:
-                guess.plausible.cancel()
             self._wasted += guess.tokens
             guess.tell_notices()
 
@@ -261,10 +261,14 @@ class Conversation:
         finally:
             self._unread = None
 
+    def on_part(self, samples: Samples, words: str) -> None:
+        self._understanding.heard(samples, words)
+
     def on_pausing(self, wait_ms: int) -> None:
         self._show("pausing", patience_ms=wait_ms)
 
     def on_resumed(self) -> None:
+        self._understanding.went_on()
         self._drop_guess()
         self._show(self._rest())
 
@@ -305,6 +309,7 @@ class Conversation:
         self._answer(words, pieces)
 
     def on_nothing_heard(self) -> None:
+        self._understanding.forget()
         self._drop_guess()
         if self._answer_carry():  # the reply was withdrawn for a voice that said nothing
             return
@@ -313,6 +318,7 @@ class Conversation:
         self.notice("NOTHING_HEARD", "I heard no words. Is the right microphone chosen?")
 
     def on_failure(self, error: AvatarError) -> None:
+        self._understanding.forget()
         self._drop_guess()
         self._show(self._rest())
         self.post("error", code=error.code, text=error.sentence)
@@ -357,27 +363,19 @@ class Conversation:
         self._hearing.guard(reply.playback.in_air)
         self.post("turn", turn=reply.turn)
         self._show("thinking")
-        if pieces and not self._understood:
+        if pieces and not self._understanding.certain:
             self._spawn(self._check_language(reply))
         else:
             reply.playback.allowed.set()
 
     async def _check_language(self, reply: Reply) -> None:
-        """Until someone has said three words that are surely understood, no sound goes out for what may be another
-        language. Not for every utterance: it costs two more transcriptions, and may be wrong (moonshine.py)."""
+        """No sound goes out for what may be another language."""
         piece = reply.pieces[-1]
-        if await (reply.plausible or self._plausible(piece.samples, piece.words)):
-            self._understood = count_words(piece.words) >= 3
+        if await self._understanding.verdict(piece.samples, piece.words):
             reply.playback.allowed.set()
         elif reply is self.reply:
             self._stop(reply, withdrawn=True)
             self.post("error", code="LANGUAGE", text=NOT_UNDERSTOOD)
-
-    async def _plausible(self, samples: Samples, words: str) -> bool:
-        try:
-            return await self._pipeline.plausible(samples, words)
-        except AvatarError:
-            return True  # the engine failed; that is not the user's language
 
     async def _run(self, reply: Reply) -> None:
         await reply.run(self._pipeline, self._seat, self.sayings)

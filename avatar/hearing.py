@@ -21,6 +21,7 @@ from avatar.text import agreed, joined
 from avatar.turntaking.bargein import ECHO_LIKENESS, LOOKS_MS, NORMAL, has_words, judge
 from avatar.turntaking.echo import likeness
 from avatar.turntaking.endpointing import Decision, decide, likely
+from avatar.turntaking.habit import Habit
 from avatar.turntaking.reasons import Reason, What
 from avatar.turntaking.smartturn import SmartTurn
 from avatar.turntaking.voice import MIC_RATE, Full, Onset, Pause, Resume, VoiceActivity
@@ -62,6 +63,10 @@ class Listener(Protocol):
     def on_likely(self, words: str, language: str | None, samples: Samples) -> None:
         """These may be all the words of the turn: it is not decided yet. `on_resumed` says that they are not.
         `samples` are what they were heard in."""
+        ...
+
+    def on_part(self, samples: Samples, words: str) -> None:
+        """What was heard so far of an utterance that goes on."""
         ...
 
     def on_pausing(self, wait_ms: int) -> None: ...
@@ -129,6 +134,7 @@ class Hearing:
         self._decision: Decision | None = None
         self._hear_ms = 0.0
         self._next_partial_ms = self._next_judge_ms = 0.0
+        self._habit = Habit()
         self._merged_pause_ms = 0.0  # the pause that was answered too early, when this utterance goes on after it
         self._onset_at = self._ended_at = 0.0
 
@@ -142,6 +148,7 @@ class Hearing:
                 case Pause():
                     self._on_pause(event.silence_ms)
                 case Resume():
+                    self._habit.went_on(event.after_ms)
                     self._on_resume()
                 case Full():
                     self._on_full()
@@ -249,6 +256,7 @@ class Hearing:
     async def _partial(self) -> None:
         started, before = self._clock(), self._heard.tail
         await self._transcribe()
+        self._listener.on_part(self._activity.utterance(), self._heard.words)
         took_ms = (self._clock() - started) * 1000
         self._next_partial_ms = self._activity.since_onset_ms + max(PARTIAL_MS, PARTIAL_SHARE * took_ms)
         self._tell_words(before)
@@ -293,6 +301,7 @@ class Hearing:
             voiced_ms=self._activity.voiced_ms,
             patience_ms=self.patience_ms,
             longest_pause_ms=max(self._activity.longest_pause_ms, round(self._merged_pause_ms)),
+            habit_ms=self._habit.wait_ms,
         )
         if self._activity.silence_ms >= self._due_ms(decision):
             self._end()
@@ -344,7 +353,9 @@ class Hearing:
             self._over_reply = False
             continuing = self._listener.on_interrupting(self._onset_at)
             self._reason("continue" if continuing else "interrupt", judgement.why, voiced_ms)
-            if not continuing:
+            if continuing:
+                self._habit.cut_off(self._merged_pause_ms)
+            else:
                 self._merged_pause_ms = 0.0
             self._listener.on_words("", words)
             if activity.pausing:  # the pause was reported while the voice was being judged
@@ -388,6 +399,7 @@ class Hearing:
             self._reason("nothing", "no words", silence_ms)
             self._listener.on_nothing_heard()
             return
+        self._habit.turn_over()
         sure = decision is not None and decision.sure
         if decision is not None:
             what: What = "answer" if sure else "patience"

@@ -38,7 +38,6 @@ class Reply:
         self.client_turn_id = ""
         self.instead_of: Exchange | None = None  # whose words are answered again
         self.task: asyncio.Task[None] | None = None
-        self.plausible: asyncio.Task[bool] | None = None  # whether its last words were understood, if that was asked
         self.failure: Failure | None = None
         self.engines: dict[str, str] = {}
         self.tokens = 0  # written so far

@@ -105,3 +105,13 @@ def test_who_went_on_after_a_long_pause_is_not_ended_by_a_later_look() -> None:
 def test_the_reason_tells_no_words() -> None:
     decision = decide(0.9, "My secret is the", voiced_ms=1500, silence_ms=160, patience_ms=900)
     assert (decision.why, decision.probability, decision.needed > 1) == ("open word", 0.9, True)
+
+
+def test_who_was_cut_off_before_is_waited_for_unless_it_is_a_question() -> None:
+    given = {"voiced_ms": 1500, "silence_ms": 160, "patience_ms": 1000}
+    statement = decide(0.99, "Welcome to the voice text.", **given, habit_ms=800)
+    assert not statement.sure and statement.wait_ms == 800 and statement.why == "pauses"
+    assert decide(0.99, "Where is the station?", **given, habit_ms=800).sure
+    assert decide(0.99, "Welcome to the voice text.", **{**given, "silence_ms": 960}, habit_ms=800).sure
+    assert decide(0.99, "Welcome to the voice text.", **given, habit_ms=2600).wait_ms == 1000
+    assert decide(0.4, "I like it.", **given, habit_ms=900).wait_ms == 900

@@ -41,7 +41,7 @@ LEVELS = [
     {"voiced", "consent", "preflight", "verify"},
     {"engines.pool", "clip", "engines.*", "chat", "playback", "backup", "voice_archive"},
     {"drafts", "starters", "own_voice", "pipeline", "recorder", "relief", "preparing", "opened", "cluster"},
-    {"hearing", "single", "takes", "voices"},
+    {"hearing", "single", "takes", "understanding", "voices"},
     {"reply", "studio", "voice_choice", "export"},
     {"conversation", "preview"},
     {"assistant", "door", "voice_routes", "export_routes"},

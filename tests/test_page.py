@@ -358,7 +358,8 @@ def rules() -> set[str]:
         source = (Path(talk.__file__).parents[1] / name).read_text(encoding="utf-8")
         found |= set(
             re.findall(
-                r'(?:Ending\.\w+\)?, |ALONE, |Judgement\([^()]*, |_finish\(|_reason\("\w+", )"([a-z ]+)"', source
+                r'(?:Ending\.\w+\)?, |ALONE, |Judgement\([^()]*, |_finish\(|_reason\("\w+", |False, )"([a-z ]+)"',
+                source,
             )
         )
     return found

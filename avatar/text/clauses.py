@@ -8,6 +8,7 @@ from avatar.text.words import count_words
 
 # Limits of a clause in hanzi. A word counts for 1.6 of them: it is 25 words where it is 40 hanzi.
 HANZI_PER_WORD = 1.6
+LETTERS_PER_WORD, LETTERS_PER_DIGIT = 4.5, 3.5  # long words and numbers take as long to say as several short words
 FIRST_MIN = 6.0  # 4 words or 6 hanzi: shorter sounds clipped, and the next clause may not be ready when it ends
 FIRST_SOFT = 8.0  # from 5 words or 8 hanzi without punctuation, the beginning of a phrase will do: 10-15 ms a token
 FIRST_CAP = 26.0  # 16 words: any space will do
@@ -166,4 +167,6 @@ def _first(pattern: re.Pattern[str], text: str) -> list[int]:
 def _size(text: str) -> float:
     """How long it takes to say, in hanzi."""
     hanzi = len(ONE_CJK.findall(text))
-    return hanzi + HANZI_PER_WORD * (count_words(text) - hanzi)
+    digits = sum(map(str.isdigit, text))
+    letters = sum(map(str.isalpha, text)) - hanzi + LETTERS_PER_DIGIT * digits
+    return hanzi + HANZI_PER_WORD * max(count_words(text) - hanzi, letters / LETTERS_PER_WORD)

@@ -65,11 +65,13 @@ def decide(
     silence_ms: int,
     patience_ms: int,
     longest_pause_ms: int = 0,
+    habit_ms: int = 0,
 ) -> Decision:
     """Judge one look into a pause. Call at each Pause event; a later decision replaces an earlier one.
 
     `text` is the transcript so far ("" if none), `silence_ms` the silence that Smart Turn heard, `longest_pause_ms` the
-    longest pause in this utterance after which the user went on (an early reply counts).
+    longest pause in this utterance after which the user went on (an early reply counts). `habit_ms` of silence must
+    pass before a statement of someone who was answered too early before: see habit.py.
     """
     ending, rule = classify(text)
     if ending in (Ending.CLOSED, Ending.QUESTION) and voiced_ms < SHORT_MS and rule != "complete word":
@@ -79,13 +81,18 @@ def decide(
     hesitant = longest_pause_ms >= HESITANT_MS
     if hesitant and ending is Ending.CLOSED:
         needed = later  # who paused this long and went on gets the later look's certainty at once
+    if ending in (Ending.QUESTION, Ending.GREETING):
+        habit_ms = 0  # these end where they end
     if probability >= needed and not (hesitant and silence_ms > SOFT_PAUSE_MS):
+        if silence_ms < min(habit_ms, patience_ms):
+            return Decision(min(habit_ms, patience_ms), False, "pauses", probability, needed)
         return Decision(silence_ms, True, rule, probability, needed)
     # the pauses of someone who went on after longer ones sound finished in the end, too: 4 of 8 between the clauses
     # of ms_two_cities.flac do after 480 ms
     wait_ms = round(patience_ms * (1 - saves * min(1.0, probability / needed)))
-    if longest_pause_ms:
-        wait_ms = min(patience_ms, max(wait_ms, longest_pause_ms + LONGER_MS))
+    if longest_pause_ms or habit_ms:
+        longest_ms = longest_pause_ms + LONGER_MS if longest_pause_ms else 0
+        wait_ms = min(patience_ms, max(wait_ms, longest_ms, habit_ms))
     return Decision(max(wait_ms, silence_ms), False, rule, probability, needed)
 
 
