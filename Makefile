@@ -2,6 +2,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
+unexport PYTHONDONTWRITEBYTECODE # pytest keeps its rewritten asserts: 8 s of each worker
+
 .PHONY: run run-gpu voice test check campaign
 
 run: $(VENV)/.run                     ## install once, then serve http://127.0.0.1:7860
@@ -16,14 +18,14 @@ voice: $(VENV)/.voice                 ## once: a natural English voice (torch, p
 # The slow ones one at a time: they measure. What is skipped, for want of a browser say, is listed with its reason.
 test: $(VENV)/.dev                    ## all tests, real engines and browser included, and their coverage
 	$(BIN)/python -m avatar.weights fetch bundled
-	$(BIN)/python -m pytest -m "not slow" -n 2 --cov --cov-report=
+	$(BIN)/python -m pytest -m "not slow" -n 3 --cov --cov-report=
 	$(BIN)/python -m pytest -m slow -rs --cov --cov-append --cov-report=term --cov-fail-under=80
 
 check: $(VENV)/.dev                   ## format, lint, types and the fast tests, under a minute
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -m "not slow" -n 2
+	$(BIN)/python -m pytest -m "not slow" -n 3
 
 campaign: $(VENV)/.dev                ## make campaign NAME=...: one long test at full size
 	$(BIN)/python -m pytest -s -m campaign -k "$(NAME)" tests/campaigns
