@@ -8,18 +8,21 @@ import logging
 import time
 import traceback
 from collections import deque
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
 from avatar.chat import Chat, Exchange, again_id
-from avatar.engines.base import Voice
+from avatar.engines.base import Message, Voice
 from avatar.engines.pool import EnginePool
 from avatar.errors import AvatarError
 from avatar.events import Failure, Notice, Samples
-from avatar.hearing import Hearing, Utterance
+from avatar.hearing import Hearing
+from avatar.listener import Utterance
+from avatar.outbox import Outbox
 from avatar.pipeline import NOT_UNDERSTOOD, Pipeline
 from avatar.playback import Playback
+from avatar.readahead import ReadAhead
 from avatar.recorder import Ended
 from avatar.reply import Reply
 from avatar.saying import NO_SAYINGS
@@ -35,14 +38,13 @@ log = logging.getLogger(__name__)
 CONTINUE_S = 1.2  # a user who goes on within this time of a reply's first sound was not finished: DESIGN section 4
 SETTLE_S = 0.3  # after a flush: how long the page has to report what it played
 REASONS = 20  # of the newest decisions about turns; a turn makes one to three
-OUTBOX = 2_000  # messages; the reply is sent at most 1 s ahead, so a page this far behind is gone
 
 T = TypeVar("T")
 Save = Callable[[str, Chat, Ended], Coroutine[Any, Any, None]]
 
 
 class Conversation:
-    """`outbox` holds what the page must be told: dicts (JSON) and bytes (audio); None ends it."""
+    """`outbox` holds what the page must be told."""
 
     def __init__(
         self,
@@ -60,7 +62,8 @@ class Conversation:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.owner, self.live_id, self.chat = owner, live_id, chat
-        self.outbox: asyncio.Queue[dict[str, Any] | bytes | None] = asyncio.Queue()
+        self.outbox = Outbox()
+        self.post, self.notice, self.hang_up = self.outbox.post, self.outbox.notice, self.outbox.hang_up
         self.reply: Reply | None = None
         self.sayings = sayings  # of the owner; replaced when they change, and the next reply says them
         self._seat, self._pool, self._pipeline, self._save = seat, pool, pipeline, save
@@ -75,7 +78,7 @@ class Conversation:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._understanding = Understanding(pipeline, self._spawn)
         self._muted = self._closed = False
-        self._unread: str | None = None  # the newest words for the model to read, while it reads
+        self._reader = ReadAhead(pipeline, seat, self._to_read, self._spawn)
         self._state = ""
         self._reasons = deque[Reason](maxlen=REASONS)
         self._hearing = make_hearing(self)
@@ -154,7 +157,7 @@ class Conversation:
 
     def prepare(self) -> None:
         """Let the model read what it knows of this conversation: the seat's cache may hold another."""
-        self._read_ahead("", anyway=True)
+        self._reader.read("", anyway=True)
 
     def begin_again(self) -> None:
         """A new conversation in the same seat; the old one stays in the history."""
@@ -172,7 +175,7 @@ class Conversation:
         self._give_up_carry()
         self.interrupt()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        self.outbox.put_nowait(None)
+        self.outbox.end()
 
     def _give_up_carry(self) -> None:
         """Speech whose reply was withdrawn is stored as a turn that was interrupted, when nothing will follow it."""
@@ -192,23 +195,6 @@ class Conversation:
         self._drop_guess()
 
     # -- to the page ------------------------------------------------------------------------------------------------
-    def post(self, kind: str, **fields: Any) -> None:
-        self._put({"t": kind, **fields})
-
-    def notice(self, code: str, text: str) -> None:
-        self.post("notice", code=code, text=text)
-
-    def hang_up(self, code: str, text: str) -> None:
-        """Say why, then close the socket."""
-        self.post("error", code=code, text=text)
-        self.outbox.put_nowait(None)
-
-    def _put(self, message: dict[str, Any] | bytes) -> None:
-        if self.outbox.qsize() < OUTBOX:
-            self.outbox.put_nowait(message)
-        elif self.outbox.qsize() == OUTBOX:
-            self.outbox.put_nowait(None)  # the page reads nothing any more: the socket closes
-
     def _show(self, state: str, **more: Any) -> None:
         if self._muted and state in ("listening", "pausing"):
             state = "muted"  # a reply is shown all the same: it can be stopped
@@ -227,7 +213,7 @@ class Conversation:
         before = [piece.words for piece in self._carry]
         self.post("heard", final=joined([*before, final] if final else before), partial=partial)
         if self.reply is None and self._guess is None:
-            self._read_ahead(joined([text for text in (*before, final, partial) if text]))
+            self._reader.read(joined([text for text in (*before, final, partial) if text]))
 
     def on_likely(self, words: str, language: str | None, samples: Samples) -> None:
         """Begin the answer: if the turn is over, it is there sooner; if not, nobody will know."""
@@ -244,22 +230,9 @@ class Conversation:
             self._wasted += guess.tokens
             guess.tell_notices()
 
-    def _read_ahead(self, words: str, anyway: bool = False) -> None:
-        """Let the model read `words` while the user speaks: one reading at a time, the newest words next."""
-        reading, self._unread = self._unread is not None, words
-        if not reading:
-            self._spawn(self._read(anyway))
-
-    async def _read(self, anyway: bool) -> None:
-        read = None
-        try:
-            while read != self._unread and self.reply is None and self._guess is None:
-                read = self._unread or ""
-                await self._pipeline.prefill(read, self.chat.messages(), self._seat, anyway)
-        except (AvatarError, TimeoutError):
-            log.info("prefill failed")  # if the engine is broken, the turn itself will say so
-        finally:
-            self._unread = None
+    def _to_read(self) -> Sequence[Message] | None:
+        """What comes before the words that are read ahead; None while there is an answer to write."""
+        return self.chat.messages() if self.reply is None and self._guess is None else None
 
     def on_part(self, samples: Samples, words: str) -> None:
         self._understanding.heard(samples, words)
@@ -333,7 +306,7 @@ class Conversation:
     # -- answering --------------------------------------------------------------------------------------------------
     def _begin(self, words: str, language: str | None) -> Reply:
         async def send(pcm16: bytes) -> None:
-            self._put(audio_frame(reply.turn, pcm16))
+            self.outbox.put(audio_frame(reply.turn, pcm16))
 
         async def clause(text: str, at: int) -> None:
             self.post("clause", turn=reply.turn, text=text, at=at)
@@ -428,8 +401,8 @@ class Conversation:
             reply.exchange.over = True
             self._replies.pop(reply.turn, None)
             reply.chat.touch()
-            if self.reply is None and self._unread is None and not self._closed:
-                self._read_ahead("")  # the prompt of what comes next, before it comes
+            if self.reply is None and not self._reader.reading and not self._closed:
+                self._reader.read("")  # the prompt of what comes next, before it comes
 
     def _language(self) -> str | None:
         """That the user chose."""

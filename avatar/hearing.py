@@ -8,14 +8,15 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Coroutine
-from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from avatar.errors import AvatarError
-from avatar.events import Samples, Serving
+from avatar.events import Samples
+from avatar.heard import Heard
+from avatar.listener import Listener, Utterance
 from avatar.pipeline import Pipeline
 from avatar.text import agreed, joined
 from avatar.turntaking.bargein import ECHO_LIKENESS, LOOKS_MS, NORMAL, has_words, judge
@@ -40,64 +41,6 @@ LEAST_MS = LOOK_MS  # of silence before any answer: pauses inside words are shor
 PARTIAL_MS = 600  # between partial transcripts of a running utterance
 PARTIAL_SHARE = 5  # and at least this many times what the last one took: a fifth of one core at most per speaker
 COMMIT_MS = 5_000  # words before a pause are final once so much speech precedes it: hearing 20 s again takes 0.6 s
-
-
-@dataclass(frozen=True, slots=True)
-class Utterance:
-    """One finished utterance; samples are float32 (n,) at 16 kHz. Times are the clock's, in seconds."""
-
-    samples: Samples
-    words: str
-    language: str | None
-    ended_at: float  # its last voiced sample arrived
-    decided_at: float
-    sure: bool  # the end was recognised, not waited for
-    hear_ms: float  # of the time between, what the models took
-    engine: str = ""  # label of the rung that wrote the words
-
-
-class Listener(Protocol):
-    """What is done with what is heard. Called in the event loop."""
-
-    def on_words(self, final: str, partial: str) -> None: ...
-    def on_likely(self, words: str, language: str | None, samples: Samples) -> None:
-        """These may be all the words of the turn: it is not decided yet. `on_resumed` says that they are not.
-        `samples` are what they were heard in."""
-        ...
-
-    def on_part(self, samples: Samples, words: str) -> None:
-        """What was heard so far of an utterance that goes on."""
-        ...
-
-    def on_pausing(self, wait_ms: int) -> None: ...
-    def on_resumed(self) -> None: ...
-    def on_voice_over_reply(self) -> None: ...
-    def on_not_interrupting(self, onset_at: float) -> None: ...
-    def on_interrupting(self, onset_at: float) -> bool:
-        """Returns whether it goes on with the utterance that was answered."""
-        ...
-
-    def on_utterance(self, utterance: Utterance) -> None: ...
-    def on_nothing_heard(self) -> None: ...
-    def on_too_long(self) -> None: ...
-    def on_failure(self, error: AvatarError) -> None: ...
-    def on_reason(self, reason: Reason) -> None: ...
-
-
-@dataclass(slots=True)
-class _Heard:
-    """Words of the running utterance: `kept` ends at sample `upto` and is final, `tail` is what came after it."""
-
-    kept: str = ""
-    upto: int = 0
-    tail: str = ""
-    tail_upto: int = 0
-    language: str | None = None
-    engine: str = ""
-
-    @property
-    def words(self) -> str:
-        return joined([text for text in (self.kept, self.tail) if text])
 
 
 @dataclass(slots=True)
@@ -127,7 +70,7 @@ class Hearing:
         self._in_air: Callable[[], Samples] | None = None  # reply audio that the microphone may hear; None: no reply
         self._over_reply = False  # the voice that is heard began over a reply and is not judged yet
         self._held = False
-        self._heard = _Heard()
+        self._heard = Heard()
         self._piece = _Piece()
         self._work: asyncio.Task[None] | None = None  # the one look on its way: partial, decision or judgement
         self._ahead: asyncio.Task[None] | None = None  # the transcript that _decide waits for
@@ -177,7 +120,7 @@ class Hearing:
     # -- voice events -----------------------------------------------------------------------------------------------
     def _on_onset(self) -> None:
         self._cancel()
-        self._heard, self._piece, self._decision = _Heard(), _Piece(), None
+        self._heard, self._piece, self._decision = Heard(), _Piece(), None
         self._onset_at = self._clock() - self._activity.since_onset_ms / 1000
         self._next_partial_ms, self._next_judge_ms = PARTIAL_MS, LOOKS_MS[0]
         if self._in_air is None:
@@ -208,8 +151,7 @@ class Hearing:
         if not self._over_reply:
             self._cancel()
         if self._decision is not None and self._heard.tail and self._activity.since_onset_ms > COMMIT_MS:
-            heard = self._heard
-            self._heard = _Heard(heard.words, heard.tail_upto, language=heard.language, engine=heard.engine)
+            self._heard = self._heard.kept_whole()
         self._decision = None
         self._listener.on_resumed()
 
@@ -377,19 +319,7 @@ class Hearing:
         self._end()
 
     async def _transcribe(self) -> None:
-        samples = self._activity.utterance()
-        heard = self._heard
-        # what follows committed words is in their language: a short rest alone is often mistaken for another one
-        language = self.language or (heard.language if heard.kept else None)
-        async with aclosing(self._pipeline.transcribe(samples[heard.upto :], language)) as events:
-            async for event in events:
-                if len(samples) < heard.tail_upto:
-                    return  # a later look was faster: these are older words
-                if isinstance(event, Serving):
-                    heard.engine = event.engine
-                else:
-                    heard.tail, heard.language = event.text.strip(), event.language
-        heard.tail_upto = len(samples)
+        await self._heard.hear(self._pipeline, self._activity.utterance(), self.language)
 
     def _end(self) -> None:
         decision, heard = self._decision, self._heard
@@ -423,4 +353,4 @@ class Hearing:
         self._cancel()
         self._ahead = None
         self._activity.end()
-        self._heard, self._decision, self._over_reply = _Heard(), None, False
+        self._heard, self._decision, self._over_reply = Heard(), None, False

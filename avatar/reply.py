@@ -9,7 +9,7 @@ import numpy as np
 
 from avatar.chat import Chat, Exchange
 from avatar.events import AudioChunk, Clause, Event, Failure, Notice, Serving, Token
-from avatar.hearing import Utterance
+from avatar.listener import Utterance
 from avatar.pipeline import Pipeline
 from avatar.playback import Playback
 from avatar.recorder import Ended, kept_as

@@ -580,7 +580,7 @@ async def test_a_new_conversation_leaves_the_running_turn_in_the_old_one(live):
 
 
 async def test_a_page_that_reads_nothing_is_hung_up_on(live, monkeypatch):
-    monkeypatch.setattr("avatar.conversation.OUTBOX", 10)
+    monkeypatch.setattr("avatar.outbox.MOST", 10)
     async with live() as s:
         s.page.cancel()
         for _ in range(30):

@@ -20,6 +20,7 @@ LEVELS = [
         "provenance",
         "pulse",
         "wire",
+        "outbox",
     }
     | {"text.*", "weights", "weights.*", "checkpoint", "mel", "onnx_graph", "readaloud", "wording"}
     | {"finding", "loudness"}
@@ -38,10 +39,11 @@ LEVELS = [
         "turntaking",
         "turntaking.*",
     },
-    {"voiced", "consent", "preflight", "verify"},
+    {"voiced", "consent", "listener", "preflight", "verify"},
     {"engines.pool", "clip", "engines.*", "chat", "playback", "backup", "voice_archive"},
     {"drafts", "starters", "own_voice", "pipeline", "recorder", "relief", "preparing", "opened", "cluster"},
-    {"hearing", "single", "takes", "understanding", "voices"},
+    {"heard", "readahead", "single", "takes", "understanding", "voices"},
+    {"hearing"},
     {"reply", "studio", "voice_choice", "export"},
     {"conversation", "preview"},
     {"assistant", "door", "voice_routes", "export_routes"},

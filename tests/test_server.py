@@ -15,7 +15,7 @@ from websockets.exceptions import InvalidStatus
 
 import app as application
 from avatar import server
-from avatar.conversation import OUTBOX
+from avatar.outbox import MOST
 from avatar.wire import MAX_MIC_BYTES, REPLY_RATE
 
 LONG = " ".join(["This is a sentence of a long reply."] * 40)  # FakeTTS takes 14 s to say it
@@ -329,9 +329,9 @@ async def test_a_page_that_reads_nothing_is_closed_and_costs_no_memory(open_door
         await here.wait(lambda: here.assistant.live)
         (conversation,) = here.assistant.live.values()
         ws.transport.pause_reading()
-        for _ in range(2 * OUTBOX):
+        for _ in range(2 * MOST):
             conversation.notice("FULL", "x" * 10_000)
-        assert conversation.outbox.qsize() <= OUTBOX + 1
+        assert conversation.outbox.qsize() <= MOST + 1
         await here.wait(lambda: here.assistant.seats.count() == 0)
         assert here.assistant.live == {}
         ws.transport.abort()
