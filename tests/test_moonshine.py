@@ -25,8 +25,8 @@ class FakeModel:
 
     OUTPUTS = ("logits", "present.0.decoder.key", "present.0.encoder.key")
 
-    def __init__(self, *texts: str, endless: bool = False) -> None:
-        self.texts, self.endless = list(texts), endless
+    def __init__(self, *texts: str, endless: bool = False, logit: float = 1.0) -> None:
+        self.texts, self.endless, self.logit = list(texts), endless, logit
         words = dict.fromkeys(word for text in texts for word in text.split())
         self.vocabulary = [b"", b"<s>", b"</s>", *(f"\u2581{word}".encode() for word in words)]
         self.lengths: list[int] = []
@@ -59,7 +59,7 @@ class FakeModel:
         logits = np.zeros((1, len(tokens), len(self.vocabulary)), np.float32)
         for i in range(len(tokens)):
             at = cached + i
-            logits[0, i, (script * 99)[at] if self.endless else script[at] if at < len(script) else END] = 1.0
+            logits[0, i, (script * 99)[at] if self.endless else script[at] if at < len(script) else END] = self.logit
         state = {
             "present.0.decoder.key": np.zeros((1, 1, cached + len(tokens), 1), np.float32),
             "present.0.encoder.key": np.zeros((1, 1, 4, 1), np.float32),
@@ -169,10 +169,28 @@ def test_the_vocabulary_has_lengths_of_one_and_two_bytes(tmp_path: Path) -> None
     ],
 )
 def test_words_that_change_with_the_pace_are_not_plausible(heard: str, again: tuple[str, ...], verdict: bool) -> None:
-    fake = FakeModel(*again)
+    longer = len(heard.split()) > 2 and bool(again)  # these words are first looked at as they were heard
+    fake = FakeModel(*([heard] if longer else []), *again)
     assert fake.engine.plausible(noise(2), heard) is verdict
-    assert len(fake.lengths) == len(again)  # and no more than are needed for the verdict
-    assert len(set(fake.lengths)) == len(again)  # each at its own pace
+    assert len(fake.lengths) == longer + len(again)  # and no more than are needed for the verdict
+    assert len(set(fake.lengths)) == len(fake.lengths)  # each at its own pace
+
+
+def test_clear_english_is_not_heard_again() -> None:
+    sure = FakeModel("what is the weather", logit=10.0)
+    assert sure.engine.plausible(noise(2), "What is the weather?")
+    assert len(sure.lengths) == 1
+
+
+def test_certainty_counts_the_words_that_were_kept_and_those_that_came() -> None:
+    fake = FakeModel("what is the tea", "what is the time", "what is the time", logit=10.0)
+    engine, utterance = fake.engine, noise(3)
+    text_of(engine, utterance[: 2 * RATE])
+    fake.logit = 2.0
+    asked = engine._certainty(utterance)
+    assert fake.steps[-2:] == [5, 1]
+    alone = np.exp(2.0) / (np.exp(2.0) + len(fake.vocabulary) - 1)
+    assert asked == pytest.approx(np.log(alone))
 
 
 def test_tidy_stops_a_loop_but_keeps_speech() -> None:
@@ -215,6 +233,7 @@ def test_real_words(engine: MoonshineSTT, name: str, words: list[str]) -> None:
     text = text_of(engine, clip(name))
     assert moonshine.normal(text)[-len(words) :] == words
     assert engine.plausible(clip(name), text)
+    assert engine._certainty(clip("lk_weather.wav")) > moonshine.CERTAIN / 2
 
 
 @pytest.mark.slow
@@ -228,6 +247,7 @@ def test_a_real_draft_changes_no_word(engine: MoonshineSTT) -> None:
 def test_real_chinese_is_found_out(engine: MoonshineSTT) -> None:
     samples = clip("cv_zero_shot.wav")
     assert not engine.plausible(samples, text_of(engine, samples))
+    assert engine._certainty(samples) < 2 * moonshine.CERTAIN
 
 
 @pytest.mark.slow

@@ -114,10 +114,11 @@ class App:
         while (since_s := time.monotonic() - self.started) < longest_s:
             self.check()
             try:
-                self.config = self.config or self.request("GET", "/config")
-                if all(engine and engine["ready"] for engine in self.engines().values()):
+                if "components" not in self.config:  # the page is not built
+                    self.config = self.request("GET", "/config")
+                elif all(engine and engine["ready"] for engine in self.engines().values()):
                     return since_s
-            except (OSError, ValueError):  # not listening yet, or no JSON because the page is not built
+            except (OSError, ValueError):  # not listening yet
                 pass
             time.sleep(0.1)
         raise ServedError(f"app.py was not ready in {longest_s:.0f} s:\n{self._tail()}")
