@@ -20,7 +20,7 @@ from avatar.events import Failure, Notice, Samples
 from avatar.hearing import Hearing
 from avatar.listener import Utterance
 from avatar.outbox import Outbox
-from avatar.pipeline import NOT_UNDERSTOOD, Pipeline
+from avatar.pipeline import Pipeline
 from avatar.playback import Playback
 from avatar.readahead import ReadAhead
 from avatar.recorder import Ended
@@ -28,6 +28,7 @@ from avatar.reply import Reply
 from avatar.saying import NO_SAYINGS
 from avatar.store import TurnState
 from avatar.text import joined
+from avatar.turn import NOT_UNDERSTOOD
 from avatar.turntaking.bargein import SENSITIVITIES
 from avatar.turntaking.reasons import Reason
 from avatar.understanding import Understanding

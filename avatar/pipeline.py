@@ -13,30 +13,17 @@ from avatar.aio import in_thread
 from avatar.engines.base import (
     LLM,
     OWN_VOICE,
-    STT,
-    SYSTEM_PROMPT,
-    TTS,
-    Abilities,
-    Begins,
     Message,
     Voice,
     refuse_without_consent,
 )
-from avatar.engines.calls import Calls, Timeouts
+from avatar.engines.calls import Timeouts
 from avatar.engines.pool import EnginePool
-from avatar.engines.tempo import paced
-from avatar.errors import AvatarError, EngineError, NoEngine, OutOfMemory
-from avatar.events import AudioChunk, Clause, Event, Failure, Notice, Samples, Serving, Token, Transcript, TurnDone
+from avatar.errors import EngineError
+from avatar.events import AudioChunk, Event, Notice, Samples, Serving, Transcript
 from avatar.saying import NO_SAYINGS, spoken
-from avatar.text import ClauseSplitter, language_of, speakable, voice_language
-
-NO_PACE = Abilities(())
-NO_ANSWER = "The language model gave no answer. Please say it in other words."
-GO_ON = {"en": "Go on where you stopped.", "zh": "請從剛才停下的地方接著說。"}
-NOT_UNDERSTOOD = (
-    "That did not sound like English, the only language that the speech recognition in use understands. "
-    "Say it in English, or type it. Other languages need Whisper: Status says how to get it."
-)
+from avatar.text import ClauseSplitter, language_of, speakable
+from avatar.turn import Turn, prompted
 
 
 async def at_once() -> None:
@@ -91,10 +78,8 @@ class Pipeline:
                     told.clear()
                     yield chunk
 
-    def _begin(
-        self, emit: Callable[[Event], None], sayings: Mapping[str, str] = NO_SAYINGS, hq: bool = False
-    ) -> "_Turn":
-        return _Turn(self._pool, self._timeouts, self._clock, emit, self._permit, sayings, hq)
+    def _begin(self, emit: Callable[[Event], None], sayings: Mapping[str, str] = NO_SAYINGS, hq: bool = False) -> Turn:
+        return Turn(self._pool, self._timeouts, self._clock, emit, self._permit, sayings, hq)
 
     async def prefill(self, words: str, history: Sequence[Message], seat: int, anyway: bool = False) -> None:
         """Let the language model read what was said so far, so that its answer begins sooner. Does nothing while it
@@ -164,204 +149,3 @@ class Pipeline:
                     if not run.hq:
                         raise EngineError("The HQ voice cannot say this now.", stage="tts", engine="", code="NO_HQ")
                     yield chunk
-
-
-class _Turn:
-    """The state of one turn: its calls to the engines, and the times of first results."""
-
-    def __init__(
-        self,
-        pool: EnginePool,
-        timeouts: Timeouts,
-        clock: Callable[[], float],
-        emit: Callable[[Event], None],
-        permit: Callable[[Voice], None],
-        sayings: Mapping[str, str],
-        hq: bool,
-    ) -> None:
-        self._begun = False  # whether a clause of the reply was given to a voice
-        self._calls, self._clock, self._emit = Calls(pool, timeouts, emit, hq), clock, emit
-        self._permit, self._sayings = permit, sayings
-        self._times: dict[str, float] = {}
-
-    async def run(
-        self,
-        heard: Samples | str,
-        history: Sequence[Message],
-        voice: Voice,
-        seat: int,
-        language: str | None,
-        room: Callable[[], Awaitable[None]],
-    ) -> None:
-        start = self._clock()
-        try:
-            words, spoken_language = await self._hear(heard, language)
-            self._times["stt"] = (self._clock() - start) * 1000
-            reply = ""
-            if words:
-                reply = await self._answer(words, history, seat, voice, spoken_language, room)
-            self._emit(TurnDone(words, reply, dict(self._times)))
-        except* AvatarError as group:  # a lone AvatarError arrives as a group of one
-            self._fail(_first(group))
-
-    async def _hear(self, heard: Samples | str, language: str | None) -> tuple[str, str | None]:
-        if isinstance(heard, str):
-            self._emit(Transcript(heard.strip(), final=True, language=language))
-            return heard.strip(), language
-        words = ""
-        async with aclosing(self.stt(heard, language)) as transcripts:
-            async for transcript in transcripts:
-                if not transcript.final:
-                    self._emit(transcript)
-                words, language = transcript.text.strip(), transcript.language or language
-        if words and not await self.plausible(heard, words):
-            raise AvatarError(NOT_UNDERSTOOD, code="LANGUAGE")
-        self._emit(Transcript(words, final=True, language=language))  # not before: it is what chat and history keep
-        return words, language
-
-    async def _answer(
-        self,
-        words: str,
-        history: Sequence[Message],
-        seat: int,
-        voice: Voice,
-        language: str | None,
-        room: Callable[[], Awaitable[None]],
-    ) -> str:
-        clauses: asyncio.Queue[str | None] = asyncio.Queue()
-        reply: list[str] = []
-        start = self._clock()
-
-        async def ask(remembered: Sequence[Message]) -> bool:
-            """Whether the answer has anything that can be spoken."""
-            spoken = 0
-
-            def queue(written: list[str]) -> None:
-                nonlocal spoken
-                for text in filter(None, map(speakable, written)):
-                    clauses.put_nowait(text)
-                    spoken += 1
-
-            splitter = ClauseSplitter()
-            async with aclosing(self._written(prompted(remembered, words), seat)) as deltas:
-                async for delta in deltas:
-                    self._times.setdefault("ttft", (self._clock() - start) * 1000)
-                    if delta is None:
-                        splitter = ClauseSplitter()  # the clause that was being written is lost
-                        continue
-                    reply.append(delta)
-                    self._emit(Token(delta))
-                    queue(splitter.push(delta))
-            queue(splitter.flush())
-            return spoken > 0
-
-        async def think() -> None:
-            # a small model can be silenced by what it remembers; silence would look like a hang
-            persona = [message for message in history if message.role == "system"]
-            if not await ask(history) and not (len(history) > len(persona) and await ask(persona)):
-                raise EngineError(NO_ANSWER, stage="llm", engine=self._calls.serving["llm"].name, code="EMPTY_REPLY")
-            clauses.put_nowait(None)
-
-        async def speak() -> None:
-            voiced = True
-            while (clause := await clauses.get()) is not None:
-                self._times.setdefault("llm", (self._clock() - start) * 1000)
-                if not voiced:
-                    continue
-                await room()
-                self._emit(Clause(clause))
-                said = spoken(clause, language or language_of(words), self._sayings)
-                try:
-                    async for chunk in self.say(said, voice, language):
-                        self._times.setdefault("tts", (self._clock() - start) * 1000 - self._times["llm"])
-                        self._emit(chunk)
-                except OutOfMemory as error:
-                    self._emit(Notice(error.code, f"{error.sentence} A few words are missing."))
-                except NoEngine as error:
-                    if error.code != NoEngine.code:  # there are voices, but not for this
-                        raise
-                    voiced = False
-                    self._emit(Notice("TEXT_ONLY", f"{error.sentence} The reply goes on as text."))
-
-        async with asyncio.TaskGroup() as group:
-            group.create_task(think())
-            group.create_task(speak())
-        return "".join(reply).strip()
-
-    async def _written(self, prompt: list[Message], seat: int) -> AsyncGenerator[str | None, None]:
-        """The deltas of the answer; None where the model's memory ran out in the middle, and the next one goes on."""
-        written, asked = "", prompt
-        while True:
-
-            def write(llm: LLM, messages: list[Message] = asked) -> Generator[str, None, None]:
-                return llm.reply(messages, seat)
-
-            try:
-                async with aclosing(self._calls.run("llm", write)) as deltas:
-                    async for delta in deltas:
-                        written += delta
-                        yield delta
-                return
-            except OutOfMemory as error:
-                if not written:
-                    raise
-                self._emit(Notice(error.code, f"{error.sentence} A few words are missing."))
-            yield None
-            go_on = GO_ON.get(language_of(prompt[-1].content), GO_ON["en"])
-            asked = [*prompt, Message("assistant", written.strip()), Message("user", go_on)]
-            written += " "
-            yield " "
-
-    @property
-    def hq(self) -> bool:
-        """Whether an HQ voice speaks."""
-        rung = self._calls.serving.get("tts")
-        return rung is not None and rung.hq
-
-    async def say(self, text: str, voice: Voice, language: str | None) -> AsyncGenerator[AudioChunk, None]:
-        """One clause, already in the form in which it is spoken."""
-        tag = voice_language(text, language)  # the model may answer in another language than it was asked in
-
-        def synthesise(tts: TTS) -> Generator[AudioChunk, None, None]:
-            self._permit(voice)
-            first, self._begun = not self._begun, True
-            speak = tts.begin if first and isinstance(tts, Begins) else tts.speak
-            paces = voice.rate == 1 or getattr(tts, "abilities", NO_PACE).paces
-            yield from speak(text, voice, tag) if paces else paced(speak(text, voice, tag), voice.rate)
-
-        async with aclosing(self._calls.run("tts", synthesise, tag, voice)) as chunks:
-            async for chunk in chunks:
-                yield chunk
-
-    def stt(self, samples: Samples, language: str | None) -> AsyncGenerator[Transcript, None]:
-        def transcribe(stt: STT) -> Generator[Transcript, None, None]:
-            return stt.transcribe(samples, language)
-
-        return self._calls.run("stt", transcribe)
-
-    async def plausible(self, samples: Samples, text: str) -> bool:
-        def judge(stt: STT) -> Generator[bool, None, None]:
-            yield stt.plausible(samples, text)
-
-        async with aclosing(self._calls.run("stt", judge)) as verdicts:
-            return all([verdict async for verdict in verdicts])
-
-    def _fail(self, error: AvatarError) -> None:
-        stage = error.stage if isinstance(error, EngineError) else "turn"
-        self._emit(Failure(stage, error.code, error.sentence, error.retryable))
-
-
-def prompted(history: Sequence[Message], words: str) -> list[Message]:
-    """The whole prompt; a persona is a system message that `history` begins with. Neighbours of one role become one
-    message: chat templates want them to alternate."""
-    prompt = [Message("system", SYSTEM_PROMPT)]
-    for message in (*history, Message("user", words)):
-        if message.role == prompt[-1].role:
-            message = Message(message.role, f"{prompt.pop().content}\n{message.content}")
-        prompt.append(message)
-    return prompt
-
-
-def _first(group: BaseExceptionGroup[AvatarError]) -> AvatarError:
-    error = group.exceptions[0]
-    return _first(error) if isinstance(error, BaseExceptionGroup) else error

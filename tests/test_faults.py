@@ -14,10 +14,11 @@ from avatar.engines.pool import EnginePool
 from avatar.errors import AvatarError
 from avatar.events import AudioChunk, Clause, Failure, Notice, Serving, TurnDone
 from avatar.gpu import GpuMemory, out_of_memory
-from avatar.pipeline import GO_ON, Pipeline
+from avatar.pipeline import Pipeline
 from avatar.planner import Share
 from avatar.pressure import CALM_S, HELD_S, LOOK_S, Pressure
 from avatar.relief import room_for, steps
+from avatar.turn import GO_ON
 
 SOUND = np.zeros(16_000, np.float32)
 THREE = "I am well today. The sun is out. How are you feeling now?"

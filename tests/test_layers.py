@@ -41,6 +41,7 @@ LEVELS = [
     },
     {"voiced", "consent", "listener", "preflight", "verify"},
     {"engines.pool", "clip", "engines.*", "chat", "playback", "backup", "voice_archive"},
+    {"turn"},
     {"drafts", "starters", "own_voice", "pipeline", "recorder", "relief", "preparing", "opened", "cluster"},
     {"heard", "readahead", "single", "takes", "understanding", "voices"},
     {"hearing"},

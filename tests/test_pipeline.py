@@ -11,7 +11,8 @@ from avatar.engines.calls import Timeouts
 from avatar.engines.pool import EnginePool
 from avatar.errors import ConsentError, EngineError
 from avatar.events import AudioChunk, Clause, Failure, Notice, Serving, Token, Transcript, TurnDone
-from avatar.pipeline import Pipeline, prompted
+from avatar.pipeline import Pipeline
+from avatar.turn import prompted
 
 SOUND = np.zeros(16_000, np.float32)
 
