@@ -8,7 +8,6 @@ import logging
 import secrets
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -37,6 +36,7 @@ from avatar.turntaking.voice import Silero, VoiceActivity
 from avatar.voice_choice import VoiceChoices
 from avatar.weights.downloads import Downloads
 from avatar.wire import Hello, Preferences
+from avatar.wishes import Wishes
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -85,6 +85,7 @@ class Assistant:
         self._single = SingleTurns(
             opened=self._opened, store=store, seats=seats, pipeline=pipeline, recorder=self._recorder, decoder=decoder
         )
+        self.wishes = Wishes(store, pool, self.voices, self._opened, self._mine)
         self._closing: dict[str, asyncio.Task[None]] = {}  # by live id: what was heard is being stored
         self._watcher: asyncio.Task[None] | None = None
 
@@ -237,53 +238,6 @@ class Assistant:
         for conversation in self.live.values():
             if conversation.chat is chat:
                 conversation.post("take")
-
-    # -- persona and voice --------------------------------------------------------------------------------------------
-    async def set_quality(self, owner: str, conversation_id: str, live_id: str, quality: Quality) -> str:
-        """Speak in the fast voice or in the HQ one, from the next reply on: see set_persona. The HQ one is loaded then.
-        Raises AvatarError: NotFound, StorageError."""
-        live = self._mine(owner, live_id) if live_id else None
-        wanted = live.chat.id if live is not None else conversation_id
-        keep = partial(self.store.set_quality, owner, quality=quality)
-        wanted, _ = await asyncio.to_thread(self._keep, owner, wanted, keep)
-        if live is not None and live.chat.id == wanted:
-            live.chat.hq = quality == "hq"
-        if quality == "hq":
-            self.pool.want_hq("tts")
-        return wanted
-
-    async def set_persona(self, owner: str, conversation_id: str, live_id: str, text: str) -> str:
-        """Tell the model who it is, from the next reply on, in this conversation or, if there is none yet, in a new
-        one. Returns the conversation's id. Raises AvatarError: PERSONA_LONG, NotFound, StorageError."""
-        live = self._mine(owner, live_id) if live_id else None
-        wanted = live.chat.id if live is not None else conversation_id
-        keep = partial(self.store.set_persona, owner, text=text)
-        wanted, persona = await asyncio.to_thread(self._keep, owner, wanted, keep)
-        if live is not None and live.chat.id == wanted:
-            live.chat.persona = persona
-            live.prepare()
-        return wanted
-
-    async def set_voice(self, owner: str, conversation_id: str, live_id: str, choice: str) -> str:
-        """Speak in the voice of `choice` from the next reply on: see set_persona. Raises AvatarError: NO_VOICE,
-        NotFound, StorageError."""
-        self.voices.check(owner, choice)
-        live = self._mine(owner, live_id) if live_id else None
-        wanted = live.chat.id if live is not None else conversation_id
-        keep = partial(self.store.set_voice, owner, choice=choice)
-        wanted, _ = await asyncio.to_thread(self._keep, owner, wanted, keep)
-        if live is not None and live.chat.id == wanted:
-            live.speak_in(self.voices.voice(owner, choice))
-        return wanted
-
-    def _keep(self, owner: str, conversation_id: str, write: Callable[..., T]) -> tuple[str, T]:
-        """Its row is written with the first turn, or here. Ids are the server's: an unknown one becomes a new one."""
-        try:
-            return conversation_id, write(conversation_id=conversation_id)
-        except NotFound:
-            known = self._opened.told(owner, conversation_id)
-        new = self.store.create_conversation(owner, conversation_id=conversation_id if known else "")
-        return new, write(conversation_id=new)
 
     # -- how words are said -------------------------------------------------------------------------------------------
     def say_as(self, owner: str, written: str, spoken: str) -> None:

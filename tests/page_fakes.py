@@ -276,6 +276,7 @@ class FakeAssistant:
         self.settings = Settings()
         self.pool, self.store, self.seats, self.metrics = Pool(), Store(), Seats(), Metrics()
         self.downloads, self.voices = Downloads(Path("/nowhere")), Voices()
+        self.wishes = self  # one fake is enough for both
         self.studio: Any = None
         self.previews: Any = None
         self.live: list[Line] = []

@@ -206,7 +206,7 @@ async def test_the_old_reply_stays_when_the_new_one_fails(make):
 async def test_a_persona_is_told_to_the_model_and_kept_with_its_conversation(make):
     llm = FakeLLM("Arr.")
     assistant = make(llm=llm)
-    ours = await assistant.set_persona(LOCAL, "", "", "You are a pirate.")
+    ours = await assistant.wishes.set_persona(LOCAL, "", "", "You are a pirate.")
     assert assistant.store.conversations(LOCAL) == []  # listed once it has a turn
     await typed(assistant, "who are you", ours)
     assert [m.role for m in llm.prompts[0]] == ["system", "user"]
@@ -214,7 +214,7 @@ async def test_a_persona_is_told_to_the_model_and_kept_with_its_conversation(mak
     assert assistant.store.turns(LOCAL, ours)[0].user_text == "who are you"
     await typed(assistant, "and now", "", "t2")
     assert "pirate" not in llm.prompts[1][0].content
-    bobs = await assistant.set_persona("bob", ours, "", "A thief.")
+    bobs = await assistant.wishes.set_persona("bob", ours, "", "A thief.")
     assert bobs != ours and assistant.store.persona(LOCAL, ours) == "You are a pirate."
 
 
@@ -223,12 +223,12 @@ async def test_a_live_conversation_takes_its_persona_at_once_and_reopens_with_it
     assistant = make(llm=llm)
     live = await assistant.join("ann", Hello(token=""))
     try:
-        ours = await assistant.set_persona("ann", "", live.live_id, "You are a pirate.")
+        ours = await assistant.wishes.set_persona("ann", "", live.live_id, "You are a pirate.")
         assert ours == live.chat.id
         with pytest.raises(NotFound):
-            await assistant.set_persona("bob", ours, live.live_id, "A thief.")
+            await assistant.wishes.set_persona("bob", ours, live.live_id, "A thief.")
         with pytest.raises(AvatarError):
-            await assistant.set_persona("ann", ours, live.live_id, "x" * 401)
+            await assistant.wishes.set_persona("ann", ours, live.live_id, "x" * 401)
         await assistant.say("ann", live.live_id, "hello", "t1")
         async with asyncio.timeout(2):
             while not isinstance(await live.outbox.get(), bytes):  # until it is heard

@@ -47,6 +47,7 @@ LEVELS = [
     {"hearing"},
     {"reply", "studio", "voice_choice", "export"},
     {"conversation", "preview"},
+    {"wishes"},
     {"assistant", "door", "voice_routes", "export_routes"},
     {"ui.*"},
     {"health", "server"},

@@ -52,9 +52,9 @@ async def test_the_default_voice_speaks_in_every_conversation_that_has_chosen_no
     assert assistant.voices.default_name(LOCAL) == "Ann"
     await typed(assistant, "two", first, "t2")
     await typed(assistant, "three", "", "t3")
-    await assistant.set_voice(LOCAL, first, "", f"profile:{eve}")
+    await assistant.wishes.set_voice(LOCAL, first, "", f"profile:{eve}")
     await typed(assistant, "four", first, "t4")
-    await assistant.set_voice(LOCAL, first, "", DEFAULT)
+    await assistant.wishes.set_voice(LOCAL, first, "", DEFAULT)
     voices.set_default(LOCAL, "")
     await typed(assistant, "five", first, "t5")
     spoken = [voice.profile_id for voice in tts.voices[::2]]  # two clauses each
@@ -70,7 +70,7 @@ async def test_the_choices_are_the_owners_own_and_say_who_would_speak(assistant)
     assert [(c.value, c.name, c.engine) for c in assistant.voices.of(LOCAL)] == [(f"profile:{ann}", "Ann", "Tts")]
     assert assistant.voices.of("bob") == []
     with pytest.raises(AvatarError) as refused:
-        await assistant.set_voice("bob", "", "", f"profile:{ann}")
+        await assistant.wishes.set_voice("bob", "", "", f"profile:{ann}")
     assert refused.value.code == "NO_VOICE"
     assert assistant.voices.voice("bob", f"profile:{ann}").consent is None  # and so nothing is said in it
 
@@ -89,7 +89,7 @@ async def test_where_nobody_clones_profiles_are_offered_by_their_pitch_or_not_at
 
 async def test_a_voice_that_is_deleted_is_gone_from_its_conversations(assistant, tts):
     ann = mine(assistant, name="Ann")
-    talk = await assistant.set_voice(LOCAL, "", "", f"profile:{ann}")
+    talk = await assistant.wishes.set_voice(LOCAL, "", "", f"profile:{ann}")
     await typed(assistant, "one", talk, "t1")
     assistant.studio.voices.delete(LOCAL, ann)
     assert assistant.store.voice(LOCAL, talk) == "" and tts.forgotten == [ann]

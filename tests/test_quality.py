@@ -115,7 +115,7 @@ async def test_the_fast_voice_answers_while_hq_is_loaded_and_only_where_it_was_c
     states = lambda: {status.name: status.state for status in assistant.pool.status()}  # noqa: E731
     await until(lambda: states()["fast"] == "ready")
     assert states()["hq"] == "cold", "nobody has asked for it"
-    ours = await assistant.set_quality(LOCAL, "", "", "hq")
+    ours = await assistant.wishes.set_quality(LOCAL, "", "", "hq")
     assert assistant.store.quality(LOCAL, ours) == "hq"
     await until(lambda: states()["hq"] == "warming")
     assert await voice_of(assistant, ours, "t1") == "Fast"
@@ -123,14 +123,14 @@ async def test_the_fast_voice_answers_while_hq_is_loaded_and_only_where_it_was_c
     await until(lambda: states()["hq"] == "ready")
     assert await voice_of(assistant, ours, "t2") == "Hq"
     assert await voice_of(assistant, "", "t3") == "Fast", "another conversation is not asked"
-    await assistant.set_quality(LOCAL, ours, "", "fast")
+    await assistant.wishes.set_quality(LOCAL, ours, "", "fast")
     assert await voice_of(assistant, ours, "t4") == "Fast"
 
 
 async def test_one_owner_cannot_switch_for_another(make):
     assistant = make()
-    ours = await assistant.set_quality("ann", "", "", "hq")
-    theirs = await assistant.set_quality("bob", ours, "", "fast")
+    ours = await assistant.wishes.set_quality("ann", "", "", "hq")
+    theirs = await assistant.wishes.set_quality("bob", ours, "", "fast")
     assert theirs != ours and assistant.store.quality("ann", ours) == "hq"
     assert assistant.store.quality("bob", ours) == "fast"
     with pytest.raises(NotFound):
@@ -140,7 +140,7 @@ async def test_one_owner_cannot_switch_for_another(make):
 async def test_without_an_hq_engine_the_fast_voice_answers(make_pool, settings):
     assistant = make_assistant(settings, make_pool)
     try:
-        ours = await assistant.set_quality(LOCAL, "", "", "hq")
+        ours = await assistant.wishes.set_quality(LOCAL, "", "", "hq")
         assert await voice_of(assistant, ours, "t1") == "Tts"
     finally:
         put_away(assistant)

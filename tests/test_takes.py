@@ -116,7 +116,7 @@ async def test_off_by_default_and_nothing_to_do_without_hq_or_where_it_spoke(mak
     await answered(without)
     assert without.takes.waiting() == 0
     spoke = make()
-    hq = await spoke.set_quality(LOCAL, "", "", "hq")
+    hq = await spoke.wishes.set_quality(LOCAL, "", "", "hq")
     await answered(spoke, "t1", hq)
     assert spoke.takes.waiting() == 0
 

@@ -41,11 +41,11 @@ async def test_the_choices_are_the_voices_of_the_engine_that_serves(assistant):
 
 async def test_a_voice_is_chosen_before_the_first_turn_changed_and_given_up(assistant, tts):
     assistant.pool.warm(assistant.pool.choose("tts"))
-    ours = await assistant.set_voice(LOCAL, "", "", "alba")
+    ours = await assistant.wishes.set_voice(LOCAL, "", "", "alba")
     await typed(assistant, "one", ours, "t1")
-    assert await assistant.set_voice(LOCAL, ours, "", "marius") == ours
+    assert await assistant.wishes.set_voice(LOCAL, ours, "", "marius") == ours
     await typed(assistant, "two", ours, "t2")
-    assert await assistant.set_voice(LOCAL, ours, "", DEFAULT) == ours
+    assert await assistant.wishes.set_voice(LOCAL, ours, "", DEFAULT) == ours
     await typed(assistant, "three", ours, "t3")
     assert [turn.voice for turn in assistant.store.turns(LOCAL, ours)] == ["alba", "marius", "default"]
     assert [voice.name for voice in dict.fromkeys(tts.voices)] == ["alba", "marius", "default"]
@@ -56,9 +56,9 @@ async def test_a_voice_is_chosen_before_the_first_turn_changed_and_given_up(assi
 async def test_a_voice_that_is_not_here_cannot_be_chosen_and_one_that_went_is_not_replaced(assistant, tts):
     assistant.pool.warm(assistant.pool.choose("tts"))
     with pytest.raises(AvatarError) as refused:
-        await assistant.set_voice(LOCAL, "", "", "carol")
+        await assistant.wishes.set_voice(LOCAL, "", "", "carol")
     assert refused.value.code == "NO_VOICE"
-    ours = await assistant.set_voice(LOCAL, "", "", "alba")
+    ours = await assistant.wishes.set_voice(LOCAL, "", "", "alba")
     tts.abilities = Abilities(("*",), voices=("marius",))
     with pytest.raises(AvatarError) as failed:
         await typed(assistant, "one", ours, "t1")
@@ -71,10 +71,10 @@ async def test_a_live_conversation_changes_its_voice_between_replies_and_keeps_i
     assistant.pool.warm(assistant.pool.choose("tts"))
     live = await assistant.join("ann", Hello(token=""))
     try:
-        ours = await assistant.set_voice("ann", "", live.live_id, "alba")
+        ours = await assistant.wishes.set_voice("ann", "", live.live_id, "alba")
         assert ours == live.chat.id and live.chat.voice == Voice("alba")
         with pytest.raises(NotFound):
-            await assistant.set_voice("bob", ours, live.live_id, "marius")
+            await assistant.wishes.set_voice("bob", ours, live.live_id, "marius")
     finally:
         await assistant.leave(live)
     again = await assistant.join("ann", Hello(token="", conversation=ours))
@@ -103,7 +103,7 @@ def test_who_chooses_a_voice_of_another_engine_that_is_ready_has_chosen_that_eng
 
 async def test_a_fork_goes_on_in_another_voice_and_quality_and_only_in_what_is_there(assistant, tts):
     assistant.pool.warm(assistant.pool.choose("tts"))
-    ours = await assistant.set_voice(LOCAL, "", "", "alba")
+    ours = await assistant.wishes.set_voice(LOCAL, "", "", "alba")
     await typed(assistant, "one", ours, "t1")
     await typed(assistant, "two", ours, "t2")
     (first, _), store = assistant.store.turns(LOCAL, ours), assistant.store

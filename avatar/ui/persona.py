@@ -39,7 +39,7 @@ class PersonaEvents:
         """-> stage."""
         conversation, live = session_of(stage)
         try:
-            kept = await self.assistant.set_persona(self.owner_of(request), conversation, live, text or "")
+            kept = await self.assistant.wishes.set_persona(self.owner_of(request), conversation, live, text or "")
         except AvatarError as exc:
             warn(exc, request)
             return gr.skip()

@@ -56,7 +56,7 @@ class QualityEvents:
         try:
             if (wanted := next((known for known in QUALITIES if known == quality), None)) is None:
                 raise NotFound("There is no such voice quality.")
-            kept = await self.assistant.set_quality(self.owner_of(request), conversation, live, wanted)
+            kept = await self.assistant.wishes.set_quality(self.owner_of(request), conversation, live, wanted)
         except AvatarError as exc:
             warn(exc, request)
             return gr.skip(), gr.skip(), gr.skip()

@@ -49,7 +49,7 @@ class ReplyVoiceEvents:
         """-> stage."""
         conversation, live = session_of(stage)
         try:
-            kept = await self.assistant.set_voice(self.owner_of(request), conversation, live, choice or "")
+            kept = await self.assistant.wishes.set_voice(self.owner_of(request), conversation, live, choice or "")
         except AvatarError as exc:
             warn(exc, request)
             return gr.skip()
