@@ -65,7 +65,7 @@ class BrowserMissing(AvatarError):
 
 
 class Missed(AvatarError):
-    """The reply was over before the interruption was judged: nothing was left to silence."""
+    """The reply was over, or taken back, before the interruption was judged: nothing was left to silence."""
 
     code = "REPLY_OVER"
 
@@ -119,8 +119,10 @@ def times(marks: list[list[Any]], frames: list[list[float]]) -> dict[str, float]
     onset = min((at for at in loud if at > first), default=None)
     if onset is None or any(what == "done" for what, _, _ in marks):
         raise Missed("The reply was over before it was spoken to.")
-    ducked = next(at for what, at, on in marks if what == "ducked" and on and at > onset)
-    silent = next(at for what, at, _ in marks if what == "silent" and at > onset)
+    ducked = next((at for what, at, on in marks if what == "ducked" and on and at > onset), None)
+    silent = next((at for what, at, _ in marks if what == "silent" and at > onset), None)
+    if ducked is None or silent is None:
+        raise Missed("The reply was withdrawn before it was spoken to.")
     return {"first_sound_ms": first - question_end, "duck_ms": ducked - onset, "silence_ms": silent - onset}
 
 
