@@ -51,9 +51,9 @@ class Settings:
     data: Path = _setting(Path("~/.local/share/avatar"), "conversations, audio and voices of your users")
     weights: Path = _setting(Path("~/.cache/avatar/weights"), "where model weights are kept")
     download: str = _setting("ask", "better weights: ask (a button on Status), auto (in the background) or never")
-    stt: str = _setting("auto", "speech to text: auto, or the name of one rung")
-    llm: str = _setting("auto", "language model: auto, or the name of one rung")
-    tts: str = _setting("auto", "text to speech: auto, or the name of one rung")
+    stt: str = _setting("auto", "speech to text: auto, the name of one rung, or ray")
+    llm: str = _setting("auto", "language model: auto, the name of one rung, or ray")
+    tts: str = _setting("auto", "text to speech: auto, the name of one rung, or ray")
     whisper_model: Path | str = _setting(
         "auto",
         "multilingual speech to text: base, small, large-v3-turbo, the folder of a Whisper model for CTranslate2, or "
@@ -64,6 +64,10 @@ class Settings:
     llm_url: str = _setting("", "base URL of an OpenAI-compatible server; what users say is sent there")
     llm_model: str = _setting("", "its model; empty: the first that it lists")
     llm_key: str = _setting("", "its key, if it wants one", secret=True)
+    ray_url: str = _setting(
+        "http://127.0.0.1:8000", "proxies of a Ray Serve cluster, separated by commas, for the engines that are `ray`"
+    )
+    ray_key: str = _setting("", "its key, the same on its nodes and here; empty: none", secret=True)
     gguf: Path | None = _setting(None, "a GGUF file for llama.cpp instead of the bundled SmolLM2-135M")
     pocket_model: Path | None = _setting(
         None, "a folder with a pocket-tts model, or with several, instead of the fetched one"
@@ -173,6 +177,11 @@ class Settings:
                 )
         if self.llm_url:
             self._check_llm()
+        for url in self.ray_url.split(","):
+            if urlsplit(url.strip()).scheme not in ("http", "https"):
+                raise SettingsError("AVATAR_RAY_URL is not a list of base URLs. Write it like http://127.0.0.1:8000.")
+        if not self.ray_key.isascii() or not self.ray_key.isprintable():
+            raise SettingsError("AVATAR_RAY_KEY holds a character that no HTTP header can carry.")
         if self.idle_warn_s >= self.idle_s:
             raise SettingsError("AVATAR_IDLE_WARN_S must be smaller than AVATAR_IDLE_S.")
         if self.download not in ("ask", "auto", "never"):

@@ -14,6 +14,7 @@ from avatar.errors import SettingsError
 from avatar.planner import NO_CARD, Plan, Share
 from avatar.settings import Settings
 
+RAY = "ray"  # what the settings call the rungs of a cluster, ray-stt, ray-llm and ray-tts
 STAGES: tuple[Stage, ...] = ("stt", "llm", "tts")
 
 
@@ -61,6 +62,18 @@ WHISPER_LANGUAGES = (
 
 CATALOG: tuple[Rung, ...] = (
     Rung(
+        name="ray-stt",
+        stage="stt",
+        label="Ray cluster",
+        module="avatar.engines.clustered:load_stt",
+        package="http",
+        setting="ray_url",
+        languages=tuple(WHISPER_LANGUAGES.split()),
+        licence="of the cluster's engine",
+        memory_mib=1,
+        parallel=64,
+    ),
+    Rung(
         name="whisper",
         stage="stt",
         label="Whisper",
@@ -82,6 +95,18 @@ CATALOG: tuple[Rung, ...] = (
         licence="MIT",
         memory_mib=150,
         parallel=2,
+    ),
+    Rung(
+        name="ray-llm",
+        stage="llm",
+        label="Ray cluster",
+        module="avatar.engines.clustered:load_llm",
+        package="http",
+        setting="ray_url",
+        languages=("*",),
+        licence="of the cluster's engine",
+        memory_mib=1,
+        parallel=64,
     ),
     Rung(
         name="remote",
@@ -123,6 +148,18 @@ CATALOG: tuple[Rung, ...] = (
         memory_mib=400,
         parallel=64,
         demo=True,
+    ),
+    Rung(
+        name="ray-tts",
+        stage="tts",
+        label="Ray cluster",
+        module="avatar.engines.clustered:load_tts",
+        package="http",
+        setting="ray_url",
+        languages=("*",),
+        licence="of the cluster's engine",
+        memory_mib=1,
+        parallel=64,
     ),
     Rung(
         name="f5",
@@ -169,14 +206,19 @@ CATALOG: tuple[Rung, ...] = (
 def allowed(catalog: Sequence[Rung], settings: Settings, plan: Plan = NO_CARD) -> list[Rung]:
     """The rungs that the settings allow, best first, each with the model that they give it and its share of the card.
 
-    Raises SettingsError for a name that no rung or no model has.
+    `ray` is the cluster's, with all others below it: it may be lost. Without that word it is left out. Raises
+    SettingsError for a name that no rung or no model has.
     """
     rungs: list[Rung] = []
     for stage in STAGES:
         ladder = [rung for rung in catalog if rung.stage == stage]
         wanted = getattr(settings, stage)
+        if wanted == RAY:
+            rungs += [_placed(_with_model(rung, settings, plan), plan) for rung in ladder]
+            continue
+        ladder = [rung for rung in ladder if rung.name != f"{RAY}-{stage}"]
         if wanted != "auto" and wanted not in (names := [rung.name for rung in ladder]):
-            valid = ", ".join(["auto", *names])
+            valid = ", ".join(["auto", *names, RAY])
             raise SettingsError(f"AVATAR_{stage.upper()}={wanted} is not an engine here. Choose one of: {valid}.")
         rungs += [_placed(_with_model(rung, settings, plan), plan) for rung in ladder if wanted in ("auto", rung.name)]
     return rungs

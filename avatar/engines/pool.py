@@ -28,8 +28,9 @@ WARM_S = 5.0  # how often the warmer looks for rungs that have become usable, or
 
 
 def import_and_load(rung: Rung, settings: Settings, progress: Progress) -> Engine:
+    module, _, name = rung.module.partition(":")
     shared = () if rung.share is None else (rung.share,)
-    engine: Engine = import_module(rung.module).load(settings, progress, *shared)
+    engine: Engine = getattr(import_module(module), name or "load")(settings, progress, *shared)
     return engine
 
 

@@ -1,0 +1,143 @@
+"""A front's way to the engines of a cluster: HTTP to the proxies of Ray Serve, frame by frame. Knows no engine.
+
+Not Ray's own client: a process that joins a Ray cluster is ended by Ray a minute after the cluster is lost, and a front
+must outlive it. Blocks, and is meant for the threads on which engines run.
+"""
+
+import hmac
+import http.client
+import ssl
+import threading
+import time
+from collections.abc import Generator
+from contextlib import closing
+from typing import Any
+from urllib.parse import urlsplit
+
+from avatar.engines.base import Stage
+from avatar.engines.frames import Head, pack, unpack
+from avatar.errors import EngineError, EngineTimeout, OutOfMemory
+
+CONNECT_S = 2.0
+FIRST_S, NEXT_S = 12.0, 8.0  # to the first frame and between two: less than the pipeline's patience with an engine
+TRIES = 3  # a replica that ends with its node takes what it is asked along; the next try reaches another
+AGAIN_S = 0.2
+IDLE_S = 20.0  # a connection unused for so long may have been closed at the other end
+KEY = "x-avatar-key"
+SESSION = "x-session-id"  # what Ray Serve's ConsistentHashRouter goes by
+
+
+class Lost(Exception):
+    """The exchange ended before its end."""
+
+
+class ClusterClient:
+    """Thread-safe. `urls` are proxies of one cluster: where one cannot be reached, the next is tried."""
+
+    def __init__(self, urls: str, key: str = "") -> None:
+        self._urls = [urlsplit(url.strip()) for url in urls.split(",") if url.strip()]
+        self._key = key
+        self._lock = threading.Lock()
+        self._idle: list[tuple[float, int, http.client.HTTPConnection]] = []  # since, which url, connection
+        self._at = 0
+
+    def ask(
+        self, stage: Stage, head: Head, blob: bytes = b"", session: str = "", *, anyway: bool = False
+    ) -> Generator[tuple[Head, bytes], None, None]:
+        """The frames of the answer. Closing it ends the work there. Tries again where the exchange is lost before the
+        first frame, or `anyway`: where later frames repeat earlier ones. Raises EngineError, lost or not."""
+        request = pack(head, blob)
+        for left in reversed(range(TRIES)):
+            delivered = False
+            try:
+                with closing(self._exchange(stage, request, session)) as frames:
+                    for frame in frames:
+                        delivered = True
+                        yield frame
+                return
+            except TimeoutError as exc:
+                sentence = "The cluster did not answer in time."
+                raise EngineTimeout(sentence, stage=stage, engine=f"ray-{stage}", lost=True) from exc
+            except Lost as exc:
+                if delivered and not anyway:
+                    sentence = "The cluster lost this reply on its way. Please try again."
+                    raise EngineError(sentence, stage=stage, engine=f"ray-{stage}") from exc
+                if not left:
+                    sentence = "The cluster cannot be reached."
+                    raise EngineError(sentence, stage=stage, engine=f"ray-{stage}", lost=True) from exc
+            time.sleep(AGAIN_S)
+
+    def _exchange(self, stage: Stage, request: bytes, session: str) -> Generator[tuple[Head, bytes], None, None]:
+        which, connection = self._take()
+        whole = False
+        try:
+            headers = {"Content-Type": "application/octet-stream", KEY: self._key}
+            path = f"{self._urls[which].path.rstrip('/')}/{stage}"
+            connection.request("POST", path, request, headers | ({SESSION: session} if session else {}))
+            connection.sock.settimeout(FIRST_S)
+            with connection.getresponse() as response:
+                if response.status != 200:
+                    raise Lost(f"HTTP {response.status}")
+                while True:
+                    head, blob = unpack(response.read)
+                    if head["is"] == "end":
+                        response.read()
+                        whole = not response.will_close
+                        return
+                    if head["is"] == "error":
+                        raise _named(stage, head)
+                    yield head, blob
+                    connection.sock.settimeout(NEXT_S)
+        except TimeoutError:
+            raise
+        except (OSError, http.client.HTTPException, ValueError, KeyError) as exc:
+            with self._lock:
+                self._at = (which + 1) % len(self._urls)
+            raise Lost(type(exc).__name__) from exc
+        finally:
+            if whole:
+                with self._lock:
+                    self._idle.append((time.monotonic(), which, connection))
+            else:
+                connection.close()
+
+    def _take(self) -> tuple[int, http.client.HTTPConnection]:
+        """A connection to the proxy that answered last. Raises OSError later, when it is used."""
+        with self._lock:
+            now, at = time.monotonic(), self._at
+            stale = [one for one in self._idle if now - one[0] > IDLE_S or one[1] != at]
+            self._idle = [one for one in self._idle if one not in stale]
+            kept = self._idle.pop() if self._idle else None
+        for _, _, connection in stale:
+            connection.close()
+        if kept is not None:
+            return at, kept[2]
+        url = self._urls[at]
+        host, port = url.hostname or "", url.port
+        if url.scheme == "https":
+            return at, http.client.HTTPSConnection(host, port, timeout=CONNECT_S, context=ssl.create_default_context())
+        return at, http.client.HTTPConnection(host, port, timeout=CONNECT_S)
+
+    def close(self) -> None:
+        with self._lock:
+            idle, self._idle = self._idle, []
+        for _, _, connection in idle:
+            connection.close()
+
+
+def knows(key: str, sent: str) -> bool:
+    """Whether who asks has the cluster's key."""
+    return hmac.compare_digest(key.encode(), sent.encode())
+
+
+def error_head(error: EngineError) -> Head:
+    return {"is": "error", "code": error.code, "sentence": error.sentence, "lost": error.lost}
+
+
+def _named(stage: Stage, head: Head) -> EngineError:
+    kinds: dict[str, Any] = {kind.code: kind for kind in (OutOfMemory, EngineTimeout)}
+    kind = kinds.get(head["code"], EngineError)
+    error: EngineError = kind(
+        str(head["sentence"]), stage=stage, engine=f"ray-{stage}", code=str(head["code"]), lost=bool(head["lost"])
+    )
+    return error

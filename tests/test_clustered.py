@@ -1,0 +1,322 @@
+"""The rungs of a cluster, against real replicas around fake engines, over real HTTP."""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fakes import FakeLLM, FakeSTT, FakeTTS, Trouble
+from replicas import Cluster
+
+from avatar import cluster
+from avatar.engines import cluster_client
+from avatar.engines.base import OWN_VOICE, Abilities, Message, Voice
+from avatar.engines.catalog import CATALOG, allowed
+from avatar.engines.clustered import ClusterLLM, ClusterSTT, ClusterTTS, load_llm, load_stt, load_tts
+from avatar.engines.pool import EnginePool, import_and_load
+from avatar.errors import EngineError, EngineTimeout, OutOfMemory, SettingsError
+from avatar.events import AudioChunk, Notice, Serving, TurnDone
+from avatar.pipeline import Pipeline
+from avatar.planner import GIB, NO_CARD, Plan, Share
+from avatar.replica import KnownVoices, Seating
+from avatar.settings import Settings
+
+HELLO = (Message("system", "Be brief."), Message("user", "Hello"))
+SAMPLES = np.linspace(-1, 1, 1600, dtype=np.float32)
+ANN = Voice(
+    name="Ann",
+    profile_id="ann",
+    reference=AudioChunk(np.full(2400, 0.25, np.float32), 24_000),
+    reference_text="These are my words.",
+    embedding=np.full(256, 1 / 16, np.float32),
+    consent="c0ffee",
+    cache=Path("/nowhere"),
+)
+
+
+@pytest.fixture
+def there() -> Iterator[Cluster]:
+    with Cluster(stt=FakeSTT(), llm=FakeLLM(), tts=FakeTTS()) as cluster:
+        yield cluster
+
+
+@pytest.fixture(autouse=True)
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cluster_client, "AGAIN_S", 0.01)
+
+
+def stt(there: Cluster) -> ClusterSTT:
+    return there.keep(load_stt(Settings(ray_url=there.url), lambda _: None))
+
+
+def llm(there: Cluster) -> ClusterLLM:
+    return there.keep(load_llm(Settings(ray_url=there.url), lambda _: None))
+
+
+def tts(there: Cluster) -> ClusterTTS:
+    return there.keep(load_tts(Settings(ray_url=there.url), lambda _: None))
+
+
+def engine(there: Cluster, stage: str) -> FakeTTS:
+    return there.replicas[stage]._engine  # type: ignore[return-value]
+
+
+def until(done: Callable[[], bool]) -> bool:
+    deadline = time.monotonic() + 5
+    while not done() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return done()
+
+
+def test_what_an_engine_yields_arrives_as_it_was(there: Cluster) -> None:
+    heard = list(stt(there).transcribe(SAMPLES, None))
+    assert [(t.text, t.final, t.language) for t in heard] == [("hello", False, "en"), ("hello there", True, "en")]
+    assert stt(there).plausible(SAMPLES, "hello there") is True
+    assert "".join(llm(there).reply(HELLO, 3)) == FakeLLM().text
+    said = list(tts(there).speak("Hi.", OWN_VOICE, "en"))
+    assert [chunk.sample_rate for chunk in said] == [24_000] * 3
+    assert all(np.array_equal(chunk.samples, np.full(240, 0.1, np.float32)) for chunk in said)
+
+
+def test_what_the_model_is_asked_arrives_as_it_was(there: Cluster) -> None:
+    mind = llm(there)
+    mind.prefill(HELLO, 0)
+    assert list(engine(there, "llm").read) == [list(HELLO)]  # type: ignore[attr-defined]
+
+
+def test_a_conversation_keeps_its_replica_and_its_seat(there: Cluster) -> None:
+    one, other = llm(there), llm(there)  # two fronts, whose seats have the same numbers
+    for front in (one, other, one):
+        list(front.reply(HELLO, 0))
+    sessions = [session for session in there.sessions if session]
+    assert sessions[0] == sessions[2] != sessions[1]
+
+
+def test_what_it_can_do_is_what_the_engine_there_can(there: Cluster) -> None:
+    engine(there, "tts").abilities = Abilities(("en", "zh"), clones=True, voices=("max",), paces=True)  # type: ignore[attr-defined]
+    assert tts(there).abilities == Abilities(("en", "zh"), clones=True, voices=("max",), paces=True)
+    assert stt(there).abilities.languages == ("en",)
+
+
+def test_closing_it_ends_the_work_there(there: Cluster) -> None:
+    trouble = Trouble(hang_at=2)
+    engine(there, "llm").text, engine(there, "llm").trouble = "a b c d " * 1000, trouble  # type: ignore[attr-defined]
+    mind = llm(there)
+    answer = mind.reply(HELLO, 0)
+    assert next(answer) == "a"
+    answer.close()
+    trouble.hang.set()
+    free = there.replicas["llm"]._free
+    assert until(lambda: free._value == free._initial_value), "the engine's generator is closed, its lease given back"  # type: ignore[attr-defined]
+
+
+def test_a_cloned_voice_is_sent_in_full_once(there: Cluster) -> None:
+    mouth = tts(there)
+    list(mouth.speak("Hi.", ANN, "en"))
+    assert there.asked.count("tts") == 3, "abilities, without the large part, with it"
+    list(mouth.begin("Hi.", ANN, "en"))
+    assert there.asked.count("tts") == 4
+    here = engine(there, "tts").voices[-1]
+    assert here == replace(ANN, cache=None) and here.reference is not None and here.embedding is not None
+    assert np.array_equal(here.reference.samples, ANN.reference.samples)  # type: ignore[union-attr]
+    assert np.array_equal(here.embedding, ANN.embedding)
+
+
+def test_a_deleted_profile_is_forgotten_there(there: Cluster) -> None:
+    mouth = tts(there)
+    list(mouth.speak("Hi.", ANN, "en"))
+    mouth.forget("ann")
+    assert until(lambda: engine(there, "tts").forgotten == ["ann"])
+    list(mouth.speak("Hi.", ANN, "en"))
+    assert there.asked.count("tts") == 6, "and must be sent again"
+
+
+def test_a_voice_nobody_has_asked_for_is_forgotten(monkeypatch: pytest.MonkeyPatch, there: Cluster) -> None:
+    list(tts(there).speak("Hi.", ANN, "en"))
+    there.replicas["tts"].check_health()
+    assert engine(there, "tts").forgotten == []
+    monkeypatch.setattr("avatar.replica.VOICE_S", 0.0)
+    there.replicas["tts"].check_health()
+    assert engine(there, "tts").forgotten == ["ann"]
+
+
+def test_an_engine_that_breaks_makes_its_replica_unhealthy(there: Cluster) -> None:
+    engine(there, "tts").trouble = Trouble(fail_on=(1,))
+    with pytest.raises(EngineError, match="stopped with an error") as error:
+        list(tts(there).speak("Hi.", OWN_VOICE, "en"))
+    assert not error.value.lost and "secret" not in error.value.sentence
+    with pytest.raises(RuntimeError, match="RuntimeError"):
+        there.replicas["tts"].check_health()
+    there.replicas["stt"].check_health()
+
+
+def test_no_memory_there_is_no_memory_here(there: Cluster) -> None:
+    def full(*_: object) -> Iterator[AudioChunk]:
+        raise MemoryError
+        yield
+
+    engine(there, "tts").speak = full  # type: ignore[method-assign, assignment]
+    with pytest.raises(OutOfMemory):
+        list(tts(there).speak("Hi.", OWN_VOICE, "en"))
+    there.replicas["tts"].check_health()
+
+
+def test_a_cluster_that_is_not_there_is_lost(there: Cluster) -> None:
+    mouth = tts(there)
+    there.broken = {"tts"}
+    with pytest.raises(EngineError, match="cannot be reached") as error:
+        list(mouth.speak("Hi.", OWN_VOICE, "en"))
+    assert error.value.lost and there.asked.count("tts") == 1 + cluster_client.TRIES
+
+
+def test_another_proxy_of_the_cluster_takes_over(there: Cluster) -> None:
+    mouth = there.keep(load_tts(Settings(ray_url=f"http://127.0.0.1:1, {there.url}"), lambda _: None))
+    assert len(list(mouth.speak("Hi.", OWN_VOICE, "en"))) == 3
+
+
+def test_a_cluster_that_says_nothing_is_left_in_time(there: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cluster_client, "FIRST_S", 0.2)
+    engine(there, "tts").trouble = trouble = Trouble(hang_at=0)
+    with pytest.raises(EngineTimeout) as error:
+        list(tts(there).speak("Hi.", OWN_VOICE, "en"))
+    assert error.value.lost
+    trouble.hang.set()
+
+
+def test_a_wrong_key_is_refused(there: Cluster) -> None:
+    there.replicas["tts"]._key = "right"
+    with pytest.raises(EngineError, match="cannot be reached"):
+        load_tts(Settings(ray_url=there.url, ray_key="wrong"), lambda _: None)
+    mouth = there.keep(load_tts(Settings(ray_url=there.url, ray_key="right"), lambda _: None))
+    assert mouth.abilities.languages == ("*",)
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"\0" * 8, b"\xff" * 8, b"x" * 100, b"\x02\0\0\0\0\0\0\0{}", b"\x02\0\0\0\0\0\0\0[]"]
+)
+def test_what_is_no_question_is_refused(there: Cluster, body: bytes) -> None:
+    import httpx
+
+    assert httpx.post(f"{there.url}/tts", content=body).status_code == 400
+
+
+async def test_a_lost_cluster_steps_down_to_the_local_rungs_and_back(there: Cluster, settings: Settings) -> None:
+    now = [0.0]
+    wanted = replace(settings, tts="ray", ray_url=there.url)
+    rows = [row for row in CATALOG if row.name in ("ray-tts", "espeak", "llamacpp")]
+
+    def load(row, settings, progress):
+        return import_and_load(row, settings, progress) if row.name == "ray-tts" else local[row.name]
+
+    local = {"espeak": FakeTTS(), "llamacpp": FakeLLM("Yes.")}
+    pool = EnginePool(wanted, [replace(row, weights=()) for row in rows], load, lambda: now[0])
+    for row in pool.rungs("tts") + pool.rungs("llm"):
+        pool.warm(row)
+
+    async def speaker() -> list[str]:
+        events = [event async for event in Pipeline(pool).turn("hello")]
+        assert isinstance(events[-1], TurnDone)
+        told = [event.code for event in events if isinstance(event, Notice)]
+        return [event.engine for event in events if isinstance(event, Serving) and event.stage == "tts"] + told
+
+    assert await speaker() == ["Ray cluster"]
+    there.broken = {"tts"}
+    assert await speaker() == ["Ray cluster", "eSpeak NG", "STEPPED_DOWN"]
+    assert await speaker() == ["eSpeak NG"]
+    there.broken = set()
+    now[0] += 61
+    pool.warm(pool.rungs("tts")[0])
+    assert await speaker() == ["Ray cluster"]
+    pool.close()
+
+
+def test_only_who_asks_for_the_cluster_gets_it() -> None:
+    names = [rung.name for rung in allowed(CATALOG, Settings(stt="ray"))]
+    assert names[:3] == ["ray-stt", "whisper", "moonshine"] and "ray-llm" not in names
+    with pytest.raises(SettingsError, match="auto, whisper, moonshine, ray"):
+        allowed(CATALOG, Settings(stt="siri"))
+
+
+def test_ray_is_imported_by_nobody_who_does_not_ask(tmp_path: Path) -> None:
+    """Not even by a front that uses a cluster, nor to write serve.yaml: a `ray` that ends the program stands first."""
+    (tmp_path / "ray.py").write_text("raise SystemExit('ray was imported')")
+    for program in (
+        "import app, avatar.bench.talk; from avatar.engines.pool import EnginePool\n"
+        "from avatar.settings import Settings\n"
+        "EnginePool(Settings(stt='ray', llm='ray', tts='ray')); import avatar.engines.clustered",
+        "import avatar.cluster, avatar.replica, avatar.bench.nodes",
+    ):
+        root = Path(__file__).parent.parent
+        command = [sys.executable, "-c", f"import sys; sys.path[:0] = [{str(tmp_path)!r}, {str(root)!r}]; {program}"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+        assert done.returncode == 0, done.stderr
+
+
+class TestSeating:
+    def test_a_conversation_comes_back_to_its_seat(self) -> None:
+        seating = Seating(2)
+        seats = []
+        for session in ("a", "b", "a", "c", "b"):
+            with seating.seat(session) as seat:
+                seats.append(seat)
+        assert seats == [0, 1, 0, 1, 0], "c took the seat of b, who had asked before a; b then that of a"
+
+    def test_nobody_takes_the_seat_of_who_is_being_answered(self) -> None:
+        seating = Seating(1)
+        with seating.seat("a") as mine, seating.seat("b") as other:
+            assert (mine, other) == (0, 1)
+        with seating.seat("c") as third:
+            assert third in (0, 1)
+
+
+def test_so_many_voices_are_remembered() -> None:
+    from avatar.engines.frames import voice_blob, voice_head
+
+    known = KnownVoices()
+    heads = []
+    for number in range(20):
+        voice = replace(ANN, reference=AudioChunk(np.full(10, number / 20, np.float32), 24_000))
+        heads.append(voice_head(voice))
+        assert known.voice(heads[-1], b"") is None
+        assert known.voice(heads[-1], voice_blob(voice)) is not None
+    assert [known.voice(head, b"") is not None for head in heads] == [False] * 4 + [True] * 16
+
+
+class TestConfig:
+    def test_each_stage_is_an_application_of_the_best_engine_here(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(cluster, "absence", lambda rung, settings: None if rung.name in USABLE else object())
+        made = cluster.config(Settings(), NO_CARD, "0.0.0.0", 8000, 4)
+        assert [(app["name"], app["args"]["rung"]) for app in made["applications"]] == [
+            ("stt", "moonshine"),
+            ("llm", "llamacpp"),
+            ("tts", "espeak"),
+        ]
+        mouth = made["applications"][2]["deployments"][0]
+        assert mouth["max_ongoing_requests"] == 1 and mouth["autoscaling_config"]["max_replicas"] == 4
+        assert "num_gpus" not in mouth["ray_actor_options"]
+        json.dumps(made)
+
+    def test_the_plan_says_how_much_of_a_card_each_takes(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(cluster, "absence", lambda rung, settings: None)
+        share = Share("f5", 1, 4 * GIB, 24 * GIB)
+        plan = Plan(shares={"f5": share}, replicas={"f5": (replace(share, card=2),)})
+        mouth = cluster.config(Settings(), plan, "127.0.0.1", 8000, 1)["applications"][2]
+        assert mouth["args"]["rung"] == "f5" and mouth["args"]["share"]["bytes"] == 4 * GIB
+        deployment = mouth["deployments"][0]
+        assert deployment["ray_actor_options"]["num_gpus"] == 0.17
+        assert deployment["autoscaling_config"]["min_replicas"] == 2
+
+    def test_without_an_engine_it_says_so(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        monkeypatch.setattr(cluster, "absence", lambda rung, settings: object())
+        assert cluster.main([]) == 1
+        assert "No engine for stt" in capsys.readouterr().err
+
+
+USABLE = ("moonshine", "llamacpp", "espeak")
