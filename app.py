@@ -161,10 +161,7 @@ def serve(settings: Settings, loader: Loader = import_and_load) -> None:
     )
     tell_addresses(settings, url, hosts, say)
     saying.prepare()
-    stop = threading.Event()
-    for name in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(name, lambda *_: stop.set())
-    stop.wait()
+    wait_for_the_end(assistant, settings.drain_s)
     print("Closing: storing what was said.", flush=True)
     demo.close(verbose=False)  # ends the sockets, and each stores its running turn
     downloads.close()
@@ -175,6 +172,25 @@ def serve(settings: Settings, loader: Loader = import_and_load) -> None:
     pool.close()
     store.close()
     temporary.cleanup()
+
+
+def wait_for_the_end(assistant: Assistant, drain_s: float) -> None:
+    """Blocks. After SIGTERM nobody new is let in, and what is being answered may be heard; SIGINT, or a second SIGTERM,
+    ends at once."""
+    asked, now = threading.Event(), threading.Event()
+
+    def stop(number: int, _: object) -> None:
+        if asked.is_set() or number == signal.SIGINT:
+            now.set()
+        asked.set()
+
+    for name in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(name, stop)
+    asked.wait()
+    assistant.attendant.drain()
+    until = time.monotonic() + drain_s
+    while not assistant.attendant.empty and time.monotonic() < until and not now.wait(0.1):
+        continue
 
 
 def https_files(settings: Settings) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
+from avatar.attendant import Attendant
 from avatar.audio import Decoder
 from avatar.chat import Chat, ChatLine
 from avatar.conversation import Conversation
@@ -40,8 +41,6 @@ from avatar.wishes import Wishes
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
-
-WATCH_S = 1.0  # between two looks at who idles and how many seats are taken
 
 
 class Assistant:
@@ -78,8 +77,9 @@ class Assistant:
         self.previews = None if studio is None else Previews(studio, pipeline)
         self.takes = Takes(pool, pipeline, store, made=self._show_take) if settings.hq_takes else None
         self._recorder = Recorder(store, metrics, self._stored)
-        self._silero, self._smart_turn, self._news = silero, smart_turn, news
+        self._silero, self._smart_turn = silero, smart_turn
         self.live: dict[str, Conversation] = {}
+        self.attendant = Attendant(seats, self.live, pipeline, news)
         self._opened = Opened(store, self.voices.voice)
         self.exports = Exports(settings.data, store, None if studio is None else studio.voices)
         self._single = SingleTurns(
@@ -87,7 +87,6 @@ class Assistant:
         )
         self.wishes = Wishes(store, pool, self.voices, self._opened, self._mine)
         self._closing: dict[str, asyncio.Task[None]] = {}  # by live id: what was heard is being stored
-        self._watcher: asyncio.Task[None] | None = None
 
     # -- live sessions ----------------------------------------------------------------------------------------------
     def issue_token(self, owner: str) -> str:
@@ -99,8 +98,7 @@ class Assistant:
 
     async def join(self, owner: str, hello: Hello) -> Conversation:
         """Take a seat and open (or reopen) a conversation in it. Raises ServerFull, StorageError, WeightsError."""
-        if self._watcher is None:
-            self._watcher = asyncio.create_task(self._watch_seats())
+        self.attendant.begin()
         live_id = secrets.token_urlsafe(16)
         seat = self.seats.admit(owner, live_id)
         try:
@@ -192,29 +190,6 @@ class Assistant:
         """Why a live session answered, waited or stopped: the newest decisions first, with their age in seconds.
         Raises NotFound."""
         return self._mine(owner, live_id).reasons()
-
-    async def _watch_seats(self) -> None:
-        """Runs as long as the server: warn idle seats, free them, tell every page how many seats are taken."""
-        shown, warned = -1, dict[str, float]()  # session -> the activity that its warning followed
-        told = len(self._news(0))
-        while True:
-            await asyncio.sleep(WATCH_S)
-            for notice in self._news(told):
-                told += 1
-                for talking in self.live.values():
-                    talking.notice(notice.code, notice.sentence)
-            for seat, left_s in self.seats.idle():
-                if (conversation := self.live.get(seat.key)) is not None:
-                    if warned.get(seat.key) != seat.last_active:
-                        warned = {key: at for key, at in warned.items() if key in self.live}
-                        warned[seat.key] = seat.last_active
-                        conversation.post("idle", left_s=max(0, round(left_s)))
-                    if left_s <= 0:
-                        conversation.hang_up("IDLE", "Nothing was said for a while, so this seat was freed.")
-            if (taken := self.seats.count()) != shown:
-                shown = taken
-                for conversation in self.live.values():
-                    conversation.post("seats", n=taken, of=self.settings.seats)
 
     def answer(
         self,

@@ -84,6 +84,11 @@ class Conversation:
         self._reasons = deque[Reason](maxlen=REASONS)
         self._hearing = make_hearing(self)
 
+    @property
+    def at_rest(self) -> bool:
+        """Whether nothing would be lost by ending it now: nobody speaks, and every reply is stored."""
+        return self.reply is None and not self._replies and not self._hearing.speaking
+
     # -- from the page ----------------------------------------------------------------------------------------------
     def mic(self, pcm16: bytes) -> None:
         speaking = self._rest() == "speaking"

@@ -46,7 +46,8 @@ def health_routes(assistant: "Assistant", owner_of: OwnerOf, gpu: Gpu | Gpus) ->
     async def ready(request: Request) -> Response:
         rungs = await asyncio.to_thread(assistant.pool.status)
         serving = {r.stage: r.name for r in rungs if r.serving}
-        body: dict[str, Any] = {"ready": all(stage in serving for stage in STAGES)}
+        draining = assistant.attendant.draining
+        body: dict[str, Any] = {"ready": all(stage in serving for stage in STAGES) and not draining}
         if _operator(request, owner_of, assistant.settings):
             body["ladder"] = {stage: {r.name: r.state for r in rungs if r.stage == stage} for stage in STAGES}
             body["serving"] = serving

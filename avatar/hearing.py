@@ -98,6 +98,11 @@ class Hearing:
         if self._activity.speaking and not self._held:
             self._step()
 
+    @property
+    def speaking(self) -> bool:
+        """Whether something is being said."""
+        return self._activity.speaking
+
     def guard(self, in_air: Callable[[], Samples] | None) -> None:
         """While a reply is on its way, a voice is judged before it counts. `in_air`: its audio now, at REPLY_RATE."""
         self._in_air = in_air

@@ -13,6 +13,7 @@ class Outbox:
 
     def __init__(self) -> None:
         self._waiting: asyncio.Queue[Message | None] = asyncio.Queue()
+        self.close_code = 1000  # of the socket at the end
 
     async def get(self) -> Message | None:
         return await self._waiting.get()
@@ -36,8 +37,9 @@ class Outbox:
     def notice(self, code: str, text: str) -> None:
         self.post("notice", code=code, text=text)
 
-    def hang_up(self, code: str, text: str) -> None:
-        """Say why, then close the socket."""
+    def hang_up(self, code: str, text: str, close: int = 1000) -> None:
+        """Say why, then close the socket with this code."""
+        self.close_code = close
         self.post("error", code=code, text=text)
         self.end()
 

@@ -15,10 +15,10 @@ from starlette.responses import PlainTextResponse, Response, StreamingResponse
 
 from avatar import gpu
 from avatar.aio import in_thread
-from avatar.engines import frames
 from avatar.engines.base import LLM, STT, TTS, Abilities, Begins, Engine, Voice
 from avatar.engines.catalog import CATALOG, allowed
 from avatar.engines.cluster_client import KEY, error_head, knows
+from avatar.engines.frames import Head, item, messages_of, pack, samples_of, unpack, voice_of
 from avatar.engines.loading import Loader
 from avatar.engines.pool import import_and_load
 from avatar.errors import AvatarError, EngineError, OutOfMemory
@@ -66,10 +66,10 @@ class Replica:
         if not knows(self._key, request.headers.get(KEY, "")):
             return PlainTextResponse("This cluster has a key: AVATAR_RAY_KEY.\n", 403)
         try:
-            head, blob = frames.unpack(io.BytesIO(await request.body()).read)
+            head, blob = unpack(io.BytesIO(await request.body()).read)
             if head["do"] == "forget":
                 self._tell_all(str(head["profile"]))
-                return Response(frames.pack({"is": "end"}))
+                return Response(pack({"is": "end"}))
             work = self._work(head, blob)
         except (ValueError, KeyError, TypeError):
             return PlainTextResponse("That is no question.\n", 400)
@@ -88,36 +88,36 @@ class Replica:
     async def _stream(self, work: Generator[bytes, None, None]) -> AsyncGenerator[bytes, None]:
         """`work` frame by frame, and how it ended: an AvatarError is the question's fault or the moment's, anything
         else the engine's, which is then replaced."""
-        end = frames.pack({"is": "end"})
+        end = pack({"is": "end"})
         try:
             async with aclosing(in_thread(work, ITEM_S)) as packed:
                 async for frame in packed:
                     yield frame
         except EngineError as error:
-            end = frames.pack(error_head(error))
+            end = pack(error_head(error))
         except AvatarError as error:
-            end = frames.pack(error_head(self._error(error.sentence, code=error.code)))
+            end = pack(error_head(self._error(error.sentence, code=error.code)))
         except Exception as exc:  # noqa: BLE001 - a foreign engine may raise anything
             log.warning("%s failed: %s", self._rung.name, type(exc).__name__)
             full = gpu.out_of_memory(exc)
             self._fault = "" if full else type(exc).__name__
             sentence = f"{self._rung.label} {'ran out of memory' if full else 'stopped with an error'}."
-            end = frames.pack(error_head(self._error(sentence, code=OutOfMemory.code if full else EngineError.code)))
+            end = pack(error_head(self._error(sentence, code=OutOfMemory.code if full else EngineError.code)))
         yield end
 
     def _error(self, sentence: str, code: str) -> EngineError:
         return EngineError(sentence, stage=self._rung.stage, engine=self._rung.name, code=code)
 
-    def _work(self, head: frames.Head, blob: bytes) -> Generator[bytes, None, None]:
+    def _work(self, head: Head, blob: bytes) -> Generator[bytes, None, None]:
         """What `head` asks for, as frames; runs on a thread. Raises KeyError, ValueError for what is no question."""
         language, engine = head.get("language"), self._engine
         match head["do"]:
             case "abilities":
                 return self._told()
             case "transcribe":
-                return self._run(_as(STT, engine).transcribe(frames.samples(blob), language))
+                return self._run(_as(STT, engine).transcribe(samples_of(blob), language))
             case "plausible":
-                return self._run(_verdict(_as(STT, engine), frames.samples(blob), str(head["text"])))
+                return self._run(_verdict(_as(STT, engine), samples_of(blob), str(head["text"])))
             case "reply":
                 return self._answer(head)
             case "prefill":
@@ -129,29 +129,29 @@ class Replica:
     def _run(self, items: Generator[Any, None, None]) -> Generator[bytes, None, None]:
         with self._free:
             try:
-                for item in items:
-                    yield frames.item(item)
+                for one in items:
+                    yield item(one)
             finally:
                 items.close()
 
     def _told(self) -> Generator[bytes, None, None]:
         row = self._rung
         of_row = Abilities(row.languages, row.clones, pitch=row.pitch)
-        yield frames.pack(asdict(getattr(self._engine, "abilities", of_row)) | {"is": "abilities"})
+        yield pack(asdict(getattr(self._engine, "abilities", of_row)) | {"is": "abilities"})
 
-    def _answer(self, head: frames.Head) -> Generator[bytes, None, None]:
+    def _answer(self, head: Head) -> Generator[bytes, None, None]:
         with self._seating.seat(str(head["session"])) as seat:
-            yield from self._run(_as(LLM, self._engine).reply(frames.messages(head["messages"]), seat))
+            yield from self._run(_as(LLM, self._engine).reply(messages_of(head["messages"]), seat))
 
-    def _read(self, head: frames.Head) -> Generator[bytes, None, None]:
+    def _read(self, head: Head) -> Generator[bytes, None, None]:
         with self._seating.seat(str(head["session"])) as seat, self._free:
-            _as(LLM, self._engine).prefill(frames.messages(head["messages"]), seat)
+            _as(LLM, self._engine).prefill(messages_of(head["messages"]), seat)
         yield from ()
 
-    def _say(self, head: frames.Head, blob: bytes, language: str | None) -> Generator[bytes, None, None]:
+    def _say(self, head: Head, blob: bytes, language: str | None) -> Generator[bytes, None, None]:
         voice = self._voices.voice(head["voice"], blob)
         if voice is None:
-            yield frames.pack({"is": "voice"})
+            yield pack({"is": "voice"})
             return
         tts = _as(TTS, self._engine)
         speak = tts.begin if head["do"] == "begin" and isinstance(tts, Begins) else tts.speak
@@ -197,9 +197,9 @@ class KnownVoices:
         self._lock = threading.Lock()
         self._known: dict[str, tuple[Voice, float]] = {}  # by the SHA-256 of what is large of it; oldest first
 
-    def voice(self, head: frames.Head, blob: bytes) -> Voice | None:
+    def voice(self, head: Head, blob: bytes) -> Voice | None:
         """None where its large part is needed and not known. Raises KeyError, ValueError."""
-        name, plain = str(head["sha256"]), frames.voice(head, blob)
+        name, plain = str(head["sha256"]), voice_of(head, blob)
         with self._lock:
             known, _ = self._known.pop(name, (None, 0.0))
             voice = plain if blob or not name or known is None else known

@@ -14,6 +14,7 @@ from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from avatar.assistant import Assistant
+from avatar.attendant import RESTART
 from avatar.conversation import Conversation
 from avatar.errors import AvatarError, NotFound, ServerFull
 from avatar.export_routes import export_routes
@@ -45,7 +46,7 @@ HELLO_S = 10.0  # a socket that does not introduce itself is closed
 BURST_S = 10.0  # microphone audio may run so far ahead of real time: a page that was suspended catches up
 SEND_S = 10.0  # a page that has read nothing for so long is gone; its seat is not
 LAST_WORDS_S = 2.0  # for the sentence that says why the socket closes
-CLOSE_CODES = {"BAD_MESSAGE": 4400, "BAD_TOKEN": 4401, "SERVER_FULL": 4429}
+CLOSE_CODES = {"BAD_MESSAGE": 4400, "BAD_TOKEN": 4401, "SERVER_FULL": 4429, "DRAINING": RESTART}
 SILENT_CODE = 1013  # "try again later": a page that is back after all connects anew, to the same conversation
 
 OwnerOf = Callable[[Any], str]  # of a gr.Request or a Starlette connection; raises NotFound for who is not logged in
@@ -175,7 +176,7 @@ async def _send(websocket: WebSocket, conversation: Conversation) -> None:
                 else:
                     await websocket.send_text(json.dumps(message, ensure_ascii=False))
         async with asyncio.timeout(SEND_S):
-            await websocket.close(1000)
+            await websocket.close(conversation.outbox.close_code)
 
 
 async def _receive(websocket: WebSocket, assistant: Assistant, conversation: Conversation, pulse: Pulse) -> None:

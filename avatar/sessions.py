@@ -46,6 +46,7 @@ class Seats:
         self._full, self._clock = full, clock
         self._lock = threading.Lock()
         self._held: dict[str, Seat] = {}
+        self._closed = ""
         self._watchers: dict[object, Callable[[], None]] = {}
 
     def admit(self, owner: str, key: str) -> Seat:
@@ -68,7 +69,14 @@ class Seats:
         with self._lock:
             self._refuse(owner, full)
 
+    def close(self, why: str) -> None:
+        """Nobody new gets a seat from now on; `why` is told to them, with the code DRAINING."""
+        with self._lock:
+            self._closed = why
+
     def _refuse(self, owner: str, full: str) -> None:
+        if self._closed:
+            raise ServerFull(self._closed, code="DRAINING")
         if len(self._held) >= self.max_sessions:
             raise ServerFull(self._full_sentence())
         if owner != LOCAL and sum(seat.owner == owner for seat in self._held.values()) >= SEATS_PER_OWNER:

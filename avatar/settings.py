@@ -90,6 +90,12 @@ class Settings:
     )
     idle_warn_s: float = _setting(240.0, "an idle seat is warned after this many seconds", 1)
     idle_s: float = _setting(300.0, "an idle seat is freed after this many seconds", 2)
+    drain_s: float = _setting(
+        10.0,
+        "asked to stop (SIGTERM), AVATAR lets replies that run be heard for so many seconds; 0: stops at once",
+        0,
+        600,
+    )
     patience_ms: int = _setting(
         1300,
         "the longest pause before AVATAR answers although it is unsure; shorter where the words could end",

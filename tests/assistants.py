@@ -147,5 +147,5 @@ async def door(assistant: Assistant) -> AsyncIterator[Door]:
         yield Door(assistant, app, f"127.0.0.1:{listener.getsockname()[1]}")
     finally:
         await server.shutdown([listener])
-        if assistant._watcher is not None:
-            assistant._watcher.cancel()
+        if assistant.attendant._task is not None:
+            assistant.attendant._task.cancel()

@@ -39,8 +39,8 @@ class Running(App):
         kept = {name: value for name, value in os.environ.items() if not name.startswith("AVATAR_")}
         super().__init__(data, kept | env, **more)
 
-    def start(self) -> Self:
-        super().start()
+    def start(self, port: int = 0) -> Self:
+        super().start(port)
         self.meet(self.port)
         return self
 

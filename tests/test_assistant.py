@@ -239,7 +239,7 @@ async def test_a_live_conversation_takes_its_persona_at_once_and_reopens_with_it
     again = await assistant.join("ann", Hello(token="", conversation=ours))
     assert again.chat.id == ours and again.chat.persona == "You are a pirate." and len(again.chat.exchanges) == 1
     await assistant.leave(again)
-    assistant._watcher.cancel()
+    assistant.attendant._task.cancel()
 
 
 async def test_the_same_turn_id_of_another_owner_is_another_turn(make):
@@ -275,7 +275,7 @@ async def test_no_owner_reaches_what_is_anothers(make):
         assert assistant.reasons("ann", live.live_id) == []
     finally:
         await assistant.leave(live)
-        assistant._watcher.cancel()
+        assistant.attendant._task.cancel()
 
 
 async def test_two_seats_for_one_user_five_for_this_machine(make):
@@ -289,7 +289,7 @@ async def test_two_seats_for_one_user_five_for_this_machine(make):
     for live in list(assistant.live.values()):
         await assistant.leave(live)
     assert assistant.seats.count() == 0 and assistant.live == {}
-    assistant._watcher.cancel()
+    assistant.attendant._task.cancel()
 
 
 async def test_each_owner_hears_their_own_sayings_and_a_live_one_at_once(make):
@@ -310,11 +310,11 @@ async def test_each_owner_hears_their_own_sayings_and_a_live_one_at_once(make):
         assert live.sayings == {}
     finally:
         await assistant.leave(live)
-        assistant._watcher.cancel()
+        assistant.attendant._task.cancel()
     again = await assistant.join("ann", Hello(token=""))
     assert again.sayings == {}
     await assistant.leave(again)
-    assistant._watcher.cancel()
+    assistant.attendant._task.cancel()
 
 
 async def test_a_page_that_goes_away_in_the_middle_leaves_an_interrupted_turn(make):

@@ -123,7 +123,7 @@ def test_no_frames_in_any_order_break_a_session(assistant, frames, caplog):
             ws.send_bytes(frame) if isinstance(frame, bytes) else ws.send_text(frame)
         ws.send_text('{"t": "bye"}')
     assert assistant.seats.count() == 0 and "bug" not in caplog.text
-    assistant._watcher = None  # of a loop that has ended
+    assistant.attendant._task = None  # of a loop that has ended
 
 
 @SOME

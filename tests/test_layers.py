@@ -47,7 +47,7 @@ LEVELS = [
     {"hearing"},
     {"reply", "studio", "voice_choice", "export"},
     {"conversation", "preview"},
-    {"wishes"},
+    {"wishes", "attendant", "move"},
     {"assistant", "door", "voice_routes", "export_routes"},
     {"ui.*"},
     {"health", "server"},

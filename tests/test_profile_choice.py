@@ -30,8 +30,8 @@ def assistant(settings, make_pool, tts) -> Iterator[Assistant]:
     assistant = make_assistant(settings, make_pool, profiles=True, tts=tts)
     assistant.pool.warm(assistant.pool.choose("tts"))
     yield assistant
-    if assistant._watcher is not None:
-        assistant._watcher.cancel()
+    if assistant.attendant._task is not None:
+        assistant.attendant._task.cancel()
     put_away(assistant)
 
 

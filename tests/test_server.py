@@ -338,7 +338,7 @@ async def test_a_page_that_reads_nothing_is_closed_and_costs_no_memory(open_door
 
 
 async def test_an_idle_seat_is_warned_then_freed(open_door, monkeypatch):
-    monkeypatch.setattr("avatar.assistant.WATCH_S", 0.02)
+    monkeypatch.setattr("avatar.attendant.WATCH_S", 0.02)
     here = await open_door(idle_warn_s=0.1, idle_s=0.8)
     async with here.page() as page:
         assert (await page.until("idle"))["left_s"] in (0, 1)
@@ -349,7 +349,7 @@ async def test_an_idle_seat_is_warned_then_freed(open_door, monkeypatch):
 
 
 async def test_pages_are_told_how_many_seats_are_taken(open_door, monkeypatch):
-    monkeypatch.setattr("avatar.assistant.WATCH_S", 0.02)
+    monkeypatch.setattr("avatar.attendant.WATCH_S", 0.02)
     here = await open_door()
     async with here.page() as first:
         async with here.page():

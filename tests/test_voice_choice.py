@@ -24,8 +24,8 @@ def tts():
 def assistant(settings, make_pool, tts):
     assistant = make_assistant(settings, make_pool, tts=tts)
     yield assistant
-    if assistant._watcher is not None:
-        assistant._watcher.cancel()
+    if assistant.attendant._task is not None:
+        assistant.attendant._task.cancel()
     put_away(assistant)
 
 

@@ -50,10 +50,11 @@ class App:
         self._options, self._wrap, self._program = options, wrap, program
         self.port, self.config = 0, dict[str, Any]()  # Gradio's description of the page, once it is there
 
-    def start(self) -> Self:
+    def start(self, port: int = 0) -> Self:
+        """On that port, or a free one."""
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+            self.port = port or free.getsockname()[1]
         self.started = time.monotonic()
         with self.log.open("wb") as output:
             self.process = subprocess.Popen(

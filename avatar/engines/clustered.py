@@ -11,7 +11,7 @@ from contextlib import closing
 
 from avatar.engines.base import Abilities, Message, Progress, Stage, Voice
 from avatar.engines.cluster_client import ClusterClient
-from avatar.engines.frames import Head, Item, abilities, sound, value, voice_blob, voice_head
+from avatar.engines.frames import Head, Item, abilities_of, sound, value_of, voice_blob, voice_head
 from avatar.errors import EngineError
 from avatar.events import AudioChunk, Samples, Transcript
 from avatar.settings import Settings
@@ -36,7 +36,7 @@ def load_tts(settings: Settings, progress: Progress) -> "ClusterTTS":
 
 def _connected(stage: Stage, settings: Settings, progress: Progress) -> tuple[ClusterClient, Abilities]:
     client = ClusterClient(settings.ray_url, settings.ray_key)
-    found = [abilities(head) for head, _ in client.ask(stage, {"do": "abilities"})]
+    found = [abilities_of(head) for head, _ in client.ask(stage, {"do": "abilities"})]
     progress(1.0)
     return client, found[-1]
 
@@ -55,7 +55,7 @@ class _Clustered:
     ) -> Generator[Item, None, None]:
         with closing(self._client.ask(self.stage, head, blob, session, anyway=anyway)) as frames:
             for found, more in frames:
-                yield value(found, more)
+                yield value_of(found, more)
 
     def close(self) -> None:
         self._client.close()
@@ -113,7 +113,7 @@ class ClusterTTS(_Clustered):
                 for found, more in frames:
                     if unknown := found["is"] == "voice":
                         continue
-                    item = value(found, more)
+                    item = value_of(found, more)
                     assert isinstance(item, AudioChunk)
                     yield item
             if not unknown:

@@ -56,13 +56,13 @@ def item(value: Item) -> bytes:
             return pack({"is": "delta", "text": value})
 
 
-def value(head: Head, blob: bytes) -> Item:
+def value_of(head: Head, blob: bytes) -> Item:
     """The thing of `item` again. Raises ValueError, KeyError."""
     match head["is"]:
         case "transcript":
             return Transcript(str(head["text"]), bool(head["final"]), head["language"])
         case "audio":
-            return AudioChunk(samples(blob), int(head["rate"]))
+            return AudioChunk(samples_of(blob), int(head["rate"]))
         case "verdict":
             return bool(head["value"])
         case "delta":
@@ -74,16 +74,16 @@ def sound(samples: Samples) -> bytes:
     return np.ascontiguousarray(samples, "<f4").tobytes()
 
 
-def samples(blob: bytes) -> Samples:
+def samples_of(blob: bytes) -> Samples:
     """float32 (n,). Raises ValueError."""
     return np.frombuffer(blob, "<f4").astype(np.float32)
 
 
-def messages(listed: Any) -> list[Message]:
+def messages_of(listed: Any) -> list[Message]:
     return [Message(one["role"], str(one["content"])) for one in listed]
 
 
-def abilities(head: Head) -> Abilities:
+def abilities_of(head: Head) -> Abilities:
     """Of JSON, which knows no tuples."""
     plain: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in head.items() if k != "is"}
     return Abilities(**plain)
@@ -105,7 +105,7 @@ def voice_blob(voice: Voice) -> bytes:
     return pack({"rate": rate}, audio) + (b"" if voice.embedding is None else sound(voice.embedding))
 
 
-def voice(head: Head, blob: bytes) -> Voice:
+def voice_of(head: Head, blob: bytes) -> Voice:
     """Raises ValueError, KeyError."""
     plain = Voice(**{name: head[name] for name in PLAIN})
     if not blob:
@@ -118,5 +118,5 @@ def voice(head: Head, blob: bytes) -> Voice:
         return blob[at - size : at]
 
     inner, audio = unpack(read)
-    reference = None if inner["rate"] is None else AudioChunk(samples(audio), int(inner["rate"]))
-    return replace(plain, reference=reference, embedding=samples(blob[at:]) if blob[at:] else None)
+    reference = None if inner["rate"] is None else AudioChunk(samples_of(audio), int(inner["rate"]))
+    return replace(plain, reference=reference, embedding=samples_of(blob[at:]) if blob[at:] else None)

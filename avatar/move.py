@@ -1,0 +1,177 @@
+"""python -m avatar.move out|in|list: one owner from a front to another, with conversations, recordings and voices.
+
+`out` makes a backup (backup.py) that holds nothing of anybody else; `in` adds such a backup to a front's own data. Both
+work while the fronts run; only the owner should not be talking. What was moved stays where it was until `erase`.
+"""
+
+import argparse
+import shutil
+import sqlite3
+import sys
+import tempfile
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+
+from avatar import backup, snapshot
+from avatar.database import sync_folder
+from avatar.errors import AvatarError, NotFound, StorageError
+from avatar.settings import Settings
+from avatar.store import Store
+from avatar.store.search import FUNCTIONS
+from avatar.voices import Voices
+
+OF_OWNER = ("conversations", "sayings", "voice_profiles", "voice_defaults")  # the tables that say whose a row is
+ORDER = ("conversations", "turns", "hq_takes", "sayings", "voice_profiles", "voice_defaults")  # what names, last
+OWN_NUMBER = {"turns": "seq"}  # numbered anew in every database
+
+
+def owners(data: Path) -> list[str]:
+    """Those of whom something is kept. Raises StorageError."""
+    with closing(_opened(data / backup.DATABASE)) as database:
+        every = " UNION ".join(f"SELECT owner FROM {table}" for table in OF_OWNER)
+        return sorted(owner for (owner,) in database.execute(every))
+
+
+def out(data: Path, owner: str, into: Path) -> backup.Report:
+    """A backup of this owner alone, a new folder below `into`. Raises NotFound, StorageError."""
+    if owner not in owners(data):
+        raise NotFound(f"Nothing of {owner} is kept in {data}. python -m avatar.move list shows who is.")
+    into.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=into, prefix=".moving-") as folder:
+        alone = Path(folder)
+        with closing(_opened(data / backup.DATABASE)) as live:
+            snapshot.take(live, alone / backup.DATABASE)
+        with closing(sqlite3.connect(alone / backup.DATABASE, isolation_level=None)) as copy:
+            _equip(copy)
+            for table in OF_OWNER:
+                copy.execute(f"DELETE FROM {table} WHERE owner != ?", (owner,))
+            copy.execute("INSERT INTO said (said) VALUES ('optimize')")  # FTS5 only marks what is deleted
+            copy.execute("DELETE FROM said_gone")
+            copy.execute("DELETE FROM voice_tombstones")
+            copy.execute("VACUUM")
+        for name in ("audio", "voices"):
+            (alone / name).symlink_to((data / name).resolve())  # the backup copies what its database names, and no more
+        return backup.create(alone, into)
+
+
+def take_in(folder: Path, data: Path) -> backup.Report:
+    """Add what `out` has made to `data`, all of it or nothing. Raises StorageError: it is damaged, of another version,
+    or here already."""
+    report = backup.verify(folder)
+    store = Store(data)  # makes and migrates what is needed
+    store.close()
+    placed: list[Path] = []
+    with closing(_opened(data / backup.DATABASE)) as database:
+        database.execute("ATTACH ? AS moved", (f"file:{(folder / backup.DATABASE).resolve()}?mode=ro&immutable=1",))
+        try:
+            _check(database, folder)
+            for name in _files(folder):
+                placed.append(_placed(folder / name, data / name))
+            with database:
+                database.execute("BEGIN IMMEDIATE")
+                for table in ORDER:
+                    _copy_rows(database, table)
+        except BaseException as exc:
+            for path in placed:
+                path.unlink(missing_ok=True)
+            if isinstance(exc, sqlite3.IntegrityError):
+                raise StorageError("A part of it is here already. Nothing was changed.", code="MOVED_TWICE") from exc
+            raise
+    return report
+
+
+def erase(data: Path, owner: str) -> None:
+    """Everything that is kept of this owner, where it was moved away from. Raises StorageError."""
+    store = Store(data)
+    try:
+        voices = Voices(data, store.profiles)
+        for profile in voices.of(owner):
+            voices.delete(owner, profile.id)
+        store.erase(owner)
+    finally:
+        store.close()
+
+
+def _opened(path: Path) -> sqlite3.Connection:
+    if not path.is_file():
+        raise StorageError(f"There is no history in {path.parent}. AVATAR_DATA says where it is.")
+    database = sqlite3.connect(f"file:{path.resolve()}", uri=True, timeout=10)
+    _equip(database)
+    return database
+
+
+def _equip(database: sqlite3.Connection) -> None:
+    """With what the store's triggers call, and its pragmas."""
+    for name, function in FUNCTIONS.items():
+        database.create_function(name, 1, function, deterministic=True)
+    database.execute("PRAGMA foreign_keys = 1")
+    database.execute("PRAGMA secure_delete = 1")
+
+
+def _check(database: sqlite3.Connection, folder: Path) -> None:
+    here, there = (
+        [name for (name,) in database.execute(f"SELECT name FROM {schema}.migrations ORDER BY name")]
+        for schema in ("main", "moved")
+    )
+    if here != there:
+        raise StorageError(f"{folder} is of another version of AVATAR than this. Use the same on both.", code="VERSION")
+
+
+def _copy_rows(database: sqlite3.Connection, table: str) -> None:
+    columns = [row[1] for row in database.execute(f"PRAGMA main.table_info({table})")]
+    listed = ", ".join(column for column in columns if column != OWN_NUMBER.get(table))
+    order = f" ORDER BY {OWN_NUMBER[table]}" if table in OWN_NUMBER else ""
+    database.execute(f"INSERT INTO main.{table} ({listed}) SELECT {listed} FROM moved.{table}{order}")
+
+
+def _files(folder: Path) -> list[str]:
+    """Those that belong to the owner, not to the front."""
+    every = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    return [name for name in every if name.startswith(("audio/", "voices/"))]
+
+
+def _placed(source: Path, target: Path) -> Path:
+    target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if target.exists():
+        raise StorageError(f"{target} is here already. Nothing was changed.", code="MOVED_TWICE")
+    shutil.copyfile(source, target)
+    sync_folder(target.parent)
+    return target
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m avatar.move", description="One owner from a front to another.")
+    parser.add_argument("--data", type=Path, help="of the front; default: AVATAR_DATA")
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("list", help="of whom something is kept")
+    for name, words in (
+        ("out", "make a backup of OWNER alone below DIR"),
+        ("erase", "everything of OWNER, once moved"),
+    ):
+        command = commands.add_parser(name, help=words)
+        command.add_argument("owner", metavar="OWNER")
+        if name == "out":
+            command.add_argument("folder", metavar="DIR", type=Path)
+    commands.add_parser("in", help="add what `out` made to this front").add_argument("folder", metavar="DIR", type=Path)
+    options = parser.parse_args(argv)
+    try:
+        data = options.data or Settings.from_env().data
+        match options.command:
+            case "list":
+                print("\n".join(owners(data)))
+            case "out":
+                print(out(data, options.owner, options.folder).folder)
+            case "in":
+                report = take_in(options.folder, data)
+                print(f"{report.holds.conversations} conversations, {len(report.holds.voices)} voices moved in.")
+            case "erase":
+                erase(data, options.owner)
+    except AvatarError as exc:
+        print(exc.sentence, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
