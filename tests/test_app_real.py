@@ -189,7 +189,7 @@ async def test_five_talk_and_the_sixth_is_told(app):
         assert refused.outputs[0] == "hello"  # nothing typed is lost
         with pytest.raises(AssertionError, match="All 5 seats are taken"):
             await asyncio.to_thread(app.event, "admit", [NOWHERE])  # what the page asks first
-        listed = await asyncio.to_thread(app.event, "listed", ["", "any", "all", 30, ""])
+        listed = await asyncio.to_thread(app.event, "listed", ["", "any", "all", "", 30, ""])
         assert listed.outputs  # history can be read all the same
         assert app.ask("look")["seats"] == {"n": 5, "of": 5}
         for page in held:
@@ -243,7 +243,7 @@ async def test_a_restart_stores_the_running_turn_and_keeps_the_history(app):
     assert app.process.returncode == 0 and "Traceback" not in app.said().rpartition("Closing:")[2]
     app.start()
     await asyncio.to_thread(app.wait)
-    listed = await asyncio.to_thread(app.event, "listed", ["", "any", "all", 30, ""])
+    listed = await asyncio.to_thread(app.event, "listed", ["", "any", "all", "", 30, ""])
     choices = re.findall(r'data-conversation="(\w+)"', listed.outputs[0])
     assert len(choices) >= 2
     newest = choices[0]

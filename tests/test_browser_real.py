@@ -8,6 +8,7 @@ from avatar.bench.browser import BARS_MS, Missed, measure, times
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 @pytest.mark.browser
 @pytest.mark.usefixtures("chromium")
 def test_a_voice_is_answered_and_can_interrupt_in_the_browser():
@@ -19,7 +20,7 @@ def test_a_voice_is_answered_and_can_interrupt_in_the_browser():
 
     result = measure(1, look)
     print(result)
-    chat, stage = seen[0]
+    chat, stage = seen[-1]  # of the visit that counts
     assert "bear" in chat.lower() and "shark" in chat.lower()
     assert "ms" in stage and "Speaking" in stage
     slack = float(os.environ.get("BENCH_SLACK", "4"))  # a test machine also runs the browser, and maybe others
