@@ -1,11 +1,11 @@
-"""python -m avatar.bench talk | barge | soak | gpu: start the app, measure it, say which bars it meets."""
+"""python -m avatar.bench talk | barge | soak | gpu | cluster | capacity: measure AVATAR, say which bars it meets."""
 
 import argparse
 import signal
 import sys
 from pathlib import Path
 
-from avatar.bench import barge, gpu, report, soak, talk
+from avatar.bench import barge, capacity, cluster, gpu, report, soak, talk
 from avatar.bench.clips import FOLDER
 from avatar.errors import AvatarError
 
@@ -14,11 +14,15 @@ def main(argv: list[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else argv
     if argv[:1] == ["gpu"]:
         return gpu.main(argv[1:])
+    if argv[:1] == ["cluster"]:
+        return cluster.main(argv[1:])
+    if argv[:1] == ["capacity"]:
+        return capacity.main(argv[1:])
     parser = argparse.ArgumentParser(prog="python -m avatar.bench", description=__doc__)
     parser.add_argument(
         "campaign",
         choices=("talk", "barge", "soak"),
-        help="turns and pauses, interruptions, or hours; gpu has its own options: gpu --help",
+        help="turns and pauses, interruptions, or hours; gpu, cluster and capacity have their own: gpu --help",
     )
     parser.add_argument(
         "--sessions", type=int, choices=range(1, 6), metavar="N", help="how many talk, 1 to 5 (soak: 5, else 1)"

@@ -112,12 +112,16 @@ async def answered(app: App, clips: Sequence[Clip], sessions: int, rng: random.R
             turns = [turn for session in await asyncio.gather(*alone) for turn in session]
         late_s = max(client.late_s for client in clients)
     return {
-        **_answered(turns),
-        "errors": sum(bool(turn.error) for turn in turns),
+        **outcome(turns),
         "early": sum(turn.early for turn in turns),
         "microphone_late_ms": round(late_s * 1000, 1),
         "detail": [asdict(turn) for turn in turns],
     }
+
+
+def outcome(turns: Sequence[Turn]) -> dict[str, Any]:
+    """What came of turns: times, words, errors."""
+    return {**_answered(turns), "errors": sum(bool(turn.error) for turn in turns)}
 
 
 @asynccontextmanager

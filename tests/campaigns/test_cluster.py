@@ -1,0 +1,137 @@
+"""A cluster of two Ray nodes on this machine under one front: a replica is killed in the middle of a turn, a node is
+killed, replicas come and go with the load, the whole cluster is lost and comes back. Needs requirements-cluster.txt.
+"""
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+from running import Running
+
+from avatar.bench.cluster import CPUS, RAY, _until_served_by, deployed
+from avatar.bench.nodes import Nodes
+
+pytestmark = [
+    pytest.mark.campaign,
+    pytest.mark.skipif(find_spec("ray") is None, reason="needs pip install -r requirements-cluster.txt"),
+]
+
+
+@pytest.fixture(scope="module")
+def nodes() -> Iterator[Nodes]:
+    with Nodes(CPUS) as nodes:
+        nodes.add()
+        yield nodes
+
+
+@pytest.fixture(scope="module")
+def front(nodes: Nodes, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    nodes.deploy(deployed(2))
+    assert len({one["node"] for one in nodes.replicas("llm")}) == 2, "a replica on each node"
+    data = tmp_path_factory.mktemp("front") / "data"
+    front = Running(data, {**RAY, "AVATAR_RAY_URL": nodes.url}).start()
+    try:
+        front.wait()
+        _until_served_by(front)
+        yield front
+    finally:
+        front.stop()
+
+
+def until(done: Callable[[], bool], within_s: float) -> float:
+    """Blocks. The seconds that it took."""
+    began = time.monotonic()
+    while not done():
+        assert time.monotonic() - began < within_s
+        time.sleep(0.5)
+    return time.monotonic() - began
+
+
+async def turn(front: Running, number: int, meanwhile: Callable[[], object] = lambda: None, at: str = "turn") -> str:
+    """How a typed turn ends: done, or a failure's code. `meanwhile` is done when the message `at` has come."""
+    async with front.page() as page:
+        await page.send("say", text="Tell me of the sea and of ships.", client_turn_id=f"t{number}")
+        await page.until(at, 20)
+        await asyncio.to_thread(meanwhile)
+        end = await page.until("saved", 60)
+        told = [message["code"] for message in page.seen if message["t"] in ("error", "notice")]
+        print(f"  turn {number}: {end['state']} {told}", flush=True)
+        return str(end["state"])
+
+
+def kill_all(nodes: Nodes, stage: str) -> None:
+    for one in nodes.replicas(stage):
+        os.kill(one["pid"], signal.SIGKILL)
+
+
+async def test_replicas_that_are_killed_cost_a_turn_at_most(nodes: Nodes, front: Running) -> None:
+    for number, stage in enumerate(("llm", "tts", "stt")):
+        before = len(nodes.replicas(stage))
+        state = await turn(front, 2 * number, lambda stage=stage: kill_all(nodes, stage), at="turn")
+        assert state in ("done", "failed"), "ended, one way or the other"
+        assert await turn(front, 2 * number + 1) == "done", "the next works, on the local rung if it must"
+        took = until(lambda stage=stage, n=before: len(nodes.replicas(stage)) == n, 120)
+        print(f"  {stage}: {before} replicas back after {took:.0f} s", flush=True)
+
+
+async def test_a_node_that_dies_costs_a_turn_at_most(nodes: Nodes, front: Running) -> None:
+    state = await turn(front, 20, lambda: nodes.kill(1), at="turn")
+    assert state in ("done", "failed")
+    assert await turn(front, 21) == "done"
+    alive = {one["node"] for one in nodes.replicas()}
+    print(f"  {len(nodes.replicas())} replicas on {len(alive)} node(s)", flush=True)
+
+
+def test_replicas_follow_the_load_up_and_down(nodes: Nodes) -> None:
+    made = deployed(2)
+    for application in made["applications"]:
+        (deployment,) = application["deployments"]
+        del deployment["max_replicas_per_node"]
+        scaling = deployment["autoscaling_config"]
+        scaling |= {"min_replicas": 1, "max_replicas": 2, "target_ongoing_requests": 1}
+        scaling |= {"upscale_delay_s": 2, "downscale_delay_s": 5, "look_back_period_s": 3, "metrics_interval_s": 1}
+    nodes.deploy(made)
+    until(lambda: len(nodes.replicas("llm")) == 1, 120)
+    stop = time.monotonic() + 90
+    grown = asyncio.run(_load(nodes, stop))
+    shrunk = until(lambda: len(nodes.replicas("llm")) == 1, 180)
+    print(f"  two replicas after {grown:.0f} s of load, one again {shrunk:.0f} s after it", flush=True)
+
+
+async def _load(nodes: Nodes, stop: float) -> float:
+    """Six conversations that ask all the time, until there are two replicas. Returns the seconds that took."""
+    from avatar.engines.base import Message
+    from avatar.engines.clustered import load_llm
+    from avatar.settings import Settings
+
+    llm, began = load_llm(Settings(ray_url=nodes.url), lambda _: None), time.monotonic()
+    grown = asyncio.Event()
+
+    def ask(seat: int) -> None:
+        while not grown.is_set():
+            list(llm.reply((Message("system", "Be brief."), Message("user", f"Tell me of number {seat}.")), seat))
+
+    async def look() -> None:
+        try:
+            while len(await asyncio.to_thread(nodes.replicas, "llm")) < 2:
+                assert time.monotonic() < stop
+                await asyncio.sleep(0.5)
+        finally:
+            grown.set()
+
+    await asyncio.gather(look(), *(asyncio.to_thread(ask, seat) for seat in range(6)))
+    llm.close()
+    return time.monotonic() - began
+
+
+async def test_a_lost_cluster_is_stepped_down_from(nodes: Nodes, front: Running, tmp_path: Path) -> None:
+    nodes.kill(0)
+    assert await turn(front, 30) == "done"
+    engines = {stage: engine["name"] for stage, engine in front.engines().items()}
+    print(f"  without a cluster: {engines}", flush=True)
+    assert "Ray cluster" not in (engines["llm"], engines["tts"])
