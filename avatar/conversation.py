@@ -4,48 +4,31 @@ Runs in the event loop of the server; knows the wire's messages, but no socket, 
 """
 
 import asyncio
-import logging
 import time
-import traceback
 from collections import deque
-from collections.abc import Callable, Coroutine, Mapping, Sequence
-from dataclasses import replace
-from typing import Any, TypeVar
+from collections.abc import Callable, Mapping
 
-from avatar.chat import Chat, Exchange, again_id
-from avatar.engines.base import Message, Voice
+from avatar.answering import Answering, Save
+from avatar.chat import Chat, again_id
+from avatar.engines.base import Voice
 from avatar.engines.pool import EnginePool
 from avatar.errors import AvatarError
-from avatar.events import Failure, Notice, Samples
+from avatar.events import Samples
 from avatar.hearing import Hearing
 from avatar.listener import Utterance
-from avatar.outbox import Outbox
 from avatar.pipeline import Pipeline
-from avatar.playback import Playback
-from avatar.readahead import ReadAhead
-from avatar.recorder import Ended
-from avatar.reply import Reply
 from avatar.saying import NO_SAYINGS
-from avatar.store import TurnState
 from avatar.text import joined
-from avatar.turn import NOT_UNDERSTOOD
 from avatar.turntaking.bargein import SENSITIVITIES
 from avatar.turntaking.reasons import Reason
-from avatar.understanding import Understanding
-from avatar.wire import Preferences, audio_frame
-
-log = logging.getLogger(__name__)
+from avatar.wire import Preferences
 
 CONTINUE_S = 1.2  # a user who goes on within this time of a reply's first sound was not finished: DESIGN section 4
-SETTLE_S = 0.3  # after a flush: how long the page has to report what it played
 REASONS = 20  # of the newest decisions about turns; a turn makes one to three
 
-T = TypeVar("T")
-Save = Callable[[str, Chat, Ended], Coroutine[Any, Any, None]]
 
-
-class Conversation:
-    """`outbox` holds what the page must be told."""
+class Conversation(Answering):
+    """Its listener, and what the page asks of it. `outbox` holds what the page must be told."""
 
     def __init__(
         self,
@@ -62,25 +45,10 @@ class Conversation:
         sayings: Mapping[str, str] = NO_SAYINGS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.owner, self.live_id, self.chat = owner, live_id, chat
-        self.outbox = Outbox()
-        self.post, self.notice, self.hang_up = self.outbox.post, self.outbox.notice, self.outbox.hang_up
-        self.reply: Reply | None = None
-        self.sayings = sayings  # of the owner; replaced when they change, and the next reply says them
-        self._seat, self._pool, self._pipeline, self._save = seat, pool, pipeline, save
-        self._on_activity, self._clock = on_activity, clock
-        self._preferences = Preferences()
-        self._turn = 0
+        super().__init__(owner, chat, seat, pipeline, save, sayings, clock)
+        self.live_id, self._pool, self._on_activity = live_id, pool, on_activity
         self._carry: list[Utterance] = []  # speech whose reply was withdrawn because the user went on
-        self._guess: Reply | None = None  # to what may be all the words of the turn
-        self._wasted = 0  # tokens of guesses that were dropped
         self._went_on_at = 0.0  # the newest voice over a reply that may go on with what it answers
-        self._replies: dict[int, Reply] = {}  # by turn, until stored
-        self._tasks: set[asyncio.Task[Any]] = set()
-        self._understanding = Understanding(pipeline, self._spawn)
-        self._muted = self._closed = False
-        self._reader = ReadAhead(pipeline, seat, self._to_read, self._spawn)
-        self._state = ""
         self._reasons = deque[Reason](maxlen=REASONS)
         self._hearing = make_hearing(self)
 
@@ -200,19 +168,6 @@ class Conversation:
         self._understanding.forget()
         self._drop_guess()
 
-    # -- to the page ------------------------------------------------------------------------------------------------
-    def _show(self, state: str, **more: Any) -> None:
-        if self._muted and state in ("listening", "pausing"):
-            state = "muted"  # a reply is shown all the same: it can be stopped
-        if state != self._state or more:
-            self._state = state
-            self.post("state", state=state, **more)
-
-    def _rest(self) -> str:
-        if self.reply is None:
-            return "listening"
-        return "speaking" if self.reply.first_sound_at is not None else "thinking"
-
     # -- what hearing tells (see hearing.Listener) --------------------------------------------------------------------
     def on_words(self, final: str, partial: str) -> None:
         self._on_activity()
@@ -228,17 +183,6 @@ class Conversation:
             self._drop_guess()
             self._guess = self._begin(all_words, language)
             self._understanding.ask(samples, words)
-
-    def _drop_guess(self) -> None:
-        guess, self._guess = self._guess, None
-        if guess is not None and guess.task is not None:
-            guess.task.cancel()
-            self._wasted += guess.tokens
-            guess.tell_notices()
-
-    def _to_read(self) -> Sequence[Message] | None:
-        """What comes before the words that are read ahead; None while there is an answer to write."""
-        return self.chat.messages() if self.reply is None and self._guess is None else None
 
     def on_part(self, samples: Samples, words: str) -> None:
         self._understanding.heard(samples, words)
@@ -309,107 +253,6 @@ class Conversation:
     def on_too_long(self) -> None:
         self.notice("TOO_LONG", "That was a minute without a pause, so I answer now. Go on afterwards.")
 
-    # -- answering --------------------------------------------------------------------------------------------------
-    def _begin(self, words: str, language: str | None) -> Reply:
-        async def send(pcm16: bytes) -> None:
-            self.outbox.put(audio_frame(reply.turn, pcm16))
-
-        async def clause(text: str, at: int) -> None:
-            self.post("clause", turn=reply.turn, text=text, at=at)
-
-        async def end(samples: int) -> None:
-            self.post("end", turn=reply.turn, samples=samples)
-
-        playback = Playback(send, clause, end, self._clock)
-        playback.on_first = lambda: self._first_sound(reply)
-        reply = Reply(self.chat, words, language, playback, self._tell, self._clock)
-        reply.voice = replace(reply.voice, rate=self._preferences.rate_pct / 100)
-        reply.task = self._spawn(self._run(reply))
-        return reply
-
-    def _answer(
-        self, words: str, pieces: list[Utterance], client_turn_id: str = "", instead_of: Exchange | None = None
-    ) -> None:
-        if self._guess is None or not self._guess.answers(words):
-            self._drop_guess()
-            self._guess = self._begin(words, pieces[-1].language if pieces else None)
-        reply, self._guess = self._guess, None
-        self.reply = reply
-        self._turn += 1
-        reply.accept(self._turn, pieces, client_turn_id)
-        reply.instead_of = instead_of
-        self._replies[reply.turn] = reply
-        self._hearing.guard(reply.playback.in_air)
-        self.post("turn", turn=reply.turn)
-        self._show("thinking")
-        if pieces and not self._understanding.certain:
-            self._spawn(self._check_language(reply))
-        else:
-            reply.playback.allowed.set()
-
-    async def _check_language(self, reply: Reply) -> None:
-        """No sound goes out for what may be another language."""
-        piece = reply.pieces[-1]
-        if await self._understanding.verdict(piece.samples, piece.words):
-            reply.playback.allowed.set()
-        elif reply is self.reply:
-            self._stop(reply, withdrawn=True)
-            self.post("error", code="LANGUAGE", text=NOT_UNDERSTOOD)
-
-    async def _run(self, reply: Reply) -> None:
-        await reply.run(self._pipeline, self._seat, self.sayings)
-        if reply is self.reply:
-            self._release(reply)
-            self._spawn(self._settle(reply, "failed" if reply.failure else "done"))
-
-    def _tell(self, event: Notice | Failure) -> None:
-        kind = "notice" if isinstance(event, Notice) else "error"
-        self.post(kind, code=event.code, text=event.sentence)
-
-    def _first_sound(self, reply: Reply) -> None:
-        reply.exchange.timings_ms = timings = reply.timings_ms()
-        engines = {"eot": "Smart Turn", **reply.engines}
-        self.post("latency", turn=reply.turn, sure=reply.sure, engines=engines, wasted=self._wasted, **timings)
-        self._show("speaking")
-
-    def _stop(self, reply: Reply, withdrawn: bool = False) -> None:
-        """Silence the page, cancel the work. A withdrawn reply leaves no trace, any other is stored as far as heard."""
-        self._release(reply)
-        if reply.task is not None:
-            reply.task.cancel()
-        reply.playback.stop()
-        self.post("flush", turn=reply.turn)
-        if withdrawn:
-            reply.chat.drop(reply.exchange)
-            self._replies.pop(reply.turn, None)
-        else:
-            reply.cut()  # at once, for the next turn's memory; again when the page has reported
-            self._spawn(self._settle(reply, "interrupted"))
-
-    def _release(self, reply: Reply) -> None:
-        if reply is self.reply:
-            self.reply = None
-            self._hearing.guard(None)
-            self._show("listening")
-
-    async def _settle(self, reply: Reply, state: TurnState) -> None:
-        """Store the turn, once: with all of the reply, or with what was heard of it."""
-        if state == "interrupted":
-            await asyncio.sleep(SETTLE_S)
-            reply.cut()
-        try:
-            await self._save(self.owner, reply.chat, reply.ended(state))
-            turn_id = reply.exchange.turn_id
-            self.post("saved", turn=reply.turn, id=turn_id, state=state, conversation=reply.chat.id)
-        except AvatarError as error:
-            self.post("error", code=error.code, text=error.sentence)
-        finally:
-            reply.exchange.over = True
-            self._replies.pop(reply.turn, None)
-            reply.chat.touch()
-            if self.reply is None and not self._reader.reading and not self._closed:
-                self._reader.read("")  # the prompt of what comes next, before it comes
-
     def _language(self) -> str | None:
         """That the user chose."""
         return None if self._preferences.language == "auto" else self._preferences.language
@@ -420,20 +263,3 @@ class Conversation:
             return language != "auto" and not self._pool.understands(language)
         except AvatarError:
             return False  # no ears at all: the turn will say so
-
-    def _spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._finished)
-        return task
-
-    def _finished(self, task: asyncio.Task[Any]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            where = traceback.extract_tb(error.__traceback__)[-1]  # no message: it may hold a user's words
-            log.error("a turn ended in a bug: %s at %s:%s", type(error).__name__, where.filename, where.lineno)
-            self.post("error", code="BUG", text="Something went wrong inside AVATAR. The log has the details.")
-            if self.reply is not None and self.reply.task is task:
-                self._stop(self.reply)
-            if self._guess is not None and self._guess.task is task:
-                self._guess = None

@@ -146,7 +146,7 @@ class Live:
 
 @pytest.fixture
 def live(make_pool, monkeypatch):
-    monkeypatch.setattr("avatar.conversation.SETTLE_S", 2 * REPORT_S)
+    monkeypatch.setattr("avatar.answering.SETTLE_S", 2 * REPORT_S)
 
     @asynccontextmanager
     async def start(**preferences: object):

@@ -28,7 +28,7 @@ AUTH = "ann:secret"
 @pytest.fixture
 async def open_door(settings, make_pool, monkeypatch):
     """`await open_door(setting=value, llm=engine)`: a server over fakes, closed after the test."""
-    monkeypatch.setattr("avatar.conversation.SETTLE_S", 0.05)
+    monkeypatch.setattr("avatar.answering.SETTLE_S", 0.05)
     opened = []
 
     async def start(**changes: object):
