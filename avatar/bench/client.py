@@ -77,11 +77,16 @@ class Answer:
         first, at = self.played_from[-1]
         return at + (self.received - first) / REPLY_RATE
 
-    def gaps_ms(self, least_ms: float = 80.0) -> list[float]:
-        """Silences that the listener hears because the next sound had not come when the last was over."""
+    def waits(self) -> list[tuple[int, float]]:
+        """Where the listener hears silence because the next sound had not come when the last was over: the sample that
+        was waited for, and milliseconds."""
         ends = [0.0, *(at + (later - first) / REPLY_RATE for (first, at), (later, _) in pairwise(self.played_from))]
-        found = [1000 * (at - end) for (_, at), end in zip(self.played_from, ends, strict=True) if end]
-        return [round(gap, 1) for gap in found if gap > least_ms]
+        found = [(first, 1000 * (at - end)) for (first, at), end in zip(self.played_from, ends, strict=True) if end]
+        return [(first, round(ms, 1)) for first, ms in found if ms > 0.05]
+
+    def gaps_ms(self, least_ms: float = 80.0) -> list[float]:
+        """The waits that are noticed."""
+        return [ms for _, ms in self.waits() if ms > least_ms]
 
     def received_at(self, sample: float) -> float:
         """When that sample was received; one that never came, as long after the last as it would have played."""

@@ -49,12 +49,14 @@ def bars(result: dict[str, Any]) -> list[Bar]:
         value = (result.get(name) or {}).get(rank)
         return None if value is None else float(value)
 
-    reply = "voice_to_voice_ms"
+    reply, back = "voice_to_voice_ms", result.get("readback") or {}
     common = [
         Bar("errors", result["errors"], 0, ""),
         Bar("SERVER_FULL, p99", at("server_full_ms", "p99"), 250),
         Bar("memory of the app", result["rss_mib"], 1536, "MiB"),
         Bar("50 characters of reply received as sound, P95", at("e2e_50_ms", "p95"), 3500),
+        Bar("clipped samples in replies", back.get("clipped"), 0, ""),
+        Bar("gaps over 80 ms between clauses", back.get("gaps"), 0, ""),
     ]
     if result["sessions"] > 1 and result["together"]:
         return [Bar("voice to voice, all stop at once, P95", at(reply, "p95"), 2500), *common]
@@ -98,6 +100,13 @@ def table(result: dict[str, Any], judged: Sequence[Bar]) -> str:
         lines.append(f"written in vain: {wasted['total']} tokens in {wasted['replies']} replies")
     if "gaps" in result:
         lines.append(f"gaps over 80 ms inside replies: {result['gaps']}, the longest {result['gap_max_ms']:.0f} ms")
+    if (back := result.get("readback")) and back["words"]:
+        level = back["level_dbfs"]
+        lines.append(
+            f"replies read back: {back['replies']}, {back['accuracy']:.0%} of {back['words']} words heard as written; "
+            f"level {level['p50']:.0f} dBFS, {back['least_dbfs']:.0f} to {level['max']:.0f}; "
+            f"{back['between']} places between clauses, too long by {back['gap_max_ms']:.0f} ms at most"
+        )
     return "\n".join([*lines, "", *(str(bar) for bar in judged)])
 
 

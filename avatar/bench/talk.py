@@ -16,6 +16,7 @@ from typing import Any
 
 from avatar.bench.client import Client, joined, refusal_s
 from avatar.bench.clips import FOLDER, RATE, Clip, load
+from avatar.bench.readback import judged, moonshine, told
 from avatar.bench.report import summary
 from avatar.bench.served import BUSY, App, Watch, conditions, others_cores, serving
 from avatar.bench.turns import Trial, Turn, ask, interject
@@ -46,7 +47,9 @@ def run(options: Options) -> dict[str, Any]:
         ready_s = app.wait()
         print(f"app.py ready after {ready_s:.1f} s", flush=True)
         with Watch(app.process.pid) as watch:
-            measured = asyncio.run(_campaign(app, clips, options))
+            measured, turns = asyncio.run(_campaign(app, clips, options))
+    measured |= _read_back(turns)  # when nobody is measured any more
+    measured["detail"]["turns"] = [turn.told() for turn in turns]
     return {
         **measured,
         "rss_mib": watch.peak_mib,
@@ -74,7 +77,7 @@ def warnings(before: float, during: float, late_ms: float) -> list[str]:
     return found
 
 
-async def _campaign(app: App, clips: Sequence[Clip], options: Options) -> dict[str, Any]:
+async def _campaign(app: App, clips: Sequence[Clip], options: Options) -> tuple[dict[str, Any], list[Turn]]:
     rng = random.Random(options.seed)
     spoken = sorted(clips, key=lambda clip: len(clip.samples))[:3] if options.quick else clips
     trials, clause_trials = list[Trial](), list[Trial]()
@@ -90,7 +93,7 @@ async def _campaign(app: App, clips: Sequence[Clip], options: Options) -> dict[s
         full_ms, admitted = await _refusals(app, SEATS - len(clients), 20 if options.quick else REFUSALS)
         late_s = max(client.late_s for client in clients)
         wasted = _wasted(clients)
-    return {
+    measured = {
         **_answered(turns),
         **_paused(trials, clause_trials),
         "wasted_tokens": wasted,
@@ -98,8 +101,9 @@ async def _campaign(app: App, clips: Sequence[Clip], options: Options) -> dict[s
         "errors": sum(bool(turn.error) for turn in turns) + sum(bool(t.error) for t in trials) + admitted,
         "microphone_late_ms": round(late_s * 1000, 1),
         "skipped": ["f5_ref_zh.wav and cv_zero_shot.wav: the bundled speech recognition understands English only"],
-        "detail": {"turns": [asdict(turn) for turn in turns], "trials": [asdict(t) for t in [*trials, *clause_trials]]},
+        "detail": {"trials": [asdict(t) for t in [*trials, *clause_trials]]},
     }
+    return measured, turns
 
 
 async def answered(app: App, clips: Sequence[Clip], sessions: int, rng: random.Random) -> dict[str, Any]:
@@ -115,7 +119,7 @@ async def answered(app: App, clips: Sequence[Clip], sessions: int, rng: random.R
         **outcome(turns),
         "early": sum(turn.early for turn in turns),
         "microphone_late_ms": round(late_s * 1000, 1),
-        "detail": [asdict(turn) for turn in turns],
+        "detail": [turn.told() for turn in turns],
     }
 
 
@@ -225,6 +229,14 @@ def _answered(turns: Sequence[Turn]) -> dict[str, Any]:
         "turns": len(turns),
         "engines": {stage: name for (stage, name), _ in reversed(engines.most_common())},
     }
+
+
+def _read_back(turns: Sequence[Turn]) -> dict[str, Any]:
+    hear = moonshine()
+    for turn in turns:
+        if turn.sound is not None:
+            turn.readback = judged(turn.sound, hear)
+    return {"readback": told([turn.readback for turn in turns if turn.readback is not None])}
 
 
 def _wasted(clients: Sequence[Client]) -> dict[str, Any]:

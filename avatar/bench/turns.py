@@ -3,11 +3,13 @@
 import asyncio
 import math
 import time
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from itertools import pairwise
+from typing import Any
 
 from avatar.bench.client import Answer, Client
 from avatar.bench.clips import RATE, Clip, Pause, with_pauses
+from avatar.bench.readback import Readback, Sound
 from avatar.bench.words import contains, normalised
 
 ANSWER_S = 10.0  # without a reply by then the turn is lost, and counts as infinitely late
@@ -36,6 +38,12 @@ class Turn:
     early: int = 0  # replies that sounded before the clip's end
     gaps_ms: list[float] = field(default_factory=list)  # silences over 80 ms inside the reply: the voice was waited for
     error: str = ""
+    sound: Sound | None = field(default=None, repr=False)  # of the reply
+    readback: Readback | None = None  # of the sound, once the campaign is over
+
+    def told(self) -> dict[str, Any]:
+        """Without the sound."""
+        return {name: value for name, value in asdict(replace(self, sound=None)).items() if name != "sound"}
 
 
 @dataclass(slots=True)
@@ -191,6 +199,7 @@ def _measure(turn: Turn, answer: Answer, said_at: float) -> None:
     turn.stages_ms = {part: float(answer.latency[part]) for part in ("eot", "stt", "llm", "tts")}
     # what the server cannot know: its voice detector's end against the clip's own, frames, the way here
     turn.gaps_ms = answer.gaps_ms()
+    turn.sound = Sound(bytes(answer.pcm), tuple(answer.clauses), answer.waits())
     turn.stages_ms["rest"] = turn.voice_to_voice_ms - sum(turn.stages_ms.values())
     sample, turn.extrapolated = sample_of_character(answer, CHARACTERS)
     turn.e2e_50_ms = (answer.received_at(sample) - said_at) * 1000
