@@ -68,7 +68,7 @@ class Settings:
         "http://127.0.0.1:8000", "proxies of a Ray Serve cluster, separated by commas, for the engines that are `ray`"
     )
     ray_key: str = _setting("", "its key, the same on its nodes and here; empty: none", secret=True)
-    gguf: Path | None = _setting(None, "a GGUF file for llama.cpp instead of the bundled SmolLM2-135M")
+    gguf: Path | None = _setting(None, "a GGUF file for llama.cpp instead of SmolLM2-135M and Qwen2.5-1.5B")
     pocket_model: Path | None = _setting(
         None, "a folder with a pocket-tts model, or with several, instead of the fetched one"
     )
@@ -80,7 +80,9 @@ class Settings:
         7, "steps of F5-TTS for the first clause of a reply; 5, 6, 7, 10, 12, 16 or 32", 5, 32
     )
     f5_steps: int = _setting(16, "its steps for every other clause", 5, 32)
-    threads: int = _setting(0, "threads of the language model; 0: 1 for the bundled one, else up to 4", 0, 64)
+    threads: int = _setting(
+        0, "threads of the language model; 0: 1 for the bundled one, else all cores but one, up to 4", 0, 64
+    )
     vram_gib: float = _setting(0.0, "plan as if the graphics card had only so many GiB; 0: all that it has", 0, 4096)
     hq_takes: bool = _setting(
         False, "while nobody talks, speak recent replies again in the HQ voice, to replay and export"

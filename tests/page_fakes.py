@@ -70,6 +70,7 @@ class Rung:
     licence: str = "MIT"
     memory_mib: int = 150
     demo: bool = False
+    slower: bool = False
     hq: bool = False
     lacks: tuple[str, ...] = ()
 

@@ -15,6 +15,7 @@ import pytest
 
 from avatar import weights
 from avatar.engines import llamacpp
+from avatar.engines.answer import ENOUGH
 from avatar.engines.base import Message
 from avatar.engines.llamacpp import EXAMPLES, LlamaCppLLM, build, tokens
 from avatar.errors import EngineError, EngineTimeout
@@ -91,7 +92,12 @@ def test_a_silent_server_times_out() -> None:
 def test_a_long_answer_ends_with_its_sentence() -> None:
     sentence = [" This", " is", " a", " sentence", " of", " some", " length", "."]
     text = "".join(LlamaCppLLM(FakeServer(*sentence * 20), 1).reply(HELLO, 0))
-    assert text.endswith(".") and llamacpp.ENOUGH_CHARS < len(text) < llamacpp.ENOUGH_CHARS + 80
+    assert text.rstrip().endswith(".") and ENOUGH < len(text) < ENOUGH + 80
+
+
+def test_a_long_answer_in_chinese_ends_with_its_sentence() -> None:
+    text = "".join(LlamaCppLLM(FakeServer(*"今天的天氣很好，我們去公園走走吧。" * 20), 1).reply(HELLO, 0))
+    assert text.endswith("。") and ENOUGH < 3 * len(text) < ENOUGH + 60
 
 
 @pytest.mark.parametrize("trouble", [urllib.error.URLError("refused"), BadStatusLine("?"), TimeoutError()])

@@ -10,6 +10,7 @@ import av
 import numpy as np
 import pytest
 
+from avatar.bench.clips import load
 from avatar.engines import moonshine
 from avatar.engines.moonshine import END, MoonshineSTT, tidy, vocabulary
 from avatar.errors import WeightsError
@@ -193,6 +194,34 @@ def test_certainty_counts_the_words_that_were_kept_and_those_that_came() -> None
     assert asked == pytest.approx(np.log(alone))
 
 
+@pytest.mark.parametrize(
+    ("text", "logit", "sure"),
+    [
+        ("Where is it?", 9.0, True),
+        ("Where is it?", 1.0, False),
+        ("你好 你好 你好", 9.0, False),
+        ("Yeah, yeah.", 9.0, False),
+    ],
+)
+def test_it_is_sure_of_likely_english_words(text: str, logit: float, sure: bool) -> None:
+    heard = FakeModel(text, logit=logit).engine.surely(noise(2))
+    assert (heard is not None) == sure and (heard is None or (heard.text, heard.final) == (text, True))
+
+
+def test_every_piece_of_a_long_utterance_must_be_sure() -> None:
+    model = FakeModel("the first", "the second", logit=9.0)
+    heard = model.engine.surely(noise(30))
+    assert heard is not None and heard.text == "the first the second" and len(model.lengths) == 2
+    assert FakeModel("the first one", "第二", logit=9.0).engine.surely(noise(30)) is None
+
+
+def test_the_scores_of_a_draft_that_was_dropped_do_not_count() -> None:
+    model = FakeModel("one two three", "one four", logit=9.0)
+    engine, samples, scores = model.engine, noise(2), list[float]()
+    list(engine.transcribe(samples, None))
+    assert engine._words(samples, scores) == "one four" and len(scores) == len(["one", "four", "END"])
+
+
 def test_tidy_stops_a_loop_but_keeps_speech() -> None:
     assert tidy("it was the age, it was the age, it was the age, it was the age of") == "it was the age of"
     assert tidy("no no, I said 5% & $3.") == "no no, I said 5% & $3."
@@ -255,3 +284,15 @@ def test_real_noise_says_nothing(engine: MoonshineSTT) -> None:
     tone = 0.3 * np.sin(2 * np.pi * 440 * np.arange(2 * RATE) / RATE).astype(np.float32)
     click = np.concatenate([np.zeros(4800), noise(0.005) * 10, np.zeros(4800)]).astype(np.float32)
     assert [text_of(engine, samples) for samples in (noise(2), tone, click)] == ["", "", ""]
+
+
+@pytest.mark.slow
+def test_real_english_is_sure_and_no_other_language_is(engine: MoonshineSTT) -> None:
+    """Of the 14 English clips the first 18 s, and of the two Chinese ones 3 s from every second on."""
+    clips = load(languages=("en", "zh"))
+    english = [one for one in clips if one.row.language == "en"]
+    unsure = [one.row.file for one in english if engine.surely(one.samples[: 18 * RATE]) is None]
+    assert len(english) == 14 and len(unsure) <= 5, unsure
+    chinese = [one.samples for one in clips if one.row.language == "zh"]
+    pieces = [samples[at : at + 3 * RATE] for samples in chinese for at in range(0, len(samples) - 2 * RATE, RATE)]
+    assert len(pieces) >= 7 and not any(engine.surely(piece) for piece in pieces)

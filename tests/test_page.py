@@ -525,6 +525,9 @@ def test_rungs_say_what_they_can_and_why_they_cannot() -> None:
     assert "no voice cloning" in ladder.rung_note(ESPEAK, "en") and "cloning" not in card
     pocket = replace(ESPEAK, languages=("en",), clones=True, voices=("alba", "marius"))
     assert ladder.rung_note(pocket, "en").startswith("English · 2 voices · clones voices · ")
+    whisper = replace(MOONSHINE, slower=True)
+    assert "clear English stays with the faster rung below" in ladder.rung_note(whisper, "en")
+    assert "清楚的英語仍由下一級聽" in ladder.rung_note(whisper, "zh-TW")
 
 
 def test_figures_compare_with_their_goals() -> None:

@@ -158,4 +158,14 @@ class Prepares(Protocol):
         ...
 
 
+@runtime_checkable
+class Sure(Protocol):
+    """What an STT of one language may have besides, when it can tell by a hearing whether it understood: then it hears
+    before a slower engine of many languages, and instead of it where it is sure. See engines/ears.py."""
+
+    def surely(self, samples: Samples) -> Transcript | None:
+        """Blocks. The final transcript, or None where it may be another language, another word, or nothing."""
+        ...
+
+
 Engine = STT | LLM | TTS

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from avatar.aio import in_thread
 from avatar.engines.base import OWN_VOICE, Engine, Stage, Voice
 from avatar.engines.catalog import Rung
+from avatar.engines.ears import Ears
 from avatar.engines.pool import EnginePool
 from avatar.errors import AvatarError, EngineError, EngineLoadError, EngineTimeout, OutOfMemory
 from avatar.events import Event, Notice, Serving
@@ -53,16 +54,21 @@ class Calls:
         while True:
             key = stage, language  # for the whole turn: a better rung takes over between turns
             rung = self._rungs[key] = self._rungs.get(key) or self._pool.choose(stage, language, self._hq, voice)
-            self._tell(rung, voice)
+            ears = self._ears(rung) if stage == "stt" else None
+            if ears is None:
+                self._tell(rung, voice)
             delivered, held, another = False, list[Engine](), False
             try:
                 if not self._pool.ready(rung):
                     async with aclosing(in_thread(self._loaded(rung), self._timeouts.load)) as loading:
                         await anext(loading, None)
-                async with aclosing(in_thread(self._leased(rung, call, held), self._timeout_s(stage))) as items:
+                working = self._leased(rung, call, held) if ears is None else call(ears)
+                async with aclosing(in_thread(working, self._timeout_s(stage))) as items:
                     async for item in items:
                         delivered = True
                         yield item
+                if ears is not None and ears.served is not None:
+                    self._tell(ears.served, voice)
                 self._pool.served(rung)
                 return
             except EngineLoadError as exc:
@@ -111,6 +117,10 @@ class Calls:
             self.serving[rung.stage] = rung
             only = PITCH_ONLY if rung.stage == "tts" and voice.cloned and not self._pool.clones(rung) else ""
             self._emit(Serving(rung.stage, rung.label + only))
+
+    def _ears(self, rung: Rung) -> Ears | None:
+        quick = self._pool.quicker(rung)
+        return None if quick is None else Ears(self._pool, quick, rung)
 
     def _loaded(self, rung: Rung) -> Generator[None, None, None]:
         self._pool.warm(rung)

@@ -36,6 +36,7 @@ class Rung:
     module: str
     package: str
     setting: str = ""  # a field of Settings: while it is empty, there is no such engine
+    unless: str = ""  # a field of Settings: what it names takes this rung's place, where no rung is asked for by name
     install: str = ""  # the command that installs the package, where `make run` does not
     weights: tuple[str, ...] = ()
     given: str = ""
@@ -46,6 +47,7 @@ class Rung:
     memory_mib: int  # resident memory it adds once loaded
     parallel: int = 1
     demo: bool = False
+    slower: bool = False  # than the rung below it: the page says so, and engines/ears.py spares it
     hq: bool = False
     needs_card: bool = False
     share: Share | None = None
@@ -83,6 +85,7 @@ CATALOG: tuple[Rung, ...] = (
         languages=tuple(WHISPER_LANGUAGES.split()),
         licence="MIT",
         memory_mib=260,  # base in 8 bits, after a few transcripts (2026-11-23)
+        slower=True,
     ),
     Rung(
         name="moonshine",
@@ -134,6 +137,20 @@ CATALOG: tuple[Rung, ...] = (
         memory_mib=3_000,  # of its two processes; on the card it takes its share
         parallel=64,
         needs_card=True,
+    ),
+    Rung(
+        name="qwen",
+        stage="llm",
+        label="Qwen2.5 1.5B",
+        module="avatar.engines.qwen",
+        package="xllamacpp",
+        unless="gguf",
+        weights=("qwen2.5-1.5b",),
+        languages=("*",),
+        licence="Apache-2.0",
+        memory_mib=2_000,  # a model of its shape, with five seats (bench/mind.py, 2026-11-26)
+        parallel=64,
+        slower=True,
     ),
     Rung(
         name="llamacpp",
@@ -213,15 +230,24 @@ def allowed(catalog: Sequence[Rung], settings: Settings, plan: Plan = NO_CARD) -
     for stage in STAGES:
         ladder = [rung for rung in catalog if rung.stage == stage]
         wanted = getattr(settings, stage)
-        if wanted == RAY:
-            rungs += [_placed(_with_model(rung, settings, plan), plan) for rung in ladder]
-            continue
-        ladder = [rung for rung in ladder if rung.name != f"{RAY}-{stage}"]
-        if wanted != "auto" and wanted not in (names := [rung.name for rung in ladder]):
+        names = [rung.name for rung in ladder if rung.name != f"{RAY}-{stage}"]
+        if wanted not in ("auto", RAY, *names):
             valid = ", ".join(["auto", *names, RAY])
             raise SettingsError(f"AVATAR_{stage.upper()}={wanted} is not an engine here. Choose one of: {valid}.")
-        rungs += [_placed(_with_model(rung, settings, plan), plan) for rung in ladder if wanted in ("auto", rung.name)]
+        if wanted != RAY:
+            ladder = [rung for rung in ladder if rung.name in names and wanted in ("auto", rung.name)]
+        if wanted in ("auto", RAY):
+            ladder = [rung for rung in ladder if not (rung.unless and getattr(settings, rung.unless))]
+        rungs += [_spared(_placed(_with_model(rung, settings, plan), plan), settings) for rung in ladder]
     return rungs
+
+
+def _spared(rung: Rung, settings: Settings) -> Rung:
+    """A Whisper that somebody chose or told rare words, or that has a card, hears everything (engines/ears.py)."""
+    chosen = (
+        settings.stt == "whisper" or settings.whisper_model != "auto" or settings.hotwords or rung.share is not None
+    )
+    return replace(rung, slower=False) if rung.stage == "stt" and chosen else rung
 
 
 def planned_model(share: Share | None) -> str:

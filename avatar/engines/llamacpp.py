@@ -1,4 +1,4 @@
-"""A GGUF model through llama.cpp, in this process: SmolLM2-135M by default, any other with AVATAR_GGUF.
+"""A GGUF model through llama.cpp, in this process: SmolLM2-135M, or the file that AVATAR_GGUF names.
 
 xllamacpp pushes its answer into a callback; here a daemon thread runs that call and a bounded queue turns it into a
 generator. Knows nothing of conversations: it gets messages, and a seat that says which prompt cache to use.
@@ -15,10 +15,12 @@ import time
 import urllib.request
 from collections.abc import Callable, Generator, Mapping, Sequence
 from http.client import HTTPException
+from pathlib import Path
 from queue import Empty, Queue
 from typing import Any, Protocol
 
 from avatar import weights
+from avatar.engines.answer import Clip
 from avatar.engines.base import SYSTEM_PROMPT, Message, Progress
 from avatar.errors import EngineError, EngineTimeout
 from avatar.settings import Settings
@@ -34,7 +36,6 @@ PROMPT_TOKENS = SLOT_TOKENS - MAX_TOKENS - 64  # the rest is the template's own
 # is remembered slows every later token: without this, its part grew from 120 to 380 ms in nine turns (2026-11-23).
 DEMO_TOKENS = 700
 QUESTION_TOKENS = 160  # are left for the question itself, however much a persona takes of the budget
-ENOUGH_CHARS = 140  # an answer this long ends with its sentence: it is listened to, not read
 CLOSE_S = 2.0  # a token takes 10 ms
 COPY_S = 3.0  # for copying what one seat has read, which takes 2 ms
 STALL_S = 15.0  # no token for this long: the server hangs
@@ -76,16 +77,35 @@ class Server(Protocol):
 
 def load(settings: Settings, progress: Progress) -> "LlamaCppLLM":
     """Load the model and let it read the system prompt: 1-2 s for SmolLM2. Raises WeightsError."""
-    model = settings.gguf or weights.fastest("smollm2-135m", settings.weights)
+    if settings.gguf is not None:
+        return serve(settings.gguf, settings, progress, threads(settings))
+    # One thread for SmolLM2: two gave 110 token/s instead of 104 at best, and 2 to 10 token/s when
+    # something else ran, because llama.cpp's threads spin for each other (measured; five seats: 750 -> 317 ms TTFT).
+    model = weights.fastest("smollm2-135m", settings.weights)
+    return serve(model, settings, progress, settings.threads or 1, EXAMPLES, DEMO_TOKENS)
+
+
+def threads(settings: Settings) -> int:
+    """Of a model that is larger than the bundled one: all cores but the one that ears and voice need. On two cores of
+    which other programs took one, Qwen2.5-1.5B wrote 17 tokens a second with one thread, and 1 to 19 with two."""
+    return settings.threads or max(1, min(4, (os.cpu_count() or 1) - 1))
+
+
+def serve(
+    model: Path,
+    settings: Settings,
+    progress: Progress,
+    threads: int,
+    examples: Sequence[Message] = (),
+    budget: int = PROMPT_TOKENS,
+) -> "LlamaCppLLM":
+    """Load the GGUF file `model`. Raises what the library raises."""
     import xllamacpp
 
     slots = min(settings.seats, MAX_SLOTS)
     params = xllamacpp.CommonParams()
     params.model.path = str(model)
     params.n_ctx, params.n_parallel = slots * SLOT_TOKENS, slots
-    # One thread for SmolLM2: two gave 110 token/s instead of 104 at best, and 2 to 10 token/s when
-    # something else ran, because llama.cpp's threads spin for each other (measured; five seats: 750 -> 317 ms TTFT).
-    threads = settings.threads or (min(4, os.cpu_count() or 1) if settings.gguf else 1)
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = threads
     params.verbosity = -1  # llama.cpp's own stderr; Python's stays
     params.n_cache_reuse = REUSE_TOKENS
@@ -95,7 +115,6 @@ def load(settings: Settings, progress: Progress) -> "LlamaCppLLM":
     params.api_keys = [key]
     params.ui = params.endpoint_metrics = False
     progress(0.1)
-    examples, budget = ((), PROMPT_TOKENS) if settings.gguf else (EXAMPLES, DEMO_TOKENS)
     with tempfile.TemporaryDirectory() as folder:
         params.endpoint_slots, params.slot_save_path = True, f"{folder}/"
         server = xllamacpp.Server(params)
@@ -142,16 +161,12 @@ class LlamaCppLLM:
         """Yields text deltas on one line, ending after a whole sentence where it can. Closing it stops the model
         within a token and waits for nothing. Raises EngineError, EngineTimeout.
         """
-        said = ""
+        clip = Clip()
         pushed = self._push(messages, seat, {"max_tokens": MAX_TOKENS, **NO_LOOPS})
         try:
-            while (delta := pushed.next(self._stall_s)) is not None:
-                delta = NEWLINES.sub(" ", delta)
-                if len(said) > ENOUGH_CHARS and said.rstrip()[-1:] in ".!?" and delta[:1].isspace():
-                    return
-                said += delta
-                if delta:
-                    yield delta
+            while not clip.full and (delta := pushed.next(self._stall_s)) is not None:
+                if spoken := clip.push(NEWLINES.sub(" ", delta)):
+                    yield spoken
         finally:
             pushed.cancel()
 

@@ -98,10 +98,20 @@ class MoonshineSTT:
             said.append(self._words(piece))
             if piece is not pieces[-1]:
                 yield Transcript(" ".join(said), final=False, language=LANGUAGE)
-        text = " ".join(part for part in said if part)
-        if re.sub(r"\W+", "", text).lower() in INVENTED:
-            text = ""
-        yield Transcript(text, final=True, language=LANGUAGE)
+        yield Transcript(whole(said), final=True, language=LANGUAGE)
+
+    def surely(self, samples: Samples) -> Transcript | None:
+        """See base.Sure: three words or more, and each piece as probable as CERTAIN says; "ja" is "yeah" to it, and
+        probably so. Costs no more than `transcribe`. Sure it was of 76 of 85 pieces of the speech set's English, and
+        of 1 of 262 in 16 other languages (its zh clips cut up; eSpeak; 2026-11-26)."""
+        said: list[str] = []
+        for piece in split(samples, SEGMENT_S) if usable(samples) else []:
+            scores: list[float] = []
+            said.append(self._words(piece, scores))
+            if np.mean(scores) < CERTAIN or FOREIGN.search(said[-1]):
+                return None
+        text = whole(said)
+        return Transcript(text, final=True, language=LANGUAGE) if len(normal(text)) >= 3 else None
 
     def plausible(self, samples: Samples, text: str) -> bool:
         """Whether `text`, which `transcribe` made of `samples`, is what was said, and not another language.
@@ -137,11 +147,11 @@ class MoonshineSTT:
     def close(self) -> None:
         """Nothing to stop; the sessions are freed with the object."""
 
-    def _words(self, samples: Samples) -> str:
+    def _words(self, samples: Samples, scores: list[float] | None = None) -> str:
         padded, known_by = _padded(samples), samples[:DRAFT_SAMPLES].tobytes()
         with self._guard:
             draft = self._drafts.pop(known_by, [])
-        tokens = self._decode(padded, draft)
+        tokens = self._decode(padded, draft, scores)
         with self._guard:
             self._drafts[known_by] = tokens
             while len(self._drafts) > DRAFTS:
@@ -187,6 +197,12 @@ class MoonshineSTT:
             best, past = step(said[-1:], past, first=False)
             said.append(int(best[-1]))
         return said[:-1] if said[-1] == END else said
+
+
+def whole(said: Sequence[str]) -> str:
+    """The words of all pieces; '' for what it says to noise."""
+    text = " ".join(filter(None, said))
+    return "" if re.sub(r"\W+", "", text).lower() in INVENTED else text
 
 
 def _padded(samples: Samples) -> Samples:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import cast
 
-from avatar.engines.base import OWN_VOICE, TTS, Engine, Prepares, Progress, Stage, Voice
+from avatar.engines.base import OWN_VOICE, TTS, Engine, Prepares, Progress, Stage, Sure, Voice
 from avatar.engines.catalog import CATALOG, STAGES, Rung, allowed
 from avatar.engines.hindrance import Hindrance, absence
 from avatar.engines.loading import Engines, Loader, close_engine
@@ -68,6 +68,13 @@ class EnginePool(Engines):
         """The rung to step down to after `rung` failed: the best usable one, ready first. Raises NoEngine."""
         usable = self._able(rung.stage, language, hq, voice, but=rung)
         return next((slot.rung for slot in usable if slot.instance), usable[0].rung)
+
+    def quicker(self, rung: Rung) -> Rung | None:
+        """The rung that hears before a slow one, and instead of it where it is sure; None where there is none ready."""
+        if not rung.slower:
+            return None
+        ears = [slot for slot in self._of(rung.stage) if slot.rung != rung and self._usable(slot)]
+        return next((slot.rung for slot in ears if slot.instance and isinstance(slot.instance.engine, Sure)), None)
 
     def understands(self, language: str) -> bool:
         """Whether the STT rung that would serve now knows this language (a BCP 47 primary tag)."""

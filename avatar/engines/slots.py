@@ -35,6 +35,7 @@ class RungStatus:
     memory_mib: int
     demo: bool
     hq: bool = False
+    slower: bool = False
     busy: bool = False
     hindrance: Hindrance | None = None  # the same for other languages
     again_s: float = 0.0  # until a failed one is tried again; 0: soon
@@ -181,6 +182,7 @@ class Slot:
             memory_mib=rung.memory_mib,
             demo=rung.demo,
             hq=rung.hq,
+            slower=rung.slower,
             busy=self.instance is not None and self.instance.busy > 0,
             hindrance=hindrance,
             again_s=again_s,

@@ -67,6 +67,8 @@ def _abilities(status: "RungStatus", language: str) -> str:
         words.append(say("clones" if status.clones else "no_cloning", language))
     if status.demo:
         words.append(say("demo_rung", language))
+    if status.slower:
+        words.append(say(f"slower_{status.stage}", language))
     return " · ".join([*words, f"{status.memory_mib:,} MiB", status.licence])
 
 
