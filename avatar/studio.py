@@ -5,7 +5,6 @@ decode or transcribe; the others block. All raise AvatarError.
 """
 
 import asyncio
-import os
 import secrets
 import tempfile
 import time
@@ -69,7 +68,7 @@ class Studio:
 
     async def open_archive(self, owner: str, path: Path) -> Draft:
         """A voice that was exported, to be judged again; its words and its part are kept."""
-        archive = await asyncio.to_thread(_unpacked, path)
+        archive = await asyncio.to_thread(voice_archive.read, path)
         with tempfile.TemporaryDirectory(prefix="avatar-import-") as folder:
             recording = Path(folder) / voice_archive.CLIP
             await asyncio.to_thread(recording.write_bytes, archive.recording)
@@ -313,11 +312,3 @@ def said_in(store: Store, owner: str, conversation_id: str) -> list[own_voice.Sa
         language = (turn.language or "en").partition("-")[0].lower()
         said.append(own_voice.Said(sound.samples, sound.sample_rate, turn.user_text, language))
     return said
-
-
-def _unpacked(path: Path) -> voice_archive.Imported:
-    if os.path.getsize(path) > voice_archive.MAX_ARCHIVE:
-        sentence = f"This voice file is larger than {voice_archive.MAX_ARCHIVE >> 20} MB. Export it again."
-        raise AvatarError(sentence, code="VOICE_FILE")
-    with path.open("rb") as file:
-        return voice_archive.unpack(file)

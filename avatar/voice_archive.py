@@ -10,6 +10,7 @@ import json
 import stat
 import zipfile
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import IO, Any, Final
 
 from avatar.errors import AvatarError
@@ -60,6 +61,15 @@ def pack(profile: Profile, recording: bytes) -> bytes:
         archive.writestr(MANIFEST, json.dumps(manifest, ensure_ascii=False, indent=1))
         archive.writestr(CLIP, recording)
     return buffer.getvalue()
+
+
+def read(path: Path) -> Imported:
+    """The archive in a file: see `unpack`. Blocks."""
+    if path.stat().st_size > MAX_ARCHIVE:
+        sentence = f"This voice file is larger than {MAX_ARCHIVE >> 20} MB. Export it again."
+        raise AvatarError(sentence, code="VOICE_FILE")
+    with path.open("rb") as file:
+        return unpack(file)
 
 
 def unpack(file: IO[bytes]) -> Imported:

@@ -65,4 +65,6 @@ CHINESE: Final[dict[str, str]] = {
     "err_READ_AGAIN": "這個句子已經失效，請換一個新的句子來唸。",
     "err_TOO_LITTLE_SPEECH": "您清楚的話語還不夠，無法用您的聲音回答。請在安靜的地方獨自再說一會兒。",
     "err_DB_BUSY": "資料庫忙碌中，這一輪沒有留存。請再試一次。",
+    "err_MOVED_TWICE": "這裡已經有其中一部分了，什麼都沒有改變。",
+    "err_VERSION": "這個資料夾來自另一個版本的 AVATAR，請在兩邊使用同一個版本。",
 }
