@@ -63,7 +63,7 @@ def run(sessions: Sequence[int], clips: Sequence[Clip]) -> dict[str, Any]:
             stack.callback(apps[name].stop)
         for app in apps.values():
             app.wait()
-        _until_served_by(apps["cluster"])
+        until_served(apps["cluster"])
         print("both apps and the cluster are ready", flush=True)
         result: dict[str, Any] = {"hop_ms": _hops(nodes.url), "replicas": len(nodes.replicas())}
         for count in sessions:
@@ -71,9 +71,9 @@ def run(sessions: Sequence[int], clips: Sequence[Clip]) -> dict[str, Any]:
     return {**result, "conditions": {**conditions(), "others_cores_before": before}}
 
 
-def _until_served_by(app: App) -> None:
-    """Blocks until the cluster's rungs serve all stages of `app`."""
-    deadline = time.monotonic() + 60
+def until_served(app: App, within_s: float = 60) -> None:
+    """Blocks until the cluster's rungs serve all stages of `app`. Raises AvatarError."""
+    deadline = time.monotonic() + within_s
     while time.monotonic() < deadline:
         if all(engine and engine["name"] == "Ray cluster" for engine in app.engines().values()):
             return

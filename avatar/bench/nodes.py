@@ -45,21 +45,22 @@ class Nodes:
 
     def __enter__(self) -> Self:
         self.add()
-        self._driver = subprocess.Popen(
-            [sys.executable, "-m", "avatar.bench.nodes", f"127.0.0.1:{self.port}"],
-            cwd=ROOT,
-            env=self._environment,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=(Path(self._folder.name) / "driver.log").open("wb"),
-            text=True,
-        )
+        with (Path(self._folder.name) / "driver.log").open("wb") as log:
+            self._driver = subprocess.Popen(
+                [sys.executable, "-m", "avatar.bench.nodes", f"127.0.0.1:{self.port}"],
+                cwd=ROOT,
+                env=self._environment,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+            )
         return self
 
     def __exit__(self, *_: object) -> None:
         if self._driver is not None:
             self._driver.kill()
-            self._driver.wait()
+            self._driver.communicate()  # closes its pipes too
         for number in reversed(range(len(self.nodes))):  # asked to, a node takes a minute to end
             self.kill(number)
         self._folder.cleanup()
@@ -136,6 +137,8 @@ def _free() -> int:
 
 def drive(address: str) -> None:
     """The part that is a process of Ray's: deploy, replicas."""
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # Ray writes what it likes to standard output
     import ray
     from ray.serve._private.api import _get_global_client, serve_start
     from ray.serve.schema import ServeDeploySchema
@@ -152,7 +155,12 @@ def drive(address: str) -> None:
             else:
                 details = _get_global_client().get_serve_details()
                 value = [
-                    {"stage": name, "pid": replica["pid"], "node": replica["node_id"], "state": replica["state"]}
+                    {
+                        "stage": name,
+                        "pid": replica.get("pid"),
+                        "node": replica.get("node_id"),
+                        "state": replica["state"],
+                    }
                     for name, app in details["applications"].items()
                     for deployment in app["deployments"].values()
                     for replica in deployment["replicas"]
@@ -160,7 +168,7 @@ def drive(address: str) -> None:
             answer = {"value": value}
         except Exception as exc:  # noqa: BLE001 - whatever Ray raises is told to who asked
             answer = {"error": f"{type(exc).__name__}: {exc}"}
-        print(json.dumps(answer), flush=True)
+        print(json.dumps(answer), file=answers, flush=True)
 
 
 if __name__ == "__main__":

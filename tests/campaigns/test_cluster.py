@@ -7,14 +7,16 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 from running import Running
 
-from avatar.bench.cluster import CPUS, RAY, _until_served_by, deployed
+from avatar.bench.cluster import CPUS, RAY, deployed, until_served
 from avatar.bench.nodes import Nodes
+from avatar.errors import EngineError
 
 pytestmark = [
     pytest.mark.campaign,
@@ -37,7 +39,7 @@ def front(nodes: Nodes, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ru
     front = Running(data, {**RAY, "AVATAR_RAY_URL": nodes.url}).start()
     try:
         front.wait()
-        _until_served_by(front)
+        until_served(front)
         yield front
     finally:
         front.stop()
@@ -59,24 +61,29 @@ async def turn(front: Running, number: int, meanwhile: Callable[[], object] = la
         await page.until(at, 20)
         await asyncio.to_thread(meanwhile)
         end = await page.until("saved", 60)
-        told = [message["code"] for message in page.seen if message["t"] in ("error", "notice")]
+        told = [f"{m['code']}: {m['text']}" for m in page.seen if m["t"] in ("error", "notice")]
         print(f"  turn {number}: {end['state']} {told}", flush=True)
         return str(end["state"])
 
 
-def kill_all(nodes: Nodes, stage: str) -> None:
-    for one in nodes.replicas(stage):
-        os.kill(one["pid"], signal.SIGKILL)
+def kill(pids: set[int]) -> None:
+    for pid in pids:
+        os.kill(pid, signal.SIGKILL)
 
 
 async def test_replicas_that_are_killed_cost_a_turn_at_most(nodes: Nodes, front: Running) -> None:
     for number, stage in enumerate(("llm", "tts", "stt")):
-        before = len(nodes.replicas(stage))
-        state = await turn(front, 2 * number, lambda stage=stage: kill_all(nodes, stage), at="turn")
+        old = {one["pid"] for one in nodes.replicas(stage)}
+
+        def replaced(stage: str = stage, old: set[int] = old) -> bool:
+            now = {one["pid"] for one in nodes.replicas(stage)}
+            return len(now) == len(old) and not now & old
+
+        state = await turn(front, 2 * number, lambda old=old: kill(old))
         assert state in ("done", "failed"), "ended, one way or the other"
         assert await turn(front, 2 * number + 1) == "done", "the next works, on the local rung if it must"
-        took = until(lambda stage=stage, n=before: len(nodes.replicas(stage)) == n, 120)
-        print(f"  {stage}: {before} replicas back after {took:.0f} s", flush=True)
+        print(f"  {stage}: {len(old)} killed, as many fresh ones after {until(replaced, 120):.0f} s", flush=True)
+        until_served(front, 200)
 
 
 async def test_a_node_that_dies_costs_a_turn_at_most(nodes: Nodes, front: Running) -> None:
@@ -104,7 +111,7 @@ def test_replicas_follow_the_load_up_and_down(nodes: Nodes) -> None:
 
 
 async def _load(nodes: Nodes, stop: float) -> float:
-    """Six conversations that ask all the time, until there are two replicas. Returns the seconds that took."""
+    """Four conversations that ask all the time, until there are two replicas. Returns the seconds that took."""
     from avatar.engines.base import Message
     from avatar.engines.clustered import load_llm
     from avatar.settings import Settings
@@ -114,7 +121,8 @@ async def _load(nodes: Nodes, stop: float) -> float:
 
     def ask(seat: int) -> None:
         while not grown.is_set():
-            list(llm.reply((Message("system", "Be brief."), Message("user", f"Tell me of number {seat}.")), seat))
+            with suppress(EngineError):  # one replica for all may be too slow: that is what the second is for
+                list(llm.reply((Message("system", "Be brief."), Message("user", f"Tell me of number {seat}.")), seat))
 
     async def look() -> None:
         try:
@@ -124,14 +132,15 @@ async def _load(nodes: Nodes, stop: float) -> float:
         finally:
             grown.set()
 
-    await asyncio.gather(look(), *(asyncio.to_thread(ask, seat) for seat in range(6)))
+    await asyncio.gather(look(), *(asyncio.to_thread(ask, seat) for seat in range(4)))
     llm.close()
     return time.monotonic() - began
 
 
 async def test_a_lost_cluster_is_stepped_down_from(nodes: Nodes, front: Running, tmp_path: Path) -> None:
-    nodes.kill(0)
-    assert await turn(front, 30) == "done"
+    state = await turn(front, 30, lambda: nodes.kill(0), at="turn")
+    assert state in ("done", "failed")
+    assert await turn(front, 31) == "done"
     engines = {stage: engine["name"] for stage, engine in front.engines().items()}
     print(f"  without a cluster: {engines}", flush=True)
     assert "Ray cluster" not in (engines["llm"], engines["tts"])
