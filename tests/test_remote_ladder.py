@@ -1,6 +1,7 @@
 """The `remote` rung in the ladder: stepped down from and back to, and against a real llama.cpp server."""
 
 import logging
+import signal
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -8,7 +9,7 @@ from dataclasses import replace
 import httpx
 import pytest
 from fakes import FakeLLM, FakeTTS
-from llama_server import LlamaServer, llama_server
+from llama_server import Gate, LlamaServer, llama_server
 from model_server import KEY, Connection, begun, fails, says, serving
 
 from avatar import weights
@@ -18,11 +19,12 @@ from avatar.engines.catalog import CATALOG, Rung
 from avatar.engines.loading import RETRY_S
 from avatar.engines.pool import EnginePool
 from avatar.engines.remote import Patience
-from avatar.errors import EngineError, EngineLoadError
+from avatar.errors import EngineError, EngineLoadError, EngineTimeout
 from avatar.events import Event, Failure, Notice, Serving, TurnDone
 from avatar.pipeline import Pipeline
 from avatar.settings import Settings
 
+HELLO = [Message("user", "Hello")]
 NOWHERE = "http://127.0.0.1:9/v1"  # the discard port: nobody listens
 
 
@@ -161,6 +163,36 @@ def test_real_server_stops_when_the_answer_is_closed(real: Settings, llama: Llam
             time.sleep(0.01)
         assert busy_slots(llama) == 0
     engine.close()
+
+
+@pytest.mark.slow
+def test_real_server_is_tried_again_where_the_connection_is_reset(real: Settings, llama: LlamaServer) -> None:
+    gate = Gate(llama.port)
+    engine = remote.load(replace(real, llm_url=gate.url), lambda _: None)
+    for resets in (1, 2):
+        gate.drop(resets)
+        assert "".join(engine.reply(HELLO, 0)) and gate.resets == 0
+    gate.drop(9)
+    with pytest.raises(EngineError, match="cannot be reached"):
+        list(engine.reply(HELLO, 0))
+    engine.close()
+    gate.close()
+
+
+@pytest.mark.slow
+def test_real_server_that_hangs_is_waited_for_so_long_and_answers_when_it_goes_on(real: Settings) -> None:
+    with llama_server(KEY) as server:
+        engine = remote.load(replace(real, llm_url=server.url), lambda _: None)
+        engine._patience = Patience(first=0.5, next=0.5)
+        server.process.send_signal(signal.SIGSTOP)
+        started = time.monotonic()
+        with pytest.raises(EngineTimeout, match=r"nothing to say for 0\.5 s"):
+            list(engine.reply(HELLO, 0))
+        assert time.monotonic() - started < 2
+        server.process.send_signal(signal.SIGCONT)
+        engine._patience = Patience()
+        assert "".join(engine.reply(HELLO, 0))
+        engine.close()
 
 
 @pytest.mark.slow
