@@ -4,8 +4,9 @@ import asyncio
 import secrets
 import struct
 from collections import OrderedDict
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
+from datetime import UTC, datetime
 
 import numpy as np
 
@@ -14,18 +15,29 @@ from avatar.engines.base import OWN_VOICE
 from avatar.errors import AvatarError, NotFound
 from avatar.events import AudioChunk, Samples, Serving
 from avatar.pipeline import Pipeline
+from avatar.provenance import VOICE, tags
 from avatar.studio import Studio
 from avatar.text import visible
 from avatar.wire import REPLY_RATE
 
 MAX_TEXT = 200  # characters: half a minute of speech
 MAX_KEPT = 16  # of all owners, one of each: 30 s are 1.4 MB
-# A WAV file whose length nobody knows yet: players take what comes
-HEADER = (
-    b"RIFF" + struct.pack("<I", 0xFFFFFFFF) + b"WAVEfmt "
-    + struct.pack("<IHHIIHH", 16, 1, 1, REPLY_RATE, 2 * REPLY_RATE, 2, 16)
-    + b"data" + struct.pack("<I", 0xFFFFFFFF - 36)
-)  # fmt: skip
+_INFO = {"comment": b"ICMT", "artist": b"IART", "encoded_by": b"ITCH", "date": b"ICRD"}  # a tag -> its name in RIFF
+
+
+def header(marks: Mapping[str, str]) -> bytes:
+    """Of a WAV file whose length nobody knows yet, with the mark of AI speech: players take what comes."""
+    said = {**marks, "comment": "; ".join([marks["comment"], *(f"{VOICE}={marks[VOICE]}" for _ in {VOICE} & {*marks})])}
+    info = b"INFO"
+    for name, chunk in _INFO.items():
+        value = said[name].encode() + b"\0"
+        info += chunk + struct.pack("<I", len(value)) + value + b"\0" * (len(value) % 2)
+    return (
+        b"RIFF" + struct.pack("<I", 0xFFFFFFFF) + b"WAVEfmt "
+        + struct.pack("<IHHIIHH", 16, 1, 1, REPLY_RATE, 2 * REPLY_RATE, 2, 16)
+        + b"LIST" + struct.pack("<I", len(info)) + info
+        + b"data" + struct.pack("<I", 0xFFFFFFFF - 44 - len(info))
+    )  # fmt: skip
 
 
 class Preview:
@@ -33,6 +45,7 @@ class Preview:
 
     def __init__(self, owner: str, profile_id: str) -> None:
         self.id, self.owner, self.profile_id = secrets.token_urlsafe(16), owner, profile_id
+        self._at = datetime.now(UTC)
         self.engine = ""  # who speaks
         self.likeness: float | None = None  # to its profile, once it is said
         self.error: AvatarError | None = None
@@ -62,8 +75,9 @@ class Preview:
             await self._changed.wait()
 
     async def wav(self) -> AsyncGenerator[bytes, None]:
-        """A WAV file that grows as it is made; from its beginning for everybody who asks."""
-        yield HEADER
+        """A WAV file that grows as it is made; from its beginning for everybody who asks, and marked as AI speech."""
+        await self.begun()  # by then it is known who speaks
+        yield header(tags(self.engine or "AVATAR", self._at, self.profile_id or None))
         sent = 0
         while True:
             changed = self._changed

@@ -26,9 +26,10 @@ from avatar.engines.base import REFERENCE_RATE, Voice, refuse_without_consent
 from avatar.errors import ConsentError, NotFound
 from avatar.events import AudioChunk, Samples
 from avatar.pitch import median_hz
-from avatar.profiles import NO_SUCH_VOICE, Profile, Profiles, clean_name
+from avatar.profiles import NO_SUCH_VOICE, Profile, clean_name
 from avatar.speaker import to_bytes
 from avatar.starters import StarterVoice
+from avatar.store.profiles import Profiles
 
 CLIP = "clip.flac"
 STAGED, DELETED = ".staged-", ".deleted-"  # how the names of folders begin that belong to no profile

@@ -27,6 +27,7 @@ from avatar.store import Hit, Kept, Score, TurnRow, Wanted
 from avatar.turntaking.reasons import Reason
 from avatar.ui.page import build, launch_options
 from avatar.voice_choice import VoiceChoice
+from avatar.voice_routes import voice_routes
 from avatar.weights.downloads import Downloads
 
 ID = "0f" * 16
@@ -491,6 +492,8 @@ def served(assistant: FakeAssistant) -> Iterator[tuple[str, FakeSocket]]:
 
     app.router.routes.insert(0, WebSocketRoute("/avatar/ws", endpoint))
     app.router.routes.insert(0, Route("/avatar/audio/{turn}/{side}", sound))
+    if assistant.studio is not None and assistant.previews is not None:
+        app.router.routes[:0] = voice_routes(assistant.studio, assistant.previews, owner_of)
     try:
         yield address, socket
     finally:

@@ -1,5 +1,6 @@
 """The History tab without a browser."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -164,6 +165,15 @@ def test_below_each_turn_stands_what_it_took_and_who_served_it() -> None:
     assert "heard to its end" in reply and reply.count("av-facts") == 1 and "interrupted" in cut
 
 
+def test_the_voice_of_a_turn_is_named_where_it_was_not_the_engines_own() -> None:
+    rows = {turn.number: replace(turn, voice=voice) for turn, voice in zip(TURNS, ("profile:1", "<alba>"), strict=True)}
+    _, reply, _, cut = [m["content"] for m in past_messages(TEA, rows, [], "zh-TW", {"profile:1": "<b>Ann"})]
+    assert "聲音：&lt;b&gt;Ann" in reply and "聲音：&lt;alba&gt;" in cut and "聽：moonshine 96 ms" in reply
+    assert "A voice that was deleted" in past_messages(TEA, rows, [], "en")[1]["content"]
+    own = past_messages(TEA, {turn.number: turn for turn in TURNS}, [], "en")
+    assert all("Voice:" not in message["content"] for message in own)
+
+
 def test_a_fork_is_asked_for_and_goes_on_in_talk_in_another_voice_and_quality() -> None:
     assistant, _ = finding()
     on = ForkEvents(assistant, owner_of)  # type: ignore[arg-type]
@@ -215,10 +225,13 @@ def test_what_would_go_is_shown_first_and_only_that_goes() -> None:
     on = StorageEvents(assistant, owner_of)  # type: ignore[arg-type]
     assert "3 conversations, 3.0 MB" in on.weighed(ENGLISH) and "Nothing would go" in on.planned(0, 0, ENGLISH)[0]
     shown, ids, button = on.planned(30, None, ENGLISH)
-    assert "2 conversations with 2.0 MB" in shown and "<img" not in shown and ids == ["a1", "a3"] and button.visible
-    on.clear(30, 0, ["a1", "a2", "elsewhere"], ENGLISH)  # a2 is open, and was not shown
+    assert (
+        "2 conversations with 2.0 MB" in shown and "<img" not in shown and ids == {"a1": 3, "a3": 3} and button.visible
+    )
+    assert on.planned_all(ENGLISH)[1] == ids  # a2 is open
+    on.clear({"a1": 3, "a2": 1, "a3": 2, "elsewhere": 1}, ENGLISH)  # a3 has gone on since it was shown
     assert [row.id for row in assistant.store.rows] == ["a2", "a3"]
-    on.clear(30, 0, "nonsense", ENGLISH)
+    on.clear("nonsense", ENGLISH)
     assert len(assistant.store.rows) == 2
 
 

@@ -1,6 +1,7 @@
 """The levels of docs/design.md: a file imports only from lower levels."""
 
 import ast
+import re
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent / "avatar"
@@ -25,7 +26,7 @@ LEVELS = [
     | {"text.*", "weights", "weights.*", "checkpoint", "mel", "onnx_graph", "readaloud", "wording"}
     | {"finding", "loudness"}
     | {"apart", "headers", "lan", "log", "throttle", "tunnel"},
-    {"flac", "saying", "saying.*", "dictionary", "planner", "profiles"},
+    {"flac", "saying", "saying.*", "planner", "profiles"},
     {
         "engines.base",
         "engines.catalog",
@@ -78,3 +79,14 @@ def test_imports_point_down() -> None:
                 assert level(target) < level(module) or same_package, f"{module} imports {target}"
                 seen += 1
     assert seen
+
+
+def test_all_sql_is_in_the_store() -> None:
+    """What knows tables. database.py and snapshot.py know the file; backup.py copies it."""
+    speaks_sql = re.compile(r"\b(SELECT|INSERT INTO|UPDATE|DELETE FROM)\b|execute_sql|\.table\(")
+    found = {
+        str(path.relative_to(ROOT))
+        for path in ROOT.rglob("*.py")
+        if speaks_sql.search(path.read_text()) and path.parent.name != "store"
+    }
+    assert found == {"database.py"}

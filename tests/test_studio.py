@@ -22,9 +22,10 @@ from avatar.consent import VERSION, Consent
 from avatar.engines.pool import EnginePool
 from avatar.errors import AudioError, AvatarError, ConsentError, NotFound
 from avatar.own_voice import Said, TooLittleSpeech
-from avatar.preview import HEADER, Previews
+from avatar.preview import Previews
 from avatar.store import Turn
 from avatar.studio import RATE, Studio
+from avatar.verify import examine
 from avatar.voiced import listen
 
 JFK, GEORGE, BELLA = (SPEECH / name for name in ("jfk.flac", "ms_kokoro_bm_george.wav", "ms_kokoro_af_bella.wav"))
@@ -253,14 +254,19 @@ class TestYourOwn:
 
 
 class TestPreview:
-    async def test_it_plays_while_it_is_made_and_tells_who_spoke(self, studio: Studio, voice: Cloner) -> None:
+    async def test_it_plays_while_it_is_made_is_marked_and_tells_who_spoke(
+        self, studio: Studio, voice: Cloner, tmp_path: Path
+    ) -> None:
         kept = studio.save("ann", (await studio.open("ann", JFK)).id, **FIELDS)
         previews = Previews(studio, studio._pipeline)
         preview = await previews.begin("ann", kept.id, "The kettle\x00 is on. The tea is ready.")
         sound = [part async for part in previews.get("ann", preview.id).wav()]
-        assert sound[0] == HEADER and sum(map(len, sound[1:])) > 12_000
+        assert sum(map(len, sound[1:])) > 12_000
         assert [part async for part in preview.wav()] == sound  # a player may ask twice
         await preview.task  # type: ignore[misc]
+        (saved := tmp_path / "preview.wav").write_bytes(b"".join(sound))  # as a browser saves it
+        found = examine(saved)
+        assert found.marked and kept.id in found.tags["comment"] and found.tags["encoded_by"] == "Tts"
         assert preview.engine == "Tts" and voice.voices[0].profile_id == kept.id
         assert voice.said == ["The kettle is on.", "The tea is ready."]
         with pytest.raises(NotFound):

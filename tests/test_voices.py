@@ -79,14 +79,14 @@ class TestKeeping:
         assert voices.of("ann") == [] and folders(tmp_path) == []
 
     def test_an_owner_has_room_for_so_many(self, voices: Voices, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(profiles, "MAX_PROFILES", 2)
+        monkeypatch.setattr("avatar.store.profiles.MAX_PROFILES", 2)
         kept(voices), kept(voices)
         with pytest.raises(AvatarError, match="All 2 voices are taken") as refusal:
             kept(voices)
         assert refusal.value.code == "VOICES_FULL"
         kept(voices, owner="bob")
-        monkeypatch.setattr(profiles, "MAX_PROFILES", 9)
-        monkeypatch.setattr(profiles, "MAX_BYTES", 2 * voices.of("ann")[0].size)
+        monkeypatch.setattr("avatar.store.profiles.MAX_PROFILES", 9)
+        monkeypatch.setattr("avatar.store.profiles.MAX_BYTES", 2 * voices.of("ann")[0].size)
         with pytest.raises(AvatarError, match="fill all 0 MB"):
             kept(voices)
         assert len(voices.of("ann")) == 2

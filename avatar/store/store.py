@@ -6,12 +6,12 @@ from contextlib import suppress
 from pathlib import Path
 
 from avatar.database import Database
-from avatar.dictionary import Dictionary
 from avatar.errors import NotFound
-from avatar.profiles import Profiles
 from avatar.store.keeping import Keeping
+from avatar.store.profiles import Profiles
 from avatar.store.ratings import Ratings
 from avatar.store.rows import Side
+from avatar.store.sayings import Dictionary
 from avatar.store.schema import MIGRATIONS
 from avatar.store.search import FUNCTIONS
 from avatar.store.sounds import Sounds

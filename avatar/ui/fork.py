@@ -4,7 +4,7 @@ Lays out and hands events on. Ids come from the page, so every call carries the 
 """
 
 import html
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import gradio as gr
 
@@ -17,6 +17,14 @@ from avatar.ui.voice import voice_choices
 
 if TYPE_CHECKING:
     from avatar.assistant import Assistant
+
+
+# The link that was pressed lies in a conversation that scrolls by itself: the question may be out of sight.
+_TO_IT: Final = """() => requestAnimationFrame(() => {
+  const card = document.querySelector('#forking');
+  card?.scrollIntoView({ block: 'nearest' });
+  card?.querySelector('button')?.focus({ preventScroll: true });
+})"""
 
 
 class ForkEvents:
@@ -72,11 +80,11 @@ def fork_panel(
     with panel:
         where = fragment()
         with gr.Row():
-            voice = gr.Dropdown([], label=T("voice"), filterable=False, min_width=200, elem_id="fork-voice")
+            voice = gr.Dropdown([], label=T("fork_voice"), filterable=False, min_width=200, elem_id="fork-voice")
             quality = gr.Radio(
                 [(T(f"quality_{quality}"), quality) for quality in QUALITIES],
                 value="fast",
-                label=T("quality"),
+                label=T("fork_quality"),
                 min_width=140,
                 elem_id="fork-quality",
             )
@@ -84,7 +92,7 @@ def fork_panel(
             fork = gr.Button(T("fork_yes"), size="sm", variant="primary", min_width=90)
             stay = gr.Button(T("fork_no"), size="sm", min_width=90)
     on = ForkEvents(assistant, owner_of)
-    place.fork(on.ask_fork, None, [panel, where, turn, voice, quality], **QUICK)
+    place.fork(on.ask_fork, None, [panel, where, turn, voice, quality], **QUICK).then(None, None, None, js=_TO_IT)
     stay.click(lambda: gr.Column(visible=False), None, panel, **QUICK)
     begun: dict[str, Any] = {"fn": on.fork, "inputs": [turn, voice, quality, stage], **QUICK}
     fork.click(**begun, outputs=[chosen, tabs, chat, stage]).then(**opening)

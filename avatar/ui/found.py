@@ -34,6 +34,11 @@ def since(span: str, now: datetime) -> str:
     return first.astimezone(UTC).isoformat(timespec="milliseconds")
 
 
+def profile_names(assistant: "Assistant", owner: str) -> dict[str, str]:
+    """Blocks. Of the owner's voices, and of those that come with the product, by what a turn keeps of them."""
+    return {} if assistant.studio is None else {PROFILE + p.id: p.name for p in assistant.studio.voices.of(owner)}
+
+
 class FoundEvents:
     """The handlers of the list. They block on the database, so none is a coroutine: Gradio runs them in threads."""
 
@@ -66,17 +71,12 @@ class FoundEvents:
         owner, language = self.owner_of(request), language_for(request)
         try:
             heard = self.assistant.store.search.voices(owner)
-            names = self._names(owner)
+            names = profile_names(self.assistant, owner)
         except AvatarError as exc:
             warn(exc, request)
             return gr.skip()
         rows = [(say("heard_any", language), ANY), *((heard_in(one, names, language), one) for one in heard)]
         return gr.Dropdown(rows, value=voice if voice in heard else ANY)
-
-    def _names(self, owner: str) -> dict[str, str]:
-        """Of the owner's profiles, and of those that come with the product, by what a turn keeps of them."""
-        studio = self.assistant.studio
-        return {} if studio is None else {PROFILE + one.id: one.name for one in studio.voices.of(owner)}
 
     def _rows(self, owner: str, wanted: Wanted, limit: int) -> "list[tuple[ConversationRow, Hit | None]]":
         store = self.assistant.store

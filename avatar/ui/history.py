@@ -14,7 +14,7 @@ from avatar.errors import AvatarError
 from avatar.finding import MAX_QUERY, phrases
 from avatar.store import MAX_TITLE
 from avatar.ui.fork import fork_panel
-from avatar.ui.found import found_column, search_bar
+from avatar.ui.found import found_column, profile_names, search_bar
 from avatar.ui.fragments import fragment, messages, replay
 from avatar.ui.handlers import QUICK, OwnerOf, language_for, pressed, session_of, warn
 from avatar.ui.past import described, past_messages
@@ -52,6 +52,7 @@ class HistoryEvents:
             row = self.assistant.store.conversation(owner, chosen)
             turns = {turn.number: turn for turn in self.assistant.store.turns(owner, chosen)}
             lines = self.assistant.lines(owner, chosen)
+            names = profile_names(self.assistant, owner)
         except AvatarError as exc:
             warn(exc, request)
             return closed
@@ -63,7 +64,7 @@ class HistoryEvents:
         about = html.escape(described(row, language, self.now()))
         export = f'<a href="avatar/export/{html.escape(row.id)}" download>{html.escape(say("export", language))}</a>'
         heading = f'<h2 class="av-title">{title}</h2><p class="av-sub">{about} · {export}</p>'
-        past = past_messages(lines, turns, wanted, language)
+        past = past_messages(lines, turns, wanted, language, names)
         return gr.Column(visible=True), heading, past, *shut, gr.Button(visible=newest > shown), shown
 
     def go_on(self, chosen: str | None, stage: object, request: gr.Request) -> tuple[Any, Any, Any]:
@@ -147,7 +148,7 @@ def history_tab(
                 with gr.Row(elem_classes="av-actions"):
                     yes = gr.Button(T("delete_yes"), size="sm", variant="stop", min_width=90)
                     no = gr.Button(T("delete_no"), size="sm", min_width=90)
-            forking = gr.Column(visible=False, elem_classes="av-card")
+            forking = gr.Column(visible=False, elem_classes="av-card", elem_id="forking")
             earlier = gr.Button(T("earlier"), size="sm", visible=False)
             past = chatbot("past", 430)
             fragment(replay())

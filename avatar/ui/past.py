@@ -97,17 +97,21 @@ def found_list(
 
 
 def past_messages(
-    lines: "Sequence[ChatLine]", rows: "Mapping[int, TurnRow]", wanted: Sequence[Phrase], language: str
+    lines: "Sequence[ChatLine]",
+    rows: "Mapping[int, TurnRow]",
+    wanted: Sequence[Phrase],
+    language: str,
+    names: Mapping[str, str] = {},  # noqa: B006  # read only
 ) -> list[dict[str, str]]:
     """The messages of an opened conversation: those of Talk, with hits marked, and below each turn what it took, who
-    served it, and the way to fork there. `rows` by number."""
+    served it in which voice, and the way to fork there. `rows` by number; `names`: see heard_in."""
     last = {line.number: line for line in lines}
     shown = []
     for line, message in zip(lines, messages(lines, language), strict=True):
         content = marked_plain(line.text, wanted) + message["content"].removeprefix(plain(line.text))
         row = rows.get(line.number)
         if row is not None and line is last[line.number]:
-            content += _facts(row, language)
+            content += _facts(row, language, names)
         shown.append({"role": message["role"], "content": content})
     return shown
 
@@ -115,13 +119,18 @@ def past_messages(
 _NAMES: Final = {"eot": "lat_eot", "stt": "lat_stt", "llm": "lat_llm", "tts": "lat_tts"}
 
 
-def _facts(row: "TurnRow", language: str) -> str:
+def _facts(row: "TurnRow", language: str, names: Mapping[str, str]) -> str:
     facts = []
     for part in PARTS:
         engine, ms = row.engines.get(part, ""), row.timings_ms.get(part)
         if engine or ms:
             took = "" if ms is None else f"{round(ms):,} ms"
-            facts.append(f"{say(_NAMES[part], language)}: {' '.join(word for word in (engine, took) if word)}")
+            served = " ".join(word for word in (engine, took) if word)
+            facts.append(say("fact", language, name=say(_NAMES[part], language), value=served))
+    if row.voice != OWN:
+        facts.append(
+            say("fact", language, name=say("fact_voice", language), value=heard_in(row.voice, names, language))
+        )
     facts.append(say(f"state_{row.state}", language))
     fork = html.escape(say("fork_here", language, n=row.number))
     link = f'<a class="av-fork" href="#fork-{row.id}" title="{fork}"><span class="av-sr">{fork}</span></a>'

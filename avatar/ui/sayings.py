@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import gradio as gr
 
-from avatar.dictionary import MAX_CHARS
 from avatar.errors import AvatarError
+from avatar.store.sayings import MAX_CHARS
 from avatar.ui.handlers import QUICK, OwnerOf, language_for, warn
 from avatar.ui.strings import T, say
 

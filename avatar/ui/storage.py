@@ -5,7 +5,7 @@ Nothing is deleted unasked: what would go is shown first, and only what was show
 
 import html
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import gradio as gr
@@ -41,28 +41,45 @@ class StorageEvents:
         link = f'<a href="avatar/export/all" download>{html.escape(say("export_all", language))}</a>' if kept else ""
         return f'<p class="av-note">{html.escape(words)} {link}</p>'
 
-    def planned(self, days: float | None, gib: float | None, request: gr.Request) -> tuple[Any, list[str], Any]:
-        """-> what would go, the ids of that, the button that lets it go."""
-        language = language_for(request)
+    def planned(self, days: float | None, gib: float | None, request: gr.Request) -> tuple[Any, dict[str, int], Any]:
+        """-> what would go, the ids of that with their turns, the button that lets it go."""
+        limits = max(0.0, days or 0.0), max(0.0, gib or 0.0) * 2**30
+        return self._shown(
+            lambda owner, used: self.assistant.store.keeping.plan(owner, *limits, time.time(), used), request
+        )
+
+    def planned_all(self, request: gr.Request) -> tuple[Any, dict[str, int], Any]:
+        """-> the same, of all conversations."""
+        return self._shown(lambda owner, used: self._others(owner, used), request)
+
+    def _shown(
+        self, plan: "Callable[[str, set[str]], list[Kept]]", request: gr.Request
+    ) -> tuple[Any, dict[str, int], Any]:
+        owner = self.owner_of(request)
         try:
-            going = self._plan(self.owner_of(request), days, gib)
+            going = plan(owner, self.assistant.in_use(owner))
         except AvatarError as exc:
             warn(exc, request)
-            return gr.skip(), [], gr.Button(visible=False)
-        return _going(going, language), [one.id for one in going], gr.Button(visible=bool(going))
+            return gr.skip(), {}, gr.Button(visible=False)
+        shown = _going(going, language_for(request))
+        return shown, {one.id: one.turns for one in going}, gr.Button(visible=bool(going))
 
-    def clear(self, days: float | None, gib: float | None, shown: object, request: gr.Request) -> tuple[Any, ...]:
-        """-> what would go, ids, button. Of what was shown, what would still go: a conversation may have gone on."""
+    def clear(self, shown: object, request: gr.Request) -> tuple[Any, ...]:
+        """-> what would go, ids, button. Of what was shown, what is as it was: a conversation may have gone on."""
         owner = self.owner_of(request)
-        seen = set(shown) if isinstance(shown, list) else set()
+        seen = shown if isinstance(shown, dict) else {}
         try:
-            still = [one.id for one in self._plan(owner, days, gib) if one.id in seen]
+            kept = self._others(owner, self.assistant.in_use(owner))
+            still = [one.id for one in kept if seen.get(one.id) == one.turns]
             gone = self.assistant.store.delete_conversations(owner, still)
         except AvatarError as exc:
             warn(exc, request)
-            return gr.skip(), [], gr.Button(visible=False)
+            return gr.skip(), {}, gr.Button(visible=False)
         gr.Info(say("cleared", language_for(request), n=gone), title="")
-        return "", [], gr.Button(visible=False)
+        return "", {}, gr.Button(visible=False)
+
+    def _others(self, owner: str, in_use: set[str]) -> "list[Kept]":
+        return [one for one in self.assistant.store.keeping.all(owner) if one.id not in in_use]
 
     def erase(self, typed: str, request: gr.Request) -> Any:
         """-> the box. Only when the word was typed that the label asks for, in either language."""
@@ -76,10 +93,6 @@ class StorageEvents:
             return gr.skip()
         gr.Info(say("erased", language_for(request)), title="")
         return ""
-
-    def _plan(self, owner: str, days: float | None, gib: float | None) -> "list[Kept]":
-        limits = max(0.0, days or 0.0), max(0.0, gib or 0.0) * 2**30
-        return self.assistant.store.keeping.plan(owner, *limits, time.time(), self.assistant.in_use(owner))
 
 
 def _going(going: "Sequence[Kept]", language: str) -> str:
@@ -101,12 +114,15 @@ def storage_panel(assistant: "Assistant", owner_of: OwnerOf, tab: gr.Tab, listin
         with gr.Row():
             days = gr.Number(settings.keep_days, label=T("keep_days"), minimum=0, min_width=120)
             gib = gr.Number(settings.keep_gib, label=T("keep_gib"), minimum=0, min_width=120)
-        look = gr.Button(T("going_show"), size="sm")
-        going, shown = fragment(), gr.State([])
+        with gr.Row(elem_classes="av-actions"):
+            look = gr.Button(T("going_show"), size="sm", min_width=120)
+            every = gr.Button(T("going_all"), size="sm", min_width=120)
+        going, shown = fragment(), gr.State({})
         clear = gr.Button(T("going_yes"), size="sm", variant="stop", visible=False)
         word = gr.Textbox(label=T("erase_l"), lines=1, max_length=20, submit_btn=True, elem_id="erase")
     weighing: dict[str, Any] = {"fn": on.weighed, "inputs": None, "outputs": kept, **QUICK}
     tab.select(**weighing)
     look.click(on.planned, [days, gib], [going, shown, clear], **QUICK)
-    clear.click(on.clear, [days, gib, shown], [going, shown, clear], **QUICK).then(**listing).then(**weighing)
+    every.click(on.planned_all, None, [going, shown, clear], **QUICK)
+    clear.click(on.clear, shown, [going, shown, clear], **QUICK).then(**listing).then(**weighing)
     word.submit(on.erase, word, word, **QUICK).then(**listing).then(**weighing)

@@ -19,9 +19,14 @@ def browser(chromium: str) -> Iterator[Browser]:
 
 
 @pytest.fixture
-def site(browser: Browser) -> Iterator[Open]:
-    """Open the page: site(assistant, script run before it, width, height, locale)."""
-    assistant = FakeAssistant()
+def assistant() -> FakeAssistant:
+    """The one behind the page; a file of tests may have another."""
+    return FakeAssistant()
+
+
+@pytest.fixture
+def site(browser: Browser, assistant: FakeAssistant) -> Iterator[Open]:
+    """Open the page: site(script run before it, width, height, locale)."""
     contexts = []
     with served(assistant) as (address, socket):
 

@@ -56,12 +56,30 @@ def test_a_search_is_marked_and_leads_to_a_fork(site: Open) -> None:
     assert s.page.evaluate("document.activeElement.dataset.conversation") == "a1"
     s.page.locator("#past a.av-fork").last.click()
     expect(s.page.get_by_role("alert").filter(has_text="turns 1 to 2")).to_be_visible()
-    s.page.get_by_role("button", name="Fork and go on").click()
+    expect(s.page.get_by_role("button", name="Fork and go on")).to_be_focused()  # though the link is far below
+    s.page.locator("#fork-voice input").click()
+    s.page.get_by_role("option", name="marius").click()
+    s.page.get_by_label("HQ").last.check()
+    s.page.get_by_role("button", name="Fork and go on").press("Enter")
     expect(s.page.locator("#chat")).to_contain_text("rinse them first")
     assert s.assistant.store.rows[-1].id == "fork"
+    assert [asked[3:] for asked in s.assistant.asked if asked[0] == "fork"] == [("marius", "hq")]
     s.start()
     assert s.socket.said("hello")[0]["conversation"] == "fork"
     assert s.page.evaluate("document.documentElement.scrollWidth <= innerWidth") and not s.errors and not s.foreign
+
+
+def test_the_list_is_filtered_by_voice(site: Open) -> None:
+    site.assistant.store.rows = [Row("a1", "Tea", voices=("alba",)), Row("a2", "Gifts")]  # type: ignore[attr-defined]
+    s = site()
+    s.tab(1)
+    expect(s.page.locator(".av-found button")).to_have_count(2)
+    s.page.get_by_label("In which voice").click()
+    expect(s.page.get_by_role("option")).to_have_text([ENGLISH["heard_any"], "alba", ENGLISH["heard_own"]])
+    s.page.get_by_role("option", name="alba").click()
+    expect(s.page.locator(".av-found button")).to_have_count(1)
+    expect(s.page.locator(".av-found button")).to_contain_text("Tea")
+    assert s.page.evaluate("document.documentElement.scrollWidth <= innerWidth") and not s.errors
 
 
 def test_status_shows_the_ladder_and_refreshes_only_while_it_is_shown(site: Open) -> None:

@@ -13,6 +13,7 @@ from avatar.store import Store, Turn, Wanted
 from avatar.ui.past import past_messages
 
 TURNS, LONG = 100_000, 500
+VOICES = ("default", "alba", "marius", "profile:1f", "profile:2e")
 QUERIES = ("天氣", "好", "go", "g", "th", "the wa", "oolong", "今天 go", "w00", "of the", "天氣 tea", '"of the"', "zzz")
 COMMON = (
     "the of and to in is you that it he was for on are as with his they at be this have from or one had by word but"
@@ -40,8 +41,9 @@ def filled(data: Path, turns: int, long: int) -> tuple[Store, str]:
             for k in range(20):
                 list(db.rows(
                     """INSERT INTO turns (id, conversation, number, user_text, reply_text, state, engines, timings_ms,
-                    created_at) VALUES (?, ?, ?, ?, ?, 'done', '{}', '{}', '2026-01-01')""",
+                    created_at, voice) VALUES (?, ?, ?, ?, ?, 'done', '{}', '{}', '2026-01-01', ?)""",
                     f"{n}-{k}", conversation, k + 1, words(chance), words(chance),
+                    "seldom" if n % 500 == 3 and k == 0 else VOICES[n % len(VOICES)],
                 ))  # fmt: skip
     one = store.create_conversation("ann")
     for _ in range(long):
@@ -56,8 +58,12 @@ def test_history_speed(tmp_path: Path) -> None:
     for n in range(20):
         for query in QUERIES:
             began = time.perf_counter()
-            store.search.find("ann" if n % 2 else "bob", Wanted(words=query))
+            voice = (None, "default", "seldom", "profile:1f")[n // 2 % 4]
+            store.search.find("ann" if n % 2 else "bob", Wanted(words=query, voice=voice))
             took.append(1000 * (time.perf_counter() - began))
+    began = time.perf_counter()
+    assert len(store.search.voices("ann")) == len(VOICES) + 1
+    voices_ms = 1000 * (time.perf_counter() - began)
     opening = []
     for _ in range(20):
         began = time.perf_counter()
@@ -73,5 +79,6 @@ def test_history_speed(tmp_path: Path) -> None:
     print(
         f"a conversation of {LONG} turns, all of it: P95 {np.percentile(opening, 95):.0f} ms; delete {deleting_s:.2f} s"
     )
+    print(f"the voices to filter by: {voices_ms:.0f} ms")
     print(f"load average {os.getloadavg()[0]:.1f}, {os.cpu_count()} CPUs")
     assert p95 <= 50 and np.percentile(opening, 95) <= 300

@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import avatar.store.store as store_module
-from avatar.dictionary import MAX_CHARS, MAX_ENTRIES, Dictionary, _clean
 from avatar.errors import AvatarError, NotFound
 from avatar.saying import with_sayings
 from avatar.store import Store
+from avatar.store.sayings import MAX_CHARS, MAX_ENTRIES, Dictionary, _clean
 from avatar.store.schema import MIGRATIONS
 
 

@@ -1,6 +1,6 @@
 """How each owner wants words said: "say X as Y", in SQLite. Knows nothing of how it is applied (see saying).
 
-Every method blocks, and may raise StorageError: see store/, whose database it shares.
+Every method blocks, and may raise StorageError.
 """
 
 import unicodedata
