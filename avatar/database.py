@@ -72,8 +72,7 @@ class Database:
             with self.typed_errors():
                 data.mkdir(mode=0o700, parents=True, exist_ok=True)  # other users of the machine have no business here
                 self.keep_reserve()
-                with tempfile.TemporaryFile(dir=data):
-                    pass
+                self._try_to_write()
             self.even_if_full(self._open)
         except StorageError as exc:
             if exc.code != "STORAGE_READONLY" or not self._path.is_file():
@@ -131,10 +130,19 @@ class Database:
             if self.damaged and self._file() != self._seen:
                 self.even_if_full(self._open)
             elif self.unwritable:
-                with self.typed_errors(), tempfile.TemporaryFile(dir=self._data):
-                    pass  # before anything changes for those who read
+                with self.typed_errors():
+                    self._try_to_write()  # before anything changes for those who read
                 self.keep_reserve()
                 self.even_if_full(self._open)
+
+    def _try_to_write(self) -> None:
+        """Raises OSError when the folder is read-only; that it is full is met where it matters."""
+        try:
+            with tempfile.TemporaryFile(dir=self._data):
+                pass
+        except OSError as exc:
+            if exc.errno not in FULL_ERRNOS:
+                raise
 
     def _file(self) -> tuple[int, ...]:
         """Which file it is, and as of when; () for none."""

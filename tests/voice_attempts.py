@@ -88,9 +88,8 @@ def anns_page(data: Path, make_pool: Callable[..., Any], monkeypatch: Any) -> It
         assistant.studio, assistant.previews = studio, Previews(studio, studio._pipeline)
         monkeypatch.setattr("page_fakes.owner_of", who)
         blocks = built(assistant)  # type: ignore[arg-type]
-        for block in blocks.blocks.values():  # Gradio refuses what is not among their choices, which would hide our no
-            if isinstance(block, gr.Radio | gr.Dropdown):
-                monkeypatch.setattr(block, "preprocess", lambda payload: payload)
+        for kind in (gr.Radio, gr.Dropdown):  # Gradio refuses what is not among their choices, which would hide our no
+            monkeypatch.setattr(kind, "preprocess", lambda _, payload: payload)
         reached.clear()
         for function in blocks.fns.values():
             function.fn = noted(function.fn)
