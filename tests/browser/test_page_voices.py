@@ -54,8 +54,8 @@ def test_a_voice_is_added_heard_renamed_and_deleted_by_keyboard(site: Open) -> N
     expect(page.get_by_label(ENGLISH["v_words"])).to_have_value("I say what I like.")
     assert page.get_by_role("button", name=ENGLISH["v_save_agree"]).is_disabled()
     page.get_by_label(ENGLISH["v_name"], exact=True).fill("Jack")
-    page.get_by_label(ENGLISH["v_whose_mine"]).focus()
-    page.keyboard.press("ArrowDown")  # someone else's
+    page.get_by_label(ENGLISH["v_whose_other"]).focus()  # each choice of Gradio's Radio is reached with Tab
+    page.keyboard.press("Space")
     expect(page.get_by_role("button", name=ENGLISH["v_save_person"])).to_be_disabled()
     page.get_by_label(ENGLISH["v_person"]).fill("Jack Example")
     page.get_by_label(ENGLISH["v_agree"]).focus()
