@@ -279,8 +279,8 @@ class Assistant:
             return chat.lines()
         return await asyncio.to_thread(self.lines, owner, conversation_id)
 
-    def lines(self, owner: str, conversation_id: str) -> list[ChatLine]:
-        """Blocks. The stored conversation. Raises NotFound."""
-        chat = Chat(conversation_id, self.store.turns(owner, conversation_id))
+    def lines(self, owner: str, conversation_id: str, last: int | None = None) -> list[ChatLine]:
+        """Blocks. The stored conversation, or so many of its last turns. Raises NotFound."""
+        chat = Chat(conversation_id, self.store.turns(owner, conversation_id, last))
         chat.mark_takes(self.store.takes.of(conversation_id))
         return chat.lines()

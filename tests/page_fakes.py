@@ -178,8 +178,8 @@ class Store:
     def conversations_of(self, owner: str, ids: list[str]) -> dict[str, Row]:
         return {row.id: row for row in self.rows if row.id in ids}
 
-    def turns(self, owner: str, conversation_id: str) -> list[TurnRow]:
-        return TURNS
+    def turns(self, owner: str, conversation_id: str, last: int | None = None) -> list[TurnRow]:
+        return TURNS[-(last or 0) :]
 
     def turn(self, owner: str, turn_id: str) -> TurnRow:
         for turn in TURNS:
@@ -341,9 +341,10 @@ class FakeAssistant:
     def erase(self, owner: str) -> None:
         self.asked.append(("erase", owner))
 
-    def lines(self, owner: str, conversation_id: str) -> list[Line]:
+    def lines(self, owner: str, conversation_id: str, last: int | None = None) -> list[Line]:
         self.store.conversation(owner, conversation_id)
-        return self.past
+        newest = max((line.number for line in self.past), default=0)
+        return [line for line in self.past if last is None or line.number > newest - last]
 
     async def rate(self, owner: str, turn_id: str, rating: int | None) -> str:
         """Of a turn in `live`, which the page has as its conversation, or in `past`, which the history has."""

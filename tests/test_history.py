@@ -152,6 +152,8 @@ def test_an_opened_conversation_shows_its_last_turns_or_from_the_one_that_was_fo
     *_, past, _, _, _, earlier, shown = on.opened("a1", -1, "", ENGLISH)
     assert len(past) == 4 and not earlier.visible and shown == SHOWN
     assert on.picked(event({"conversation": "a1", "turn": 7})) == ("a1", -7)
+    picked = on.open_picked("", ENGLISH, event({"conversation": "a1", "turn": 2}))
+    assert picked[0] == "a1" and len(picked[3]) == 4
     for strange in ("x", None, {"turn": "9"}, {"turn": -4, "conversation": "a" * 999}):
         conversation, turns = on.picked(event(strange))
         assert len(conversation) <= 64 and turns == SHOWN

@@ -74,6 +74,14 @@ def test_turns_are_numbered_and_come_back_whole(store: Store) -> None:
     assert first.timings_ms == {"stt": 90.5} and first.engines == {"stt": "moonshine"}
 
 
+def test_the_last_turns_come_alone_in_their_order(store: Store) -> None:
+    conversation = store.create_conversation("local")
+    for text in "abcd":
+        store.add_turn("local", conversation, typed(text))
+    assert [turn.user_text for turn in store.turns("local", conversation, 2)] == ["c", "d"]
+    assert [turn.user_text for turn in store.turns("local", conversation, 9)] == [*"abcd"]
+
+
 def test_a_resend_stores_nothing(store: Store) -> None:
     conversation = store.create_conversation("local")
     first = store.add_turn("local", conversation, typed(client_turn_id="x1"))

@@ -83,7 +83,8 @@ def who(connection: Any) -> str:
 @contextmanager
 def anns_page(data: Path, make_pool: Callable[..., Any], monkeypatch: Any) -> Iterator[tuple[str, Assistant, Any]]:
     """A served page, and the blocks behind it."""
-    with studio_in(data / "voices-of-ann", make_pool) as studio:
+    # Her sentence and her draft do not grow old, however long it takes: at the end they must be as they were.
+    with studio_in(data / "voices-of-ann", make_pool, clock=lambda: 0.0) as studio:
         assistant = make_assistant(Settings(data=data / "data"), make_pool)
         assistant.studio, assistant.previews = studio, Previews(studio, studio._pipeline)
         monkeypatch.setattr("page_fakes.owner_of", who)

@@ -86,12 +86,13 @@ class Turns(Conversations):
         with self._db.read():
             return query.where(c.owner == owner, t.client_turn_id == client_turn_id).scalar() or ""
 
-    def turns(self, owner: str, conversation_id: str) -> list[TurnRow]:
-        """All turns of a conversation, oldest first."""
+    def turns(self, owner: str, conversation_id: str, last: int | None = None) -> list[TurnRow]:
+        """All turns of a conversation, or so many of the last ones; oldest first."""
         self.conversation(owner, conversation_id)
-        query = self._whole_turns().where(self._turns.conversation == conversation_id).order_by(self._turns.number)
+        query = self._whole_turns().where(self._turns.conversation == conversation_id)
+        query = query.order_by(self._turns.number.desc()).limit(last)
         with self._db.read():
-            return [turn_row(row) for row in query]
+            return [turn_row(row) for row in query][::-1]
 
     def turn(self, owner: str, turn_id: str) -> TurnRow:
         c, t = self._conversations, self._turns

@@ -25,7 +25,7 @@ from avatar.ui.talk import TalkTab, chatbot
 if TYPE_CHECKING:
     from avatar.assistant import Assistant
 
-TURNS: Final = 30  # of an opened conversation, more with every "Show earlier turns": a chatbot draws all it is given
+TURNS: Final = 20  # of an opened conversation, more with every "Show earlier turns": a chatbot draws all it is given
 
 
 class HistoryEvents:
@@ -50,22 +50,25 @@ class HistoryEvents:
             return closed
         try:
             row = self.assistant.store.conversation(owner, chosen)
-            turns = {turn.number: turn for turn in self.assistant.store.turns(owner, chosen)}
-            lines = self.assistant.lines(owner, chosen)
+            shown = max(TURNS, row.turns + shown + 4) if shown < 0 else shown
+            turns = {turn.number: turn for turn in self.assistant.store.turns(owner, chosen, shown)}
+            lines = self.assistant.lines(owner, chosen, shown)
             names = profile_names(self.assistant, owner)
         except AvatarError as exc:
             warn(exc, request)
             return closed
-        newest = max(turns, default=0)
-        shown = max(TURNS, newest + shown + 4) if shown < 0 else shown
-        lines = [line for line in lines if line.number > newest - shown]
         wanted = phrases((words or "")[:MAX_QUERY])
         title = html.escape(row.title or say("untitled", language))
         about = html.escape(described(row, language, self.now()))
         export = f'<a href="avatar/export/{html.escape(row.id)}" download>{html.escape(say("export", language))}</a>'
         heading = f'<h2 class="av-title">{title}</h2><p class="av-sub">{about} · {export}</p>'
         past = past_messages(lines, turns, wanted, language, names)
-        return gr.Column(visible=True), heading, past, *shut, gr.Button(visible=newest > shown), shown
+        return gr.Column(visible=True), heading, past, *shut, gr.Button(visible=row.turns > shown), shown
+
+    def open_picked(self, words: str, request: gr.Request, event: gr.EventData) -> tuple[Any, ...]:
+        """-> chosen, and what `opened` gives. In one call: a second one would cost as much again."""
+        chosen, shown = self.picked(event)
+        return chosen, *self.opened(chosen, shown, words, request)
 
     def go_on(self, chosen: str | None, stage: object, request: gr.Request) -> tuple[Any, Any, Any]:
         """-> tabs, chat, stage. transport.js reopens an open socket with this conversation."""
@@ -160,7 +163,7 @@ def history_tab(
         "outputs": [right, heading, past, title, asked, forking, earlier, shown],
         **QUICK,
     }
-    found.place.choose(on.picked, None, [chosen, shown], **QUICK).then(**opening)
+    found.place.choose(on.open_picked, bar.words, [chosen, *opening["outputs"]], **QUICK)
     earlier.click(lambda turns: turns + 2 * TURNS, shown, shown, **QUICK).then(**opening)
     go_on.click(on.go_on, [chosen, talk.stage], [tabs, talk.chat, talk.stage], **QUICK)
     fork_panel(assistant, owner_of, found.place, chosen, tabs, (talk.stage, talk.chat), opening, forking)
