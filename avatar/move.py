@@ -17,20 +17,14 @@ from avatar import backup, snapshot
 from avatar.database import sync_folder
 from avatar.errors import AvatarError, NotFound, StorageError
 from avatar.settings import Settings
-from avatar.store import Store
-from avatar.store.search import FUNCTIONS
+from avatar.store import Store, moving
 from avatar.voices import Voices
-
-OF_OWNER = ("conversations", "sayings", "voice_profiles", "voice_defaults")  # the tables that say whose a row is
-ORDER = ("conversations", "turns", "hq_takes", "sayings", "voice_profiles", "voice_defaults")  # what names, last
-OWN_NUMBER = {"turns": "seq"}  # numbered anew in every database
 
 
 def owners(data: Path) -> list[str]:
     """Those of whom something is kept. Raises StorageError."""
     with closing(_opened(data / backup.DATABASE)) as database:
-        every = " UNION ".join(f"SELECT owner FROM {table}" for table in OF_OWNER)
-        return sorted(owner for (owner,) in database.execute(every))
+        return moving.owners(database)
 
 
 def out(data: Path, owner: str, into: Path) -> backup.Report:
@@ -43,13 +37,8 @@ def out(data: Path, owner: str, into: Path) -> backup.Report:
         with closing(_opened(data / backup.DATABASE)) as live:
             snapshot.take(live, alone / backup.DATABASE)
         with closing(sqlite3.connect(alone / backup.DATABASE, isolation_level=None)) as copy:
-            _equip(copy)
-            for table in OF_OWNER:
-                copy.execute(f"DELETE FROM {table} WHERE owner != ?", (owner,))
-            copy.execute("INSERT INTO said (said) VALUES ('optimize')")  # FTS5 only marks what is deleted
-            copy.execute("DELETE FROM said_gone")
-            copy.execute("DELETE FROM voice_tombstones")
-            copy.execute("VACUUM")
+            moving.equip(copy)
+            moving.keep_only(copy, owner)
         for name in ("audio", "voices"):
             (alone / name).symlink_to((data / name).resolve())  # the backup copies what its database names, and no more
         return backup.create(alone, into)
@@ -63,15 +52,13 @@ def take_in(folder: Path, data: Path) -> backup.Report:
     store.close()
     placed: list[Path] = []
     with closing(_opened(data / backup.DATABASE)) as database:
-        database.execute("ATTACH ? AS moved", (f"file:{(folder / backup.DATABASE).resolve()}?mode=ro&immutable=1",))
+        if not moving.attach(database, folder / backup.DATABASE):
+            sentence = f"{folder} is of another version of AVATAR than this. Use the same on both."
+            raise StorageError(sentence, code="VERSION")
         try:
-            _check(database, folder)
             for name in _files(folder):
                 placed.append(_placed(folder / name, data / name))
-            with database:
-                database.execute("BEGIN IMMEDIATE")
-                for table in ORDER:
-                    _copy_rows(database, table)
+            moving.take_in(database)
         except BaseException as exc:
             for path in placed:
                 path.unlink(missing_ok=True)
@@ -86,6 +73,7 @@ def erase(data: Path, owner: str) -> None:
     store = Store(data)
     try:
         voices = Voices(data, store.profiles)
+        voices.set_default(owner, "")
         for profile in voices.of(owner):
             voices.delete(owner, profile.id)
         store.erase(owner)
@@ -97,32 +85,8 @@ def _opened(path: Path) -> sqlite3.Connection:
     if not path.is_file():
         raise StorageError(f"There is no history in {path.parent}. AVATAR_DATA says where it is.")
     database = sqlite3.connect(f"file:{path.resolve()}", uri=True, timeout=10)
-    _equip(database)
+    moving.equip(database)
     return database
-
-
-def _equip(database: sqlite3.Connection) -> None:
-    """With what the store's triggers call, and its pragmas."""
-    for name, function in FUNCTIONS.items():
-        database.create_function(name, 1, function, deterministic=True)
-    database.execute("PRAGMA foreign_keys = 1")
-    database.execute("PRAGMA secure_delete = 1")
-
-
-def _check(database: sqlite3.Connection, folder: Path) -> None:
-    here, there = (
-        [name for (name,) in database.execute(f"SELECT name FROM {schema}.migrations ORDER BY name")]
-        for schema in ("main", "moved")
-    )
-    if here != there:
-        raise StorageError(f"{folder} is of another version of AVATAR than this. Use the same on both.", code="VERSION")
-
-
-def _copy_rows(database: sqlite3.Connection, table: str) -> None:
-    columns = [row[1] for row in database.execute(f"PRAGMA main.table_info({table})")]
-    listed = ", ".join(column for column in columns if column != OWN_NUMBER.get(table))
-    order = f" ORDER BY {OWN_NUMBER[table]}" if table in OWN_NUMBER else ""
-    database.execute(f"INSERT INTO main.{table} ({listed}) SELECT {listed} FROM moved.{table}{order}")
 
 
 def _files(folder: Path) -> list[str]:
