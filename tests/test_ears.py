@@ -1,12 +1,16 @@
 """Clear English is heard by the quick engine, everything else by the slow one, and who it was is told."""
 
+import asyncio
 from collections.abc import Generator
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from fakes import FakeSTT, rung
+from whisper_model import make
 
+from avatar import weights
+from avatar.bench.clips import load
 from avatar.engines.catalog import CATALOG, allowed
 from avatar.engines.pool import EnginePool
 from avatar.errors import EngineLoadError
@@ -14,6 +18,7 @@ from avatar.events import Samples, Serving, Transcript
 from avatar.pipeline import Pipeline
 from avatar.planner import Plan, Share
 from avatar.settings import Settings
+from avatar.weights import HubFile, HubFiles, Weight
 
 SOUND = np.zeros(16_000, np.float32)
 
@@ -131,3 +136,29 @@ def test_a_whisper_on_a_card_hears_everything() -> None:
 def test_with_whisper_alone_by_name_nobody_spares_it(settings: Settings) -> None:
     pool = EnginePool(replace(settings, stt="whisper"), loader=lambda row, *_: Quick())  # type: ignore[arg-type]
     assert pool.quicker(pool.rungs("stt")[0]) is None
+
+
+@pytest.mark.slow
+async def test_real_english_is_heard_by_moonshine_and_real_chinese_by_whisper(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a tiny Whisper of random weights, which hears something in everything."""
+    folder = make(settings.weights / "whisper-base")
+    files = tuple(HubFile(file.name, file.stat().st_size) for file in folder.iterdir())
+    monkeypatch.setitem(weights.WEIGHTS, "whisper-base", Weight("whisper-base", HubFiles("x/y", "0", files), "", ""))
+    pool = EnginePool(settings)
+    for row in pool.rungs("stt"):
+        pool.warm(row)
+    clips = {clip.row.file: clip for clip in await asyncio.to_thread(load, languages=("en", "zh"))}
+
+    async def ears(file: str, language: str | None = None) -> str:
+        events = [event async for event in Pipeline(pool).transcribe(clips[file].samples, language)]
+        assert isinstance(events[-1], Serving)
+        return events[-1].engine
+
+    assert pool.choose("stt").name == "whisper"
+    assert await ears("ms_zipvoice_irish_female.wav") == "Moonshine tiny"
+    assert await ears("f5_ref_zh.wav") == await ears("cv_zero_shot.wav") == "Whisper base"
+    assert await ears("ms_zipvoice_irish_female.wav", "zh") == "Whisper base"
+    assert await ears("lk_hello.wav", "en") == "Moonshine tiny"
+    pool.close()
