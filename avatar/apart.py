@@ -2,8 +2,8 @@
 
 A browser chooses the names of its Gradio session and of its uploads, and who repeats such a name is given what belongs
 to it: outputs, gr.State, progress (research/reliability.md, item 2). And who knows the path of a file in Gradio's
-folder, an upload or a reply, may fetch it or pass it on as an upload. So here every owner has names of their own, and
-files are for those to whom this server has named them.
+folder, an upload or a reply, may fetch it or pass it on as an upload; who knows the id of an event may read or stop it.
+So here every owner has names of their own, and files and events are for those to whom this server has named them.
 """
 
 import hashlib
@@ -26,26 +26,33 @@ from avatar.errors import NotFound
 
 API = "/gradio_api/"
 NAMES = ("session_hash", "upload_id")
-FILES = 20_000  # remembered; Gradio deletes its own after an hour
+REMEMBERED = 20_000  # files, and as many events; Gradio deletes its files after an hour
 TELL = ("/gradio_api/upload", "/gradio_api/queue/data")  # routes whose answers name files to who asked for them
+JOIN = "/gradio_api/queue/join"  # names an event
 _SESSION_IN_PATH = re.compile(r"(.*?/gradio_api/(?:heartbeat|stream)/)([^/]+)(/.+)?", re.DOTALL)
 _FILE = re.compile(r".*?/gradio_api/file[=/](.*)", re.DOTALL)
+_CALL = re.compile(r".*?/gradio_api/call/.*", re.DOTALL)  # gives the outputs of an event to who names it; no page does
+_EVENT = re.compile(r".*?/gradio_api/stream/([^/]+)(?:/close)?/?", re.DOTALL)
 
 
 class Told:
-    """Which files of `folder` each owner has been told of. Used from the event loop only."""
+    """Which files of `folder`, and which events, each owner has been told of. Used from the event loop only."""
 
     def __init__(self, folder: str) -> None:
         self.folder = os.path.realpath(folder) + os.sep
         self._known: OrderedDict[tuple[str, str], None] = OrderedDict()
+        self._events: OrderedDict[tuple[str, str], None] = OrderedDict()
 
     def add(self, owner: str, path: str) -> None:
         """Of a path that we made."""
         if (real := os.path.realpath(path)).startswith(self.folder):
-            self._known[owner, real] = None
-            self._known.move_to_end((owner, real))
-            if len(self._known) > FILES:
-                self._known.popitem(last=False)
+            _remember(self._known, (owner, real))
+
+    def add_event(self, owner: str, event: str) -> None:
+        _remember(self._events, (owner, event))
+
+    def may_event(self, owner: str, event: str) -> bool:
+        return (owner, event) in self._events
 
     def may(self, owner: str, path: str) -> bool:
         """Whether `owner` may have it, as far as we are concerned: what lies elsewhere is Gradio's to refuse."""
@@ -54,6 +61,13 @@ class Told:
         except ValueError:  # a NUL
             return False
         return not real.startswith(self.folder) or (owner, real) in self._known
+
+
+def _remember(table: OrderedDict[tuple[str, str], None], key: tuple[str, str]) -> None:
+    table[key] = None
+    table.move_to_end(key)
+    if len(table) > REMEMBERED:
+        table.popitem(last=False)
 
 
 class Apart:
@@ -77,6 +91,10 @@ class Apart:
                 await self._app(scope, receive, send)
             else:
                 await _refuse(404, "There is no such file.", scope, receive, send)
+            return
+        event = _EVENT.fullmatch(scope["path"]) if scope["method"] == "POST" else None
+        if _CALL.fullmatch(scope["path"]) or (event is not None and not self._told.may_event(owner, event[1])):
+            await _refuse(404, "There is no such event.", scope, receive, send)
             return
         scope = self._renamed(scope, owner)
         form = "multipart/form-data" in Headers(scope=scope).get("content-type", "")
@@ -104,6 +122,10 @@ class Apart:
             await _refuse(404, "There is no such file.", scope, receive, send)
             return
         if isinstance(data, dict):
+            event = data.get("event_id")  # of /cancel
+            if isinstance(event, str) and not self._told.may_event(owner, event):
+                await _refuse(404, "There is no such event.", scope, receive, send)
+                return
             data |= {name: self._name(owner, data[name]) for name in NAMES if isinstance(data.get(name), str)}
             body = json.dumps(data).encode()
         headers = [(k, v) for k, v in scope["headers"] if k not in (b"content-length", b"transfer-encoding")]
@@ -117,7 +139,7 @@ class Apart:
             sent, whole = whole, None
             return sent
 
-        await self._app(scope, again, send)
+        await self._app(scope, again, self._hear(owner, send) if scope["path"].endswith(JOIN) else send)
 
     def _renamed(self, scope: Scope, owner: str) -> Scope:
         """With the names in its address made the owner's own."""
@@ -149,6 +171,21 @@ class Apart:
                         continue
                     for path in data if isinstance(data, list) else _paths(data):
                         self._told.add(owner, path)
+            await send(message)
+
+        return sent
+
+    def _hear(self, owner: str, send: Send) -> Send:
+        """Remembers the event that an answer names to its owner. Such an answer comes in one piece."""
+
+        async def sent(message: Message) -> None:
+            if message["type"] == "http.response.body":
+                try:
+                    data = json.loads(message.get("body", b""))
+                except ValueError:
+                    data = None
+                if isinstance(data, dict) and isinstance(event := data.get("event_id"), str):
+                    self._told.add_event(owner, event)
             await send(message)
 
         return sent

@@ -35,6 +35,7 @@ def app(folder):
                 "path": request.url.path,
                 "query": list(request.query_params.multi_items()),
                 "body": body.decode("latin-1"),
+                "event_id": f"event-of-{request.cookies.get('who')}",
             }
         )
 
@@ -82,7 +83,7 @@ def names(client: TestClient) -> set[str]:
     said.add(client.get("/gradio_api/stream/x/run/1/playlist.m3u8").json()["path"].split("/")[3])
     said |= {value for _, value in client.get("/gradio_api/deep_link?session_hash=x&session_hash=x").json()["query"]}
     said.add(dict(client.get("/gradio_api/upload_progress?upload_id=x").json()["query"])["upload_id"])
-    for path in ("queue/join", "cancel", "component_server", "run/x", "call/x"):
+    for path in ("queue/join", "cancel", "component_server", "run/x", "api/x"):
         body = client.post(f"/gradio_api/{path}", content='{"session_hash": "y", "session_hash": "x", "a": 1}').json()
         sent = json.loads(body["body"])
         assert sent["a"] == 1
@@ -99,7 +100,6 @@ def test_one_name_is_another_session_for_everybody(ann, bob, nobody):
 
 
 def test_what_gradio_chose_is_left_alone(ann):
-    assert ann.post("/gradio_api/stream/event/close", json={}).json()["path"] == "/gradio_api/stream/event/close"
     assert ann.get("/config?session_hash=x").json()["query"] == [["session_hash", "x"]]
     assert ann.post("/login", data={"username": "ann"}).json()["body"] == "username=ann"
 
@@ -114,6 +114,20 @@ def test_json_comes_through_as_it_was(ann):
     body = ann.post("/gradio_api/queue/join", content=json.dumps(sent)).json()["body"]
     assert json.loads(body) == sent
     assert ann.post("/gradio_api/queue/join").json()["body"] == ""
+
+
+def test_an_event_is_for_who_joined_it(ann, bob, nobody, folder):
+    """Gradio gives its outputs to who names it, stops it for who names it, and takes its data from who names it."""
+    cancel = {"session_hash": "x", "fn_index": 1, "event_id": "event-of-ann"}
+    ways = ("/gradio_api/cancel", "/gradio_api/stream/event-of-ann", "/gradio_api/stream/event-of-ann/close")
+    assert {ann.post(way, json=cancel).status_code for way in ways} == {404}
+    assert ann.post("/gradio_api/queue/join", json={}).status_code == 200
+    for way in ways:
+        told = [client.post(way, json=cancel).status_code for client in (ann, bob, nobody)]
+        assert told == [200, 404, 404]
+    for client in (ann, bob, nobody):  # no page reads events that way
+        assert client.get("/gradio_api/call/typed/event-of-ann").status_code == 404
+        assert client.post("/gradio_api/call/typed", json={"data": []}).status_code == 404
 
 
 def test_a_form_is_for_uploads_only(ann):
@@ -163,7 +177,7 @@ def test_a_link_out_of_the_folder_is_no_way_around(folder, tmp_path):
 
 
 def test_what_is_remembered_is_bounded(folder, monkeypatch):
-    monkeypatch.setattr(apart, "FILES", 2)
+    monkeypatch.setattr(apart, "REMEMBERED", 2)
     told = Told(str(folder))
     for name in ("1", "2", "1", "3"):
         told.add("ann", f"{folder}/{name}")
