@@ -136,6 +136,8 @@ def serve(settings: Settings, loader: Loader = import_and_load) -> None:
     # Gradio serves whatever lies in its temporary folder, by default the one that all Gradio programs here share
     temporary = tempfile.TemporaryDirectory(prefix="avatar-")
     os.environ["GRADIO_TEMP_DIR"] = temporary.name
+    # after every event it would sum up all events so far, for a page that is closed here: 27 % of its time under load
+    os.environ["GRADIO_ANALYTICS_CACHE_FREQUENCY"] = str(1 << 62)
     from avatar.ui.page import build, launch_options  # imports gradio: 2 to 3 s, while the engines load
 
     guests = Guests.open(settings.data) if settings.open and not settings.loopback else None
