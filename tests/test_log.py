@@ -1,5 +1,7 @@
 import json
 import logging
+import re
+import sys
 
 from avatar import log
 
@@ -38,3 +40,16 @@ def test_clients_of_other_servers_are_quiet(capsys, restored_logging):
     for name in log.QUIET:
         logging.getLogger(name).info("GET https://somewhere.example/?q=words")
     assert written(capsys) == []
+
+
+def test_in_a_terminal_a_person_reads_along(capsys, restored_logging, monkeypatch):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    log.start("info")
+    logging.getLogger("avatar.turns").info("turn", extra={"state": "done", "ms": {"eot": 12.5, "llm": 131.6}})
+    try:
+        raise ValueError("v")
+    except ValueError:
+        logging.getLogger("x").exception("a bug")
+    turn, bug, *traceback = capsys.readouterr().err.splitlines()
+    assert re.fullmatch(r"\d\d:\d\d:\d\d turn, state: done, ms: eot 12 llm 132", turn)
+    assert re.fullmatch(r"\d\d:\d\d:\d\d error: a bug", bug) and traceback[-1] == "ValueError: v"
