@@ -32,7 +32,10 @@ def storage_error(exc: Exception, database: Path) -> StorageError | None:
 
 
 def _full(folder: Path) -> bool:
-    return shutil.disk_usage(folder).free < FULL_BYTES
+    try:
+        return shutil.disk_usage(folder).free < FULL_BYTES
+    except OSError:  # the whole disk was taken away
+        return False
 
 
 def _sqlite_code(exc: BaseException | None) -> int:

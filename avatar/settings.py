@@ -185,9 +185,8 @@ class Settings:
                 )
         if self.llm_url:
             self._check_llm()
-        for url in self.ray_url.split(","):
-            if urlsplit(url.strip()).scheme not in ("http", "https"):
-                raise SettingsError("AVATAR_RAY_URL is not a list of base URLs. Write it like http://127.0.0.1:8000.")
+        if not all(map(_is_base_url, self.ray_url.split(","))):
+            raise SettingsError("AVATAR_RAY_URL is not a list of base URLs. Write it like http://127.0.0.1:8000.")
         if not self.ray_key.isascii() or not self.ray_key.isprintable():
             raise SettingsError("AVATAR_RAY_KEY holds a character that no HTTP header can carry.")
         if self.idle_warn_s >= self.idle_s:
@@ -209,17 +208,21 @@ class Settings:
 
     def _check_llm(self) -> None:
         """No value is repeated: a URL may hold a password."""
-        try:
-            url = urlsplit(self.llm_url)
-            plain = url.scheme in ("http", "https") and url.hostname and url.port != 0
-        except ValueError:  # brackets, or a port that is none
-            plain = None
-        if not plain or url.query or url.fragment or not self.llm_url.isprintable() or " " in self.llm_url:
+        url = urlsplit(self.llm_url) if _is_base_url(self.llm_url) else None
+        if url is None or url.query or url.fragment or not self.llm_url.isprintable() or " " in self.llm_url:
             raise SettingsError("AVATAR_LLM_URL is not a base URL. Write it like http://127.0.0.1:8080/v1.")
         if "@" in url.netloc:
             raise SettingsError("AVATAR_LLM_URL holds a user or password. Leave them out; AVATAR_LLM_KEY takes a key.")
         if not self.llm_key.isascii() or not self.llm_key.isprintable() or " " in self.llm_key:
             raise SettingsError("AVATAR_LLM_KEY holds a character that no HTTP header can carry. Copy it again.")
+
+
+def _is_base_url(text: str) -> bool:
+    try:
+        url = urlsplit(text.strip())
+        return bool(url.scheme in ("http", "https") and url.hostname and url.port != 0)
+    except ValueError:  # brackets, or a port that is none
+        return False
 
 
 def _expand(name: str, path: Path) -> Path:

@@ -79,6 +79,26 @@ async def test_an_engines_fault_costs_one_turn(settings, make_pool, sound, stage
         put_away(assistant)
 
 
+@pytest.mark.parametrize("stage", ENGINES)
+async def test_an_engine_that_runs_out_of_memory_with_none_below_it(settings, make_pool, sound, stage):
+    """Without its voice it answers in text. With others below, and in the middle of an item: test_faults.py."""
+    assistant = make_assistant(settings, make_pool, **{stage: ENGINES[stage](trouble=Broken(MemoryError()))})
+    began = time.monotonic()
+    try:
+        try:
+            first = await one_turn(assistant, sound, "first")
+            assert stage == "tts" and first[-1].lines[-1].text
+        except AvatarError as error:
+            assert stage != "tts" and error.code == "ENGINE_OUT_OF_MEMORY"
+        assert time.monotonic() - began < BUDGET_S and assistant.seats.count() == 0
+        assert not any(assistant.pool.busy(rung) for rung in assistant.pool.rungs(stage))
+        for rung in assistant.pool.rungs(stage):
+            assistant.pool.retry(rung.name)
+        assert (await one_turn(assistant, sound, "second"))[-1].audio is not None
+    finally:
+        put_away(assistant)
+
+
 def _sqlite(name: str, code: int) -> sqlite3.OperationalError:
     error = sqlite3.OperationalError(name)
     error.sqlite_errorcode = code

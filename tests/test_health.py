@@ -9,7 +9,7 @@ from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
 from avatar.errors import EngineLoadError
-from avatar.gpu import Gpu
+from avatar.gpu import Gpu, GpuMemory
 from avatar.guests import Guests
 from avatar.health import health_routes
 from avatar.server import owners
@@ -95,6 +95,18 @@ def test_metrics_count_what_happened(served):
     assert got["avatar_rung", "llm", "llm", "serving"] == 1
     assert got["avatar_memory_bytes",] > 1e7
     assert not any("vram" in name for name, *_ in got)  # no card is no zero
+
+
+class Card(Gpu):
+    def memory(self):
+        return GpuMemory(used=3 << 30, free=21 << 30, total=24 << 30, card=24 << 30)
+
+
+def test_the_memory_of_a_card_is_shown(served):
+    assistant, _ = served()
+    http = TestClient(Starlette(routes=health_routes(assistant, owners(assistant.settings), Card())))
+    got = values(http.get("/metrics").text)
+    assert got["avatar_vram_used_bytes",] == 3 << 30 and got["avatar_vram_bytes",] == 24 << 30
 
 
 def test_with_a_password_only_who_has_it_sees_figures(served, settings):

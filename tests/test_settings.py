@@ -123,7 +123,7 @@ def test_a_home_that_does_not_exist_is_said() -> None:
     assert "AVATAR_DATA" in refused({"AVATAR_DATA": "~nobody-of-this-name/x"})
 
 
-@given(st.sampled_from([f.name for f in fields(Settings)]), st.text())
+@given(st.sampled_from([f.name for f in fields(Settings)]), st.text() | st.from_regex(r"http://[]\[@:0-9a,./ ]*"))
 def test_any_text_is_either_used_or_refused_in_words(name: str, raw: str) -> None:
     try:
         Settings.from_env({PREFIX + name.upper(): raw})
