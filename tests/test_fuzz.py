@@ -2,7 +2,8 @@
 and the records that are read back from JSON.
 
 Settings: test_settings.py. One message of the socket: test_wire.py. Clauses: test_text.py. Sayings: test_dictionary.py,
-test_saying.py. Searches: test_finding.py. Recordings: test_audio.py. The same at length: tests/campaigns.
+test_saying.py. Searches: test_finding.py. Recordings: test_audio.py. Voices brought along: test_voice_archive.py. What
+our routes promise: test_routes.py. The same at length: tests/campaigns.
 """
 
 import asyncio
@@ -29,6 +30,7 @@ from avatar.guard import Hosts
 from avatar.guests import Guests
 from avatar.health import health_routes
 from avatar.metrics import Metrics
+from avatar.profiles import MAX_NAME, clean_name
 from avatar.server import owners, routes
 from avatar.settings import Settings
 from avatar.store import MAX_PERSONA, MAX_TITLE
@@ -141,6 +143,18 @@ def test_any_title_and_persona_is_kept_clean_or_refused_in_words(assistant, titl
     kept = assistant.store.conversation("ann", conversation).title
     assert len(kept) <= MAX_TITLE and len(assistant.store.persona("ann", conversation)) <= MAX_PERSONA
     assert not any(unicodedata.category(c) in ("Cc", "Cs") for c in kept)
+
+
+@SOME
+@given(name=ANY_TEXT, long=st.integers(0, 2))
+def test_any_name_of_a_voice_is_made_clean_or_refused_in_words(name, long):
+    try:
+        kept = clean_name(name * 10**long)
+    except AvatarError as error:
+        assert error.code == "VOICE_NAME" and not any(c.isalnum() and c.isascii() for c in name)
+        return
+    assert 0 < len(kept) <= MAX_NAME and kept == clean_name(kept) == kept.strip()
+    assert not any(unicodedata.category(c) in ("Cc", "Cf", "Cs") for c in kept)
 
 
 JSON = st.recursive(

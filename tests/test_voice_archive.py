@@ -3,6 +3,7 @@
 import io
 import json
 import struct
+import warnings
 import zipfile
 from collections.abc import Callable
 from dataclasses import replace
@@ -15,6 +16,7 @@ from voice_profiles import NEW, RATE, sound
 
 from avatar import flac, voice_archive
 from avatar.errors import AvatarError
+from avatar.profiles import MAX_NAME, MAX_NOTE, MAX_WORDS
 from avatar.voice_archive import CLIP, MANIFEST, pack, unpack
 
 RECORDING = flac.encode(sound(1.0), RATE)
@@ -131,3 +133,34 @@ def test_no_damage_makes_anything_but_the_voice_or_a_sentence(changes: list[tupl
         assert opened(bytes(data)).recording == RECORDING
     except AvatarError as error:
         assert error.code == "VOICE_FILE"
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=80),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=5,
+)
+FIELDS = ["format", "version", "name", "note", "language", "reference_text", "start_s", "end_s", "consent", "files"]
+ENTRIES = st.sampled_from(["../x", "/etc/x", "CLIP.FLAC", "clip.flac/", "manifest.json\0", "a\\b"]) | st.text(
+    max_size=9
+)
+
+
+@given(st.dictionaries(st.sampled_from(FIELDS), JSON), st.dictionaries(ENTRIES, st.binary(max_size=40), max_size=1))
+@settings(max_examples=120, deadline=None)
+def test_no_manifest_and_no_entry_makes_anything_but_a_voice_or_a_sentence(
+    changed: dict[str, Any], more: dict[str, bytes]
+) -> None:
+    with warnings.catch_warnings(action="ignore"):  # two entries of one name
+        try:
+            data = rezipped(lambda manifest: manifest.update(changed), **more)
+        except (IndexError, ValueError):  # no zip can have that
+            return
+    try:
+        voice = opened(data)
+    except AvatarError as error:
+        assert error.code == "VOICE_FILE" and error.sentence.endswith(".")
+        return
+    assert not more and voice.recording == RECORDING and 0 <= voice.start_s < voice.end_s <= 600
+    assert len(voice.name) <= MAX_NAME and len(voice.note) <= MAX_NOTE and len(voice.text) <= MAX_WORDS
+    assert len(voice.language) <= 16 and len(voice.whose) <= 16
