@@ -55,6 +55,13 @@ def visit(browser: Browser, opened: Running):
         context.close()
 
 
+def test_the_start_prints_the_way_for_a_phone(opened):
+    opened.until("▀" * 20)  # the last line of the QR code
+    printed = opened.said().partition("On other devices of your network: ")[2]
+    assert printed.startswith(f"https://{lan.addresses()[0]}:{opened.port}\n")
+    assert sum(set(line) <= set(" █▀▄") for line in printed.splitlines()[1:20]) >= 13  # the QR code
+
+
 def test_every_answer_carries_the_headers(opened):
     for path, status in (("/", 200), ("/healthz", 200), ("/avatar/audio/x/reply", 404), ("/nowhere", 404)):
         answer = opened.http.get(path)

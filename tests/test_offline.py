@@ -31,7 +31,7 @@ assert "AVATAR" in page
 app.config = app.http.get("/config").json()
 if sys.argv[2] == "turn":
     asyncio.run(turn(app))
-else:
+elif sys.argv[2] == "words":
     print(app.event("typed", ["Hello", {"conversation": "", "live": ""}, "t1", "auto", 100]).toasts)
     print(app.engines())
 """
@@ -39,14 +39,16 @@ else:
 
 @pytest.fixture
 def alone(tmp_path):
-    """alone(weights): app.py in a network namespace with nothing but loopback, and a way to look at it from inside."""
+    """alone(weights, *options, **environment): app.py in a network namespace with nothing but loopback, and a way to
+    look at it from inside."""
     namespaces = hasattr(os, "geteuid") and os.geteuid() == 0 and shutil.which("unshare") and shutil.which("ip")
     if not namespaces or subprocess.run(["unshare", "-n", "true"], capture_output=True).returncode:
         pytest.skip("needs root and unshare to take the network away")
     started = []
 
-    def start(weights: Path):
-        running = Running(tmp_path / "data", {"AVATAR_WEIGHTS": str(weights)}, wrap=ALONE).start()
+    def start(weights: Path, *options: str, **more: str):
+        environment = {"AVATAR_WEIGHTS": str(weights), **more}
+        running = Running(tmp_path / "data", environment, options=options, wrap=ALONE).start()
         started.append(running)
 
         def inside(what: str) -> str:
@@ -84,3 +86,10 @@ def test_without_network_and_weights_the_page_names_what_is_missing(alone, tmp_p
         assert name in log or name == "moonshine-tiny-en"
     assert "Traceback" not in log
     assert page_s < 60
+
+
+def test_a_share_link_that_cannot_be_made_is_one_sentence_and_the_page_goes_on(alone):
+    running, inside = alone(WEIGHTS, "--share", AVATAR_OPEN="1")
+    running.until("The share link could not be made")
+    assert "the page goes on at its local address" in running.said() and "Traceback" not in running.said()
+    inside("page")
