@@ -14,7 +14,6 @@ import tempfile
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -118,7 +117,7 @@ async def _by_turns(apps: dict[str, App], clips: Sequence[Clip]) -> dict[str, An
                 print(f"  {name:10s} {turn.file:32s} {turn.error or round(turn.voice_to_voice_ms)}", flush=True)
     pairs = zip(turns["in_process"], turns["cluster"], strict=True)
     added = [there.voice_to_voice_ms - here.voice_to_voice_ms for here, there in pairs if not here.error + there.error]
-    return {name: outcome(turns[name]) | {"detail": [asdict(t) for t in turns[name]]} for name in apps} | {
+    return {name: outcome(turns[name]) | {"detail": [t.told() for t in turns[name]]} for name in apps} | {
         "added_by_pair_ms": summary(added)
     }
 
