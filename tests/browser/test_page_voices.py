@@ -74,6 +74,7 @@ def test_a_voice_is_added_heard_renamed_and_deleted_by_keyboard(site: Open) -> N
     expect(rows.first).to_contain_text("Uncle")
     press(page, ENGLISH["v_use"])
     expect(rows.first).to_contain_text(ENGLISH["v_default"])
+    expect(page.get_by_role("button", name=ENGLISH["v_unuse"])).to_be_visible()
     press(page, ENGLISH["delete"])
     expect(page.get_by_role("alert").filter(has_text="Uncle")).to_be_visible()
     press(page, ENGLISH["v_delete_yes"])
