@@ -23,7 +23,7 @@ from avatar.gpu import Gpus
 from avatar.settings import Settings
 
 SESSIONS = (5, 20)
-CLIPS = 5  # of each speaker, the shortest
+CLIPS = 3  # of each speaker, the shortest
 ENDS = [(160.0, 20.0)]  # of turns: the front's, and the same on every machine
 
 
