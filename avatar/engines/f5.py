@@ -333,6 +333,8 @@ def _built(
     from f5_tts.model.utils import convert_char_to_pinyin, get_tokenizer, list_str_to_idx
     from vocos import Vocos
 
+    if device != "cpu":
+        torch.cuda.set_device(device)  # of this thread: a graph is captured on the thread's card, not on the model's
     from avatar.engines.f5_solver import MELS, Solver
 
     package = inside("f5_tts")
