@@ -57,11 +57,11 @@ def test_the_status_tab_says_what_it_costs_before_anybody_gets_it(settings: Sett
         "Get, 1,117 MB",
         "Apache-2.0",
         "2,000 MiB",
-        "begins about half a second later",
+        "begins up to a second later",
         f'data-name="{NAME}"',
     ):
         assert words in html.unescape(english)
-    assert "下載，1,117 MB" in chinese and "約晚半秒開口" in chinese and "Apache-2.0" in chinese
+    assert "下載，1,117 MB" in chinese and "最多比示範模型晚一秒開口" in chinese and "Apache-2.0" in chinese
 
 
 @pytest.mark.parametrize(("cores", "threads"), [(1, 1), (2, 1), (4, 3), (32, 4)])

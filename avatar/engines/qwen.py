@@ -1,6 +1,6 @@
 """Qwen2.5-1.5B-Instruct through llama.cpp: the mind of a laptop that its user has fetched. Many languages.
 
-On two cores it writes about as fast as it is spoken: see docs/benchmarks.md. It is never loaded unless somebody got it.
+What it costs on two cores: docs/benchmarks.md. It is never loaded unless somebody got it.
 """
 
 from avatar import weights
