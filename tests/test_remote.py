@@ -313,7 +313,7 @@ def test_the_first_word_is_waited_for_so_long_and_no_longer(answer: Answer) -> N
     started = time.monotonic()
     deltas, error, server = asked(answer, patience=SHORT)
     assert isinstance(error, EngineTimeout) and error.lost and "nothing to say for 0.06 s" in error.sentence
-    assert not deltas and 0.06 <= time.monotonic() - started < 1
+    assert not deltas and 0.06 <= time.monotonic() - started < 5  # the ordinary wait is 12 s
     assert len(server.questions) <= 1 and (server.gone.wait(1) or not server.questions)  # none: a very busy machine
 
 
