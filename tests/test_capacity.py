@@ -99,7 +99,7 @@ def test_the_ends_of_turns_come_from_a_talk_bench() -> None:
 def test_what_does_not_disturb_slows_nothing_down() -> None:
     from time import sleep
 
-    assert _beside(lambda: sleep(0.05), lambda: sleep(0.01)) < 0.5
+    assert _beside(lambda seat: sleep(0.05), lambda seat: sleep(0.01)) < 0.5
 
 
 def test_the_command_prints_a_line_for_each_number_of_people(

@@ -76,10 +76,10 @@ def measure(settings: Settings, clips: Sequence[Clip], ends: Sequence[tuple[floa
             _trace(engines, clip, *(ends[n] if len(ends) == len(clips) else rng.choice(ends)))
             for n, clip in enumerate(clips)
         ]
-        calls: dict[str, Callable[[], object]] = {
-            "stt": lambda: list(engines["stt"].transcribe(clips[0].samples, "en")),
-            "llm": lambda: list(engines["llm"].reply(_asked(clips[0].row.text), 1)),
-            "tts": lambda: list(engines["tts"].speak("It is a fine day to go for a walk.", OWN_VOICE, "en")),
+        calls: dict[str, Callable[[int], object]] = {  # of a seat: nobody waits for another's
+            "stt": lambda seat: list(engines["stt"].transcribe(clips[0].samples, "en")),
+            "llm": lambda seat: list(engines["llm"].reply(_asked(clips[0].row.text), seat)),
+            "tts": lambda seat: list(engines["tts"].speak("It is a fine day to go for a walk.", OWN_VOICE, "en")),
         }
         slowdown = {str(one): {str(other): _beside(calls[one], calls[other]) for other in STAGES} for one in STAGES}
     finally:
@@ -140,7 +140,7 @@ def _since(started: float) -> float:
     return (time.perf_counter() - started) * 1000
 
 
-def _beside(call: Callable[[], object], other: Callable[[], object]) -> float:
+def _beside(call: Callable[[int], object], other: Callable[[int], object]) -> float:
     """The slowdown of `call` while `other` is called over and over."""
     alone = _median_s(call)
     with _going_on(other):
@@ -148,22 +148,22 @@ def _beside(call: Callable[[], object], other: Callable[[], object]) -> float:
     return round(max(0.0, beside / alone - 1), 3)
 
 
-def _median_s(call: Callable[[], object]) -> float:
+def _median_s(call: Callable[[int], object]) -> float:
     times = []
     for _ in range(BESIDE):
         started = time.perf_counter()
-        call()
+        call(1)
         times.append(time.perf_counter() - started)
     return sorted(times)[BESIDE // 2]
 
 
 @contextmanager
-def _going_on(call: Callable[[], object]) -> Iterator[None]:
+def _going_on(call: Callable[[int], object]) -> Iterator[None]:
     stop = threading.Event()
 
     def run() -> None:
         while not stop.is_set():
-            call()
+            call(2)
 
     thread = threading.Thread(target=run, daemon=True)
     thread.start()
