@@ -124,7 +124,7 @@ def _filled(inputs: list[dict[str, Any]], value: Any, sound: object = None) -> l
                 case "audio" | "uploadbutton":
                     data.append(sound)
                 case "number" | "slider" | "state":
-                    data.append(100)
+                    data.append(min(100, part["props"].get("maximum") or 100))
                 case "checkbox":
                     data.append(True)
                 case _:
