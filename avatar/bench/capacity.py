@@ -113,7 +113,8 @@ def main(argv: list[str]) -> int:
         print(f"{machines} machine(s): {most} seats, {per_machine[machines]:.1f} each  {known}", flush=True)
     fleets = [fleet(per_machine, people, options.front_cores, options.cores) for people in PEOPLE]
     for one in fleets:
-        print(f"{one['people']:>9,} talk: {one['machines']:>9,} machines, {one['fronts']:>7,} fronts")
+        enough = f"{one['machines']:,}" if one["machines"] > 0 else "no number of"  # one is too slow for anybody
+        print(f"{one['people']:>9,} talk: {enough:>9} machines, {one['fronts']:>7,} fronts")
     if options.json:
         found: dict[str, Any] = {"p95_ms": options.p95, "per_machine": per_machine, "fleets": fleets}
         options.json.write_text(json.dumps(found, indent=1) + "\n", "utf-8")

@@ -1,7 +1,7 @@
 """What a turn costs the engines of this machine, measured one by one: traces of whole turns, not averages. The capacity
 bench simulates with them.
 
-python -m avatar.bench.costs OUT.json [--turns TALK.json]    a minute or two; `--turns` is a result of the talk bench
+python -m avatar.bench.costs OUT.json --turns TALK.json    a minute or two
 """
 
 import argparse
@@ -27,6 +27,7 @@ from avatar.planner import plan
 from avatar.settings import Settings
 from avatar.text import ClauseSplitter, speakable
 
+LETTERS_PER_S = 12.5  # 50 characters last about 4 s (docs/benchmarks.md)
 BESIDE = 3  # measurements of each stage beside each other one
 
 
@@ -180,11 +181,38 @@ def ends_of(talk: dict[str, Any]) -> list[tuple[float, float]]:
     return [(turn["stages_ms"]["eot"], turn["stages_ms"]["rest"]) for turn in turns if not turn["error"]]
 
 
+def of_turns(found: dict[str, Any], conditions: dict[str, Any]) -> Costs:
+    """Costs out of the turns of a bench of few speakers on a card, where engines cannot be measured alone: stages as
+    they were in the app, so with some waiting in them. Assumed, not measured: later clauses cost and last in proportion
+    to their letters; on one card, ears and voices take twice as long beside each other, and a model of vLLM's kind
+    2 % longer for each further answer (4.3 to 4.6 ms a token for five, docs/benchmarks.md).
+    """
+    traces = []
+    for turn in (turn for turn in found["detail"] if not turn["error"]):
+        stages, splitter = turn["stages_ms"], ClauseSplitter()
+        clauses = list(filter(None, map(speakable, [*splitter.push(turn["reply"]), *splitter.flush()])))
+        letters = [len(clause) for clause in clauses] or [1]
+        spoken = tuple((stages["tts"] * n / letters[0], n / LETTERS_PER_S) for n in letters)
+        llm_ms = stages["llm"] * sum(letters) / letters[0]
+        speech_s = len(turn["said"]) / LETTERS_PER_S
+        traces.append(Trace(speech_s, stages["eot"], stages["rest"], stages["stt"], stages["llm"], llm_ms, spoken))
+    slowdown = {one: {other: 0.02 if "llm" in (one, other) else 1.0 for other in STAGES} for one in STAGES}
+    return Costs(found["engines"], {"stt": 1, "llm": 64, "tts": 1}, slowdown, tuple(traces), conditions)  # type: ignore[arg-type]
+
+
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m avatar.bench.costs", description=__doc__)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--turns", type=Path, required=True, help="a result of the talk bench, one speaker")
+    parser.add_argument("--turns", type=Path, help="a result of the talk bench, one speaker")
+    parser.add_argument("--cards", type=Path, help="instead of measuring: a result of gpu_cards, its five speakers")
     options = parser.parse_args(argv)
+    if options.cards is not None:
+        result = json.loads(options.cards.read_text("utf-8"))
+        found = next(value for name, value in result.items() if name.startswith("cards_") and isinstance(value, dict))
+        of_turns(found["sessions_5"], result["machine"]).write(options.out)
+        return 0
+    if options.turns is None:
+        parser.error("--turns or --cards says where the ends of turns come from")
     try:
         ends = ends_of(json.loads(options.turns.read_text("utf-8")))
         measure(Settings.from_env(), load(FOLDER), ends).write(options.out)
