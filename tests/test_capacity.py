@@ -6,7 +6,7 @@ import pytest
 import simpy
 
 from avatar.bench import capacity
-from avatar.bench.costs import Costs, Trace, _beside, ends_of
+from avatar.bench.costs import Costs, Trace, _beside, ends_of, of_turns
 from avatar.bench.queueing import Machine, simulate
 
 STAGES = ("stt", "llm", "tts")
@@ -94,6 +94,19 @@ def test_the_ends_of_turns_come_from_a_talk_bench() -> None:
     good = {"error": "", "stages_ms": {"eot": 160.0, "rest": 20.0, "stt": 1.0}}
     assert ends_of({"detail": {"turns": [good, {"error": "lost", "stages_ms": {}}]}}) == [(160.0, 20.0)]
     assert ends_of({"detail": [good]}) == [(160.0, 20.0)]
+
+
+def test_turns_of_a_card_become_traces() -> None:
+    turn = {
+        "error": "",
+        "said": "Hello there, my friend.",
+        "reply": "Yes, of course. That is a much longer sentence than the first.",
+        "stages_ms": {"eot": 160.0, "rest": 20.0, "stt": 60.0, "llm": 50.0, "tts": 40.0},
+    }
+    made = of_turns({"engines": {}, "detail": [turn, {**turn, "error": "lost"}]}, {})
+    (trace,) = made.traces
+    assert (trace.eot_ms, trace.stt_ms, trace.first_ms, trace.clauses[0][0]) == (160.0, 60.0, 50.0, 40.0)
+    assert len(trace.clauses) > 1 and trace.clauses[-1][0] > 40 and trace.llm_ms > 150
 
 
 def test_what_does_not_disturb_slows_nothing_down() -> None:
