@@ -1,6 +1,5 @@
 """The rungs of a cluster, against real replicas around fake engines, over real HTTP."""
 
-import json
 import subprocess
 import sys
 import time
@@ -13,7 +12,6 @@ import pytest
 from fakes import FakeLLM, FakeSTT, FakeTTS, Trouble
 from replicas import Cluster
 
-from avatar import cluster
 from avatar.engines import cluster_client
 from avatar.engines.base import OWN_VOICE, Abilities, Message, Voice
 from avatar.engines.catalog import CATALOG, allowed
@@ -22,7 +20,6 @@ from avatar.engines.pool import EnginePool, import_and_load
 from avatar.errors import EngineError, EngineTimeout, OutOfMemory, SettingsError
 from avatar.events import AudioChunk, Notice, Serving, TurnDone
 from avatar.pipeline import Pipeline
-from avatar.planner import GIB, NO_CARD, Plan, Share
 from avatar.replica import KnownVoices, Seating
 from avatar.settings import Settings
 
@@ -285,38 +282,3 @@ def test_so_many_voices_are_remembered() -> None:
         assert known.voice(heads[-1], b"") is None
         assert known.voice(heads[-1], voice_blob(voice)) is not None
     assert [known.voice(head, b"") is not None for head in heads] == [False] * 4 + [True] * 16
-
-
-class TestConfig:
-    def test_each_stage_is_an_application_of_the_best_engine_here(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(cluster, "absence", lambda rung, settings: None if rung.name in USABLE else object())
-        made = cluster.config(Settings(), NO_CARD, "0.0.0.0", 8000, 4)
-        assert [(app["name"], app["args"]["rung"]) for app in made["applications"]] == [
-            ("stt", "moonshine"),
-            ("llm", "llamacpp"),
-            ("tts", "espeak"),
-        ]
-        mouth = made["applications"][2]["deployments"][0]
-        assert mouth["max_ongoing_requests"] == 1 and mouth["autoscaling_config"]["max_replicas"] == 4
-        assert "num_gpus" not in mouth["ray_actor_options"]
-        json.dumps(made)
-
-    def test_the_plan_says_how_much_of_a_card_each_takes(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(cluster, "absence", lambda rung, settings: None)
-        share = Share("f5", 1, 4 * GIB, 24 * GIB)
-        plan = Plan(shares={"f5": share}, replicas={"f5": (replace(share, card=2),)})
-        mouth = cluster.config(Settings(), plan, "127.0.0.1", 8000, 1)["applications"][2]
-        assert mouth["args"]["rung"] == "f5" and mouth["args"]["share"]["bytes"] == 4 * GIB
-        deployment = mouth["deployments"][0]
-        assert deployment["ray_actor_options"]["num_gpus"] == 0.17
-        assert deployment["autoscaling_config"]["min_replicas"] == 2
-
-    def test_without_an_engine_it_says_so(
-        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-    ) -> None:
-        monkeypatch.setattr(cluster, "absence", lambda rung, settings: object())
-        assert cluster.main([]) == 1
-        assert "No engine for stt" in capsys.readouterr().err
-
-
-USABLE = ("moonshine", "llamacpp", "espeak")
