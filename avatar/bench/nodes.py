@@ -5,6 +5,7 @@ python -m avatar.bench.nodes ADDRESS    answers one JSON line for each on standa
 
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -12,13 +13,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
 
 from avatar.bench.served import OURS, ROOT
 from avatar.errors import AvatarError
 
-START_S = 90.0
+START_S, DEPLOY_S = 90.0, 240.0
 STORE_BYTES = 128 << 20  # of shared memory a node
 PORTS = 2_000  # of workers, a node
 
@@ -130,10 +132,12 @@ class Nodes:
 
 
 def _free() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
-    return port
+    """Below those that the system gives to connections: a node opens many before it listens."""
+    for port in random.sample(range(6_400, 9_900), 100):
+        with socket.socket() as free, suppress(OSError):
+            free.bind(("127.0.0.1", port))
+            return port
+    raise ClusterError("No port is free.")
 
 
 def drive(address: str) -> None:
@@ -152,7 +156,8 @@ def drive(address: str) -> None:
             if asked["do"] == "deploy":
                 config = ServeDeploySchema.model_validate(asked["config"])
                 http = config.http_options.model_dump(exclude_unset=True)
-                serve_start(http_options=http, proxy_location=config.proxy_location).deploy_apps(config, _blocking=True)
+                serve_start(http_options=http, proxy_location=config.proxy_location).deploy_apps(config)
+                _until_running(_get_global_client, time.monotonic() + DEPLOY_S)
             else:
                 details = _get_global_client().get_serve_details()
                 value = [
@@ -170,6 +175,17 @@ def drive(address: str) -> None:
         except Exception as exc:  # noqa: BLE001 - whatever Ray raises is told to who asked
             answer = {"error": f"{type(exc).__name__}: {exc}"}
         print(json.dumps(answer), file=answers, flush=True)
+
+
+def _until_running(client: Any, deadline: float) -> None:
+    """Blocks. Ray Serve's own wait is a minute, too short for a busy machine. Raises TimeoutError."""
+    while True:
+        states = {app["status"] for app in client().get_serve_details()["applications"].values()}
+        if states == {"RUNNING"}:
+            return
+        if time.monotonic() > deadline or "DEPLOY_FAILED" in states:
+            raise TimeoutError(f"the applications are {states}")
+        time.sleep(0.5)
 
 
 if __name__ == "__main__":
