@@ -165,6 +165,8 @@ def serve(settings: Settings, loader: Loader = import_and_load) -> None:
     saying.prepare()
     wait_for_the_end(assistant, settings.drain_s)
     print("Closing: storing what was said.", flush=True)
+    if assistant.takes is not None:
+        assistant.takes.end()
     demo.close(verbose=False)  # ends the sockets, and each stores its running turn
     downloads.close()
     decoder.close()

@@ -51,14 +51,13 @@ def levels(seats: int) -> tuple[Level, ...]:
     return (
         # an assistant that thinks well comes before one that sounds well; two contexts: one is read, one answered
         Level("vllm", _vllm(2 * CONTEXT_TOKENS)),
-        # `bench gpu` on an H100, 2026-11-25: fp16, the graphs of all lengths at two step counts, CUDA context included
-        Level("f5", 4_208),
+        # `bench gpu` on an H100, 2026-11-26: fp16, the graphs of all lengths, CUDA context included
+        Level("f5", 2_400),
         # results/whisper_14tok.json, in a process that has its CUDA context
         Level("whisper", 418, "small", "int8_float16"),
         Level("vllm", _vllm(max(2, seats) * CONTEXT_TOKENS)),
         Level("whisper", 1_090, "large-v3-turbo", "int8_float16"),
-        # Not measured as a whole (research/gpu.md D and answer 5: "4-6 GiB, estimated"). Talker: 974 MiB of weights in
-        # fp16 and vLLM around them; flow and vocoder: 1,349 MiB in fp32, activations, a context of their own.
+        # On an H100, 2026-11-26, with these stages: 4,930 MiB loaded, 6,126 at the peak of loading and a first clause
         Level("cosyvoice", 6_144, stages_mib=(3_072, 3_072)),
         Level("whisper", 2_018, "large-v3-turbo", "float16"),  # 42 ms instead of 54 on an H200
         Level("vllm", _vllm(max(KV_WISH_TOKENS, seats * CONTEXT_TOKENS))),

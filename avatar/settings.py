@@ -76,6 +76,9 @@ class Settings:
     f5_model: Path | None = _setting(
         None, "a folder with an F5-TTS v1 model and its vocoder instead of the fetched ones"
     )
+    cosyvoice_model: Path | None = _setting(
+        None, "a folder with Fun-CosyVoice3-0.5B, for the HQ voice, instead of the fetched one"
+    )
     f5_first_steps: int = _setting(
         7, "steps of F5-TTS for the first clause of a reply; 5, 6, 7, 10, 12, 16 or 32", 5, 32
     )
@@ -202,7 +205,7 @@ class Settings:
                 f"AVATAR_WHISPER_MODEL={self.whisper_model} is not a folder. Give that of a Whisper model for "
                 "CTranslate2, or unset it."
             )
-        for name in ("pocket_model", "vllm_model", "f5_model"):
+        for name in ("pocket_model", "vllm_model", "f5_model", "cosyvoice_model"):
             if (folder := getattr(self, name)) is not None and not folder.is_dir():
                 raise SettingsError(f"{PREFIX}{name.upper()}={folder} is not a folder. Give one, or unset it.")
 

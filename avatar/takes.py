@@ -31,6 +31,7 @@ log = logging.getLogger(__name__)
 WAITING = 8  # replies; at RTF 0.5 and 5 s each, 20 s of work
 QUIET_S = 3.0  # since anybody used an engine: people pause between turns
 LOOK_S = 0.5
+END_S = 5.0  # a take that is being made ends at its next piece of sound
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +79,13 @@ class Takes:
     def waiting(self) -> int:
         return len(self._waiting)
 
+    def end(self) -> None:
+        """Like `close`, from another thread, before the loop ends."""
+        if self._worker is not None and not self._worker.done():
+            asyncio.run_coroutine_threadsafe(self.close(), self._worker.get_loop()).result(END_S)
+
     async def close(self) -> None:
-        """What waits is given up."""
+        """What waits is given up, and the take that is being made."""
         self._waiting.clear()
         if self._worker is not None:
             self._worker.cancel()

@@ -49,18 +49,18 @@ def test_24_gib_hold_the_whole_stack_and_five_conversations() -> None:
     ("gib", "fit", "hearing"),
     [
         (2, {"whisper"}, "large-v3-turbo"),
-        (4, {"whisper"}, "large-v3-turbo"),
-        (6, {"f5", "whisper"}, "small"),
-        (8, {"f5", "whisper"}, "large-v3-turbo"),
+        (4, {"f5", "whisper"}, "small"),
+        (6, {"f5", "whisper"}, "large-v3-turbo"),
         (10, {"vllm", "whisper"}, "small"),
-        (12, {"vllm", "whisper"}, "large-v3-turbo"),
+        (12, {"vllm", "f5"}, ""),
         (16, {"vllm", "f5", "whisper"}, "large-v3-turbo"),
         (32, {"vllm", "f5", "whisper", "cosyvoice"}, "large-v3-turbo"),
     ],
 )
 def test_less_memory_keeps_what_matters_more(gib: float, fit: set[str], hearing: str) -> None:
     made = on(gib)
-    assert set(made.shares) == fit and made.shares["whisper"].model == hearing
+    whisper = made.shares.get("whisper")
+    assert set(made.shares) == fit and (whisper.model if whisper else "") == hearing
     assert set(made.reasons) == set(ALL) - {"espeak"} - fit
 
 

@@ -197,7 +197,7 @@ def test_what_the_loaded_weights_can_do_wins_over_the_row(settings):
 
 
 def test_an_unknown_engine_stops_the_start_with_the_choices(tmp_path):
-    with pytest.raises(SettingsError, match="AVATAR_TTS=siri .* auto, f5, pocket, espeak"):
+    with pytest.raises(SettingsError, match="AVATAR_TTS=siri .* auto, cosyvoice, f5, pocket, espeak"):
         EnginePool(Settings(tts="siri", data=tmp_path, weights=tmp_path))
 
 

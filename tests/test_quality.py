@@ -18,7 +18,7 @@ from avatar.pipeline import Pipeline
 from avatar.planner import Share
 from avatar.sessions import LOCAL
 from avatar.ui import strings
-from avatar.ui.quality import QualityEvents, hq_note
+from avatar.ui.quality import QualityEvents, hq_note, hq_possible
 
 ENGLISH = gr.Request(headers={"accept-language": "en"})
 CHINESE = gr.Request(headers={"accept-language": "zh-TW"})
@@ -47,6 +47,14 @@ def test_the_note_says_what_hq_does_or_needs(rungs: list[Rung], english: str, ch
     for language, words in (("en", english), ("zh-TW", chinese)):
         sentence, changes = hq_note([*rungs, fast], language)  # type: ignore[list-item]
         assert words in sentence and changes is soon
+
+
+def test_the_switch_is_there_where_an_hq_voice_can_be() -> None:
+    fast = Rung("tts", "espeak", "eSpeak NG", state="ready")
+    absent = replace(HQ, state="absent", hindrance=NO_ROOM)
+    assert not hq_possible([fast]) and not hq_possible([fast, absent])  # type: ignore[list-item]
+    for there in (HQ, replace(HQ, state="cold"), replace(HQ, state="failed"), replace(absent, lacks=("cosyvoice3",))):
+        assert hq_possible([fast, there])  # type: ignore[list-item]
 
 
 async def test_the_switch_belongs_to_the_conversation_that_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from avatar.engines.f5 import ended, frames_for, pieces, trimmed, voiced
+from avatar.engines.f5_clauses import ended, frames_for, pieces, trimmed, voiced
 from avatar.engines.reference import prepare, punctuated, weight
 
 RATE = 24_000

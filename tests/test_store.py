@@ -559,6 +559,20 @@ def test_a_fork_and_its_origin_go_without_each_other(store: Store) -> None:
     assert not path.exists()
 
 
+def test_a_fork_has_the_hq_takes_of_the_turns_it_shares(store: Store) -> None:
+    ours = store.create_conversation("local")
+    first, second = (store.add_turn("local", ours, typed(words)) for words in ("one", "two"))
+    assert store.keep_take(first.id, store.save_audio(holding(b"take")))
+    fork = store.fork("local", second.id)
+    shared = store.turns("local", fork)[0].id
+    assert store.takes.of(fork) == {shared: store.takes.name(first.id)}
+    store.delete_conversation("local", ours)
+    path = store.audio_path("local", shared, "hq")
+    assert path.read_bytes() == b"take"
+    store.delete_conversation("local", fork)
+    assert not path.exists()
+
+
 def test_a_fork_of_what_is_not_yours_is_none(store: Store) -> None:
     row = store.add_turn("ann", store.create_conversation("ann"), typed())
     for owner, turn in (("bob", row.id), ("ann", "no")):

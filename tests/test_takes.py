@@ -162,6 +162,16 @@ async def test_the_newest_replies_wait_and_the_queue_is_bounded(make):
     await assistant.takes.close()
 
 
+async def test_it_can_be_ended_from_another_thread(make):
+    assistant = make()
+    assistant.takes.end()  # nothing was ever offered
+    assistant.takes._quiet_s = 60
+    await answered(assistant)
+    await until(lambda: assistant.takes.waiting() == 1)
+    await asyncio.to_thread(assistant.takes.end)
+    assert assistant.takes.waiting() == 0 and assistant.takes._worker.done()
+
+
 @pytest.mark.parametrize("error", [MemoryError, RuntimeError])
 async def test_an_hq_engine_that_fails_costs_only_the_take(make, error):
     class Broken(FakeTTS):

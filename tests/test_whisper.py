@@ -329,4 +329,4 @@ def test_real_simplified_becomes_traditional(engine: WhisperSTT) -> None:
 def test_it_runs_where_the_plan_says() -> None:
     assert whisper.placement(None)["device"] == "cpu"
     on_card = whisper.placement(Share("whisper", card=1, bytes=1, of=2, compute_type="int8_float16"))
-    assert on_card == {"device": "cuda", "device_index": 1, "compute_type": "int8_float16"}
+    assert on_card == {"device": "cuda", "device_index": 1, "compute_type": "int8_float16", "num_workers": 2}

@@ -1,6 +1,6 @@
 """Models of full size with random weights, made from their own configurations, for machines that no hub reaches.
 
-    python -m avatar.bench.gpu_models FOLDER [f5] [whisper] [qwen] [smollm2]
+    python -m avatar.bench.gpu_models FOLDER [f5] [whisper] [qwen] [smollm2] [cosyvoice]
 
 They compute exactly what the real ones compute, and so take as long and as much memory; what they say means nothing.
 Two are made to say something of a natural length all the same: the recogniser 25 tokens, the language model one fixed
@@ -18,6 +18,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from avatar.bench.gpu_voice_models import cosyvoice, f5
+
 Array = NDArray[Any]
 HEARD_TOKENS = 25  # of 5 s of speech
 REPLY = (  # no token twice: each follows from the one before alone
@@ -30,58 +32,6 @@ def some(*shape: int, std: float = 0.02, seed: int = 0) -> Array:
     """Random numbers that repeat after a million: a gigabyte of them in a second."""
     block = np.random.default_rng(seed).standard_normal(1_000_003).astype(np.float16) * np.float16(std)
     return np.resize(block, shape)
-
-
-# -- F5-TTS and Vocos --------------------------------------------------------------------------------------------------
-VOCOS = {
-    "feature_extractor": {
-        "class_path": "vocos.feature_extractors.MelSpectrogramFeatures",
-        "init_args": {"sample_rate": 24_000, "n_fft": 1_024, "hop_length": 256, "n_mels": 100, "padding": "center"},
-    },
-    "backbone": {
-        "class_path": "vocos.models.VocosBackbone",
-        "init_args": {"input_channels": 100, "dim": 512, "intermediate_dim": 1_536, "num_layers": 8},
-    },
-    "head": {
-        "class_path": "vocos.heads.ISTFTHead",
-        "init_args": {"dim": 512, "n_fft": 1_024, "hop_length": 256, "padding": "center"},
-    },
-}
-
-
-def f5(folder: Path, small: dict[str, int] | None = None) -> Path:
-    """F5-TTS v1 Base (337 M) and Vocos (13.5 M) as avatar.engines.f5 reads them. `small`: other sizes, for tests."""
-    from importlib.resources import files
-
-    import torch
-    import yaml
-    from f5_tts.model import CFM, DiT
-    from f5_tts.model.utils import get_tokenizer
-    from safetensors.torch import save_file
-    from vocos import Vocos
-
-    folder.mkdir(parents=True, exist_ok=True)
-    described = yaml.safe_load(files("f5_tts").joinpath("configs/F5TTS_v1_Base.yaml").read_text("utf-8"))
-    arch = described["model"]["arch"]
-    vocoder_config = json.loads(json.dumps(VOCOS))
-    if small:
-        arch.update(small)
-        vocoder_config["backbone"]["init_args"].update(dim=32, intermediate_dim=32, num_layers=1)
-        vocoder_config["head"]["init_args"].update(dim=32)
-        (folder / "model.yaml").write_text(yaml.safe_dump({"model": {"arch": arch}}))
-    _, count = get_tokenizer(str(files("f5_tts").joinpath("infer/examples/vocab.txt")), "custom")
-    torch.manual_seed(0)
-    model = CFM(transformer=DiT(**arch, text_num_embeds=count, mel_dim=100), mel_spec_kwargs={"mel_spec_type": "vocos"})
-    for weight in model.parameters():
-        if weight.ndim >= 2:  # its own beginning has zeros that would pass nothing on
-            torch.nn.init.normal_(weight, std=0.02)
-    kind = torch.float32 if small else torch.float16
-    state = {f"ema_model.{name}": value.to(kind).contiguous() for name, value in model.state_dict().items()}
-    save_file(state, folder / "model_1250000.safetensors")
-    (folder / "config.yaml").write_text(yaml.safe_dump(vocoder_config))
-    vocoder = Vocos.from_hparams(str(folder / "config.yaml"))
-    torch.save(vocoder.state_dict(), folder / "pytorch_model.bin")
-    return folder
 
 
 # -- Whisper -----------------------------------------------------------------------------------------------------------
@@ -283,11 +233,12 @@ def smollm2(folder: Path, gguf: Path) -> Path:
     return folder
 
 
-MAKERS = ("f5", "whisper", "smollm2", "qwen")
+MAKERS = ("f5", "whisper", "smollm2", "qwen", "cosyvoice")
 
 
 def make(root: Path, names: Sequence[str], gguf: Path | None = None) -> dict[str, Path]:
-    """Make what is not there yet; the folders by name. qwen takes its tokenizer from smollm2, which comes before it."""
+    """Make what is not there yet; the folders by name. qwen and cosyvoice take their tokenizer from
+    smollm2, which comes before them."""
     made: dict[str, Path] = {}
     for name in MAKERS:
         folder = root / name
@@ -301,6 +252,8 @@ def make(root: Path, names: Sequence[str], gguf: Path | None = None) -> dict[str
                     smollm2(folder, gguf)
                 elif name == "qwen":
                     qwen(folder, root / "smollm2")
+                elif name == "cosyvoice":
+                    cosyvoice(folder, root / "smollm2")
                 (folder / "made").touch()
             made[name] = folder
     return made

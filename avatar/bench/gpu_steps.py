@@ -11,7 +11,6 @@ import os
 import random
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -21,126 +20,25 @@ from typing import Any
 
 import numpy as np
 
-from avatar.audio import resample
 from avatar.bench.clips import FOLDER, load
 from avatar.bench.gpu_card import Ballast, Sampler, used
-from avatar.bench.gpu_serve import WORDS
+from avatar.bench.gpu_measure import CARD_GIB, SEATS, Memory, Save, settings_for, shares, timed, together, took
+from avatar.bench.gpu_serve import NOTES, WORDS
+from avatar.bench.gpu_voices import beside, cosyvoice, f5
 from avatar.bench.report import summary
 from avatar.bench.served import OURS, ROOT, App, conditions
 from avatar.bench.talk import answered
-from avatar.engines.base import SYSTEM_PROMPT, Message, Voice
-from avatar.events import AudioChunk
-from avatar.gpu import Gpu, GpuMemory, cublas_folder, load_cublas
-from avatar.planner import GIB, MIB, Share, plan
+from avatar.engines.base import SYSTEM_PROMPT, Message
+from avatar.gpu import Gpu, cublas_folder, load_cublas
+from avatar.planner import GIB
 from avatar.settings import Settings
 
-CARD_GIB = 24
-SEATS = 5
-CLAUSE = "Sure, I can do that,"  # about 1.5 s
-SENTENCE = "The quick brown fox jumps over the lazy dog near the river."  # 12 words, about 4 s
+QUESTIONS = ("What is the capital of France?", "Say hello and introduce yourself in one sentence.")
+PLAIN = "You are a helpful AI assistant named SmolLM, trained by Hugging Face"  # what it was trained with
 READY_S = 420.0  # all engines of the app; vLLM compiles for its first start
-Save = Callable[[dict[str, Any]], None]
-
-
-def timed(work: Callable[[], Any], times: int, warm: int = 3) -> dict[str, float]:
-    """Milliseconds."""
-    for _ in range(warm):
-        work()
-    found = []
-    for _ in range(times):
-        started = time.perf_counter()
-        work()
-        found.append((time.perf_counter() - started) * 1000)
-    return summary(found)
-
-
-def together(work: Callable[[int], float], rounds: int, callers: int = SEATS) -> dict[str, float]:
-    """`work(number)` by all callers in the same instant; each returns its own milliseconds."""
-    found: list[float] = []
-    with ThreadPoolExecutor(callers) as threads:
-        for _ in range(rounds):
-            gate = threading.Barrier(callers)
-
-            def one(number: int, gate: threading.Barrier = gate) -> float:
-                gate.wait()
-                return work(number)
-
-            found += threads.map(one, range(callers))
-    return summary(found)
-
-
-def took(work: Callable[[], Any]) -> float:
-    started = time.perf_counter()
-    work()
-    return (time.perf_counter() - started) * 1000
-
-
-def shares() -> dict[str, Share]:
-    """Of an empty card of 24 GiB, as fractions of this one."""
-    card = used().card
-    empty = GpuMemory(used=0, free=CARD_GIB * GIB, total=CARD_GIB * GIB, card=card)
-    return dict(plan([empty], ("whisper", "vllm", "f5"), SEATS).shares)
-
-
-def settings_for(models: Path) -> Settings:
-    return replace(
-        Settings.from_env(),
-        whisper_model=models / "whisper",
-        vllm_model=models / "qwen",
-        f5_model=models / "f5",
-        max_sessions=SEATS,
-    )
-
-
-class Memory:
-    """MiB of the card: before, after loading, at the peak until now."""
-
-    def __init__(self, sampler: Sampler) -> None:
-        self._sampler, self._before = sampler, used().used
-
-    def now(self, name: str) -> dict[str, int]:
-        return {name: (used().used - self._before) // MIB, "vram_peak_mib": (self._sampler.peak - self._before) // MIB}
 
 
 # -- one engine at a time ----------------------------------------------------------------------------------------------
-def f5(models: Path, save: Save) -> None:
-    import avatar.engines.f5 as adapter
-
-    with Sampler() as sampler:
-        memory, started = Memory(sampler), time.perf_counter()
-        engine = adapter.load(settings_for(models), lambda fraction: None, shares()["f5"])
-        result: dict[str, Any] = {"load_s": round(time.perf_counter() - started, 1), **memory.now("vram_loaded_mib")}
-        save(result)
-        clip = next(clip for clip in load() if clip.row.file == "f5_ref_en.wav")
-        words = "Some call me nature, others call me mother nature."
-
-        def voice(seconds: float) -> Voice:
-            sound = resample(clip.samples[: int(seconds * 16_000)], 16_000, 24_000)
-            share = max(1, round(len(words) * min(1.0, seconds * 16_000 / len(clip.samples))))
-            return Voice("bench", f"bench-{seconds}", AudioChunk(sound, 24_000), words[:share])
-
-        def say(text: str, seconds: float, first: bool) -> float:
-            call = engine.begin if first else engine.speak
-            return sum(len(chunk.samples) for chunk in call(text, voices[seconds], "en")) / 24_000
-
-        voices = {seconds: voice(seconds) for seconds in (3.0, 5.0)}
-        for name, text, seconds, first in (
-            ("first_clause_3s_reference", CLAUSE, 3.0, True),
-            ("first_clause_5s_reference", CLAUSE, 5.0, True),
-            ("sentence_first_steps_3s_reference", SENTENCE, 3.0, True),
-            ("sentence_3s_reference", SENTENCE, 3.0, False),
-        ):
-            result[name] = {
-                "sound_s": round(say(text, seconds, first), 2),
-                **timed(lambda a=text, b=seconds, c=first: say(a, b, c), 40),  # type: ignore[misc]
-            }
-            save(result)
-        result["first_clause_five_at_once"] = together(lambda _: took(lambda: say(CLAUSE, 3.0, True)), 20)
-        result |= memory.now("vram_after_mib")
-        save(result)
-        engine.close()
-
-
 def whisper(models: Path, save: Save) -> None:
     import faster_whisper
     import opencc
@@ -162,15 +60,14 @@ def whisper(models: Path, save: Save) -> None:
         result |= {"clip_s": round(len(clip.samples) / 16_000, 1), "words": len(hear(engine).split())}
         result["one"] = timed(lambda: hear(engine), 40)
         save(result)
-        result["five_at_once_one_worker"] = together(lambda _: took(lambda: hear(engine)), 20)
+        result["five_at_once"] = together(lambda _: took(lambda: hear(engine)), 20)
         result |= memory.now("vram_after_mib")
         save(result)
-        model = faster_whisper.WhisperModel(
-            str(models / "whisper"), device="cuda", compute_type="float16", num_workers=2
-        )
-        two = adapter.WhisperSTT(model, opencc.OpenCC("s2tw").convert)
-        result["five_at_once_two_workers"] = together(lambda _: took(lambda: hear(two)), 20)
-        result |= memory.now("vram_with_both_mib")
+        engine.close()
+        model = faster_whisper.WhisperModel(str(models / "whisper"), device="cuda", compute_type="float16")
+        single = adapter.WhisperSTT(model, opencc.OpenCC("s2tw").convert)
+        result["five_at_once_one_worker"] = together(lambda _: took(lambda: hear(single)), 20)
+        result |= memory.now("vram_one_worker_mib")
         save(result)
 
 
@@ -231,18 +128,18 @@ def vllm(models: Path, save: Save) -> None:
 
 
 def smollm2(models: Path, save: Save) -> None:
-    """Real weights: whether what vLLM says is what was asked for."""
+    """Real weights: whether what vLLM says is what was asked for. The likeliest words, so that chance has no part."""
     import avatar.engines.vllm as adapter
 
     share = replace(shares()["vllm"], bytes=4 * GIB)
     settings = replace(settings_for(models), vllm_model=models / "smollm2")
+    adapter.SAMPLING.update(temperature=0.0, repetition_penalty=1.0, top_p=1.0, top_k=0)
     started = time.perf_counter()
     engine = adapter.load(settings, lambda fraction: None, share)
     result: dict[str, Any] = {"load_s": round(time.perf_counter() - started, 1), "said": {}}
-    for question in ("What is the capital of France?", "Say hello and introduce yourself in one sentence."):
-        said = "".join(engine.reply([Message("system", SYSTEM_PROMPT), Message("user", question)], 0))
-        result["said"][question] = said
-    result["correct"] = "Paris" in result["said"]["What is the capital of France?"]
+    for question in QUESTIONS:
+        result["said"][question] = "".join(engine.reply([Message("system", PLAIN), Message("user", question)], 0))
+    result["correct"] = "Paris" in result["said"][QUESTIONS[0]]
     save(result)
     engine.close()
 
@@ -258,7 +155,10 @@ def pipeline(models: Path, save: Save) -> None:
         result["ballast_gib"] = round(ballast.used / GIB, 2)
         sampler.peak = 0
         with tempfile.TemporaryDirectory(prefix="avatar-gpu-") as folder:
-            app = App(Path(folder) / "data", environment(models), program=("-m", "avatar.bench.gpu_serve")).start()
+            notes = Path(folder) / "notes"
+            app = App(
+                Path(folder) / "data", environment(models, notes), program=("-m", "avatar.bench.gpu_serve")
+            ).start()
             try:
                 result["ready_s"] = round(app.wait(READY_S), 1)
                 result["engines"] = {stage: engine["name"] for stage, engine in app.engines().items()}
@@ -269,6 +169,7 @@ def pipeline(models: Path, save: Save) -> None:
                         answered(app, clips if sessions == 1 else clips[::2], sessions, random.Random(1))
                     )
                     result[f"sessions_{sessions}"] = measured
+                    result[f"voice_{sessions}"] = noted(notes)
                     result["vram_peak_gib"] = round((sampler.peak - ballast.used) / GIB, 2)
                     result["looks"] = sampler.looks
                     save(result)
@@ -278,7 +179,15 @@ def pipeline(models: Path, save: Save) -> None:
                 save(result)
 
 
-def environment(models: Path) -> dict[str, str]:
+def noted(notes: Path) -> dict[str, Any]:
+    """What F5-TTS did since the last look: its calls with the first clause's steps, and clauses made a second time."""
+    calls = [json.loads(line) for line in notes.read_text().splitlines()] if notes.is_file() else []
+    notes.unlink(missing_ok=True)
+    first = [call["ms"] for call in calls if call["steps"] == Settings().f5_first_steps and call["seed"] == 0]
+    return {"calls": len(calls), "again": sum(call["seed"] > 0 for call in calls), "first_ms": summary(first)}
+
+
+def environment(models: Path, notes: Path | None = None) -> dict[str, str]:
     """Only the engines that are measured, so that nothing else can answer in their place."""
     kept = {name: value for name, value in os.environ.items() if name not in OURS}
     return {
@@ -293,6 +202,7 @@ def environment(models: Path) -> dict[str, str]:
         "AVATAR_VRAM_GIB": str(CARD_GIB),
         "AVATAR_DOWNLOAD": "never",
         WORDS: "moonshine",
+        **({} if notes is None else {NOTES: str(notes)}),
     }
 
 
@@ -302,6 +212,8 @@ STEPS: dict[str, Callable[[Path, Save], None]] = {
     "vllm": vllm,
     "smollm2": smollm2,
     "pipeline": pipeline,
+    "beside": beside,
+    "cosyvoice": cosyvoice,
 }
 
 

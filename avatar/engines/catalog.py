@@ -167,6 +167,23 @@ CATALOG: tuple[Rung, ...] = (
         demo=True,
     ),
     Rung(
+        name="cosyvoice",
+        stage="tts",
+        label="CosyVoice 3",
+        module="avatar.engines.cosyvoice",
+        package="vllm_omni",
+        install="make run-gpu",
+        weights=("cosyvoice3-0.5b",),
+        given="cosyvoice_model",
+        languages=("zh", "en", "ja", "ko", "de", "es", "fr", "it", "ru"),
+        clones=True,
+        licence="Apache-2.0",
+        memory_mib=6_000,  # of its three processes; on the card it takes its share
+        parallel=4,
+        hq=True,
+        needs_card=True,
+    ),
+    Rung(
         name="ray-tts",
         stage="tts",
         label="Ray cluster",

@@ -1,15 +1,13 @@
 """Text to speech with F5-TTS v1 on a GPU: English and Chinese, in the voice of a few seconds of reference.
 
 F5-TTS makes a whole clause at once; it cannot stream. So the time to the first sound is that of the first clause, and
-that is short because the solver (f5_solver.py) is one CUDA graph and takes 7 steps. Nothing is downloaded here. torch
+that is short because the solver (f5_solver.py) replays CUDA graphs and takes 7 steps. Nothing is downloaded here. torch
 and f5_tts are imported by `load` and nowhere else.
 """
 
 import hashlib
 import logging
-import re
 import threading
-import wave
 from collections.abc import Callable, Generator
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -23,6 +21,8 @@ from avatar import weights
 from avatar.audio import resample
 from avatar.engines.base import Abilities, Progress, Voice
 from avatar.engines.conditioning import Conditioning
+from avatar.engines.f5_clauses import HOP, RATE, frames_for, pieces, trimmed, voiced
+from avatar.engines.own_voices import own_voices
 from avatar.engines.reference import Reference, prepare, weight
 from avatar.errors import EngineError, WeightsError
 from avatar.events import AudioChunk, Samples
@@ -33,24 +33,11 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 LANGUAGES = ("en", "zh")
-RATE = 24_000  # Hz, of its reference and of its sound
-HOP = 256
-OWN = {  # its own voices: the recordings that f5-tts brings as examples, and their words (infer/examples/basic)
-    "english": ("en", "basic_ref_en.wav", "Some call me nature, others call me mother nature."),
-    "chinese": ("zh", "basic_ref_zh.wav", "对，这就是我，万人敬仰的太乙真人。"),
-}
 MAX_CHARS = 2_000  # of one clause; more is cut
 PREPARED = 16  # profiles that are kept ready, 200 KB each; its own voices are two
-# Phrases of fewer than about five words lose their first (SWivid/F5-TTS issues 460 and 1185): they get the time of this
-# many bytes, and the silence that this leaves is cut off again.
-LEAST_WEIGHT = 24
-SLOW = 2.0  # at most so many times as long as the reference's pace says, for the shortest
 LONGEST = 1_536  # frames of reference and clause together: the solver's longest
 SPOKEN_PART = 0.3  # a clause of which less than this part has a voice was swallowed, and is made once more
-QUIET_DB, SILENT_RMS = -38.0, 10 ** (-55 / 20)
-KEEP_BEFORE_S, KEEP_AFTER_S = 0.03, 0.15  # of the silence around a clause
 WARM_UP = {"en": "Hello, how are you today?", "zh": "你好，今天过得怎么样？"}
-_CUT = re.compile(r"[,.;:!?，。；：！？、]+\s*|\s+|(?<=[\u3400-\u9fff])")
 
 
 class Solver(Protocol):
@@ -78,8 +65,7 @@ def load(settings: Settings, progress: Progress, share: Share | None = None) -> 
         solver, encode = worker(lambda: _built(model_file, vocabulary, vocoder_folder, configuration, device))
         progress(0.2)
         if share is not None:
-            steps = (settings.f5_first_steps, settings.f5_steps)
-            worker(lambda: solver.warm(steps, lambda fraction: progress(0.2 + 0.7 * fraction)))
+            worker(lambda: solver.warm(lambda fraction: progress(0.2 + 0.7 * fraction)))
         engine = F5TTS(solver, encode, worker, own_voices(), (settings.f5_first_steps, settings.f5_steps))
         for language, text in WARM_UP.items():  # weights that make no sound show here
             for _ in engine.begin(text, Voice(), language):
@@ -111,26 +97,6 @@ def files(settings: Settings) -> tuple[Path, Path | None, Path, Path | None]:
             raise WeightsError(f"F5-TTS needs the vocoder Vocos, and {vocoder / name} is missing.")
     own, arch = folder / "vocab.txt", folder / "model.yaml"
     return found[0], own if own.is_file() else None, vocoder, arch if arch.is_file() else None
-
-
-def own_voices() -> dict[str, tuple[str, Reference]]:
-    """Name -> language and reference of the voices that f5-tts brings along."""
-    from importlib.resources import files as inside
-
-    folder = Path(str(inside("f5_tts").joinpath("infer/examples/basic")))
-    return {
-        name: (language, prepare(*read_wav(folder / file), text))
-        for name, (language, file, text) in OWN.items()
-        if (folder / file).is_file()
-    }
-
-
-def read_wav(file: Path) -> tuple[Samples, int]:
-    """A file of the package's own: 16 bits. Returns float32 (n,) at RATE, and RATE."""
-    with wave.open(str(file)) as sound:
-        rate, channels = sound.getframerate(), sound.getnchannels()
-        samples = np.frombuffer(sound.readframes(sound.getnframes()), "<i2").astype(np.float32) / 32_768
-    return resample(samples.reshape(-1, channels).mean(axis=1), rate, RATE), RATE
 
 
 class Worker:
@@ -269,56 +235,6 @@ class F5TTS:
         """Frees the model and its graphs behind the clause that is being made."""
         self._solver = None
         self._worker.close()
-
-
-def pieces(words: str, most: int) -> list[str]:
-    """Cut into pieces of at most `most` (see reference.weight), at the last mark, else space or hanzi, that fits; each
-    ends with punctuation, or the model trails off."""
-    found: list[str] = []
-    while weight(words) > most:
-        ends = [match.end() for match in _CUT.finditer(words) if 0 < weight(words[: match.end()]) <= most]
-        marks = [
-            end
-            for end in ends
-            if words[end - 1] in ",.;:!?，。；：！？、 " and words[:end].rstrip()[-1] in ",.;:!?，。；：！？、"
-        ]
-        at = next((end for end in reversed(marks) if weight(words[:end]) * 2 > most), ends[-1] if ends else 0)
-        at = at or max(1, len(words.encode()[:most].decode(errors="ignore")))  # a word without end
-        found.append(words[:at].strip())
-        words = words[at:].strip()
-    return [ended(piece) for piece in (*found, words) if any(map(str.isalnum, piece))]
-
-
-def ended(piece: str) -> str:
-    return piece if not piece[-1].isalnum() else piece + ("。" if piece[-1] >= "\u3000" else ".")
-
-
-def frames_for(piece: str, pace: float) -> int:
-    """How many frames a piece gets: the reference's pace, and more for what is short enough to be swallowed."""
-    size = weight(piece)
-    return max(1, round(min(max(size, LEAST_WEIGHT), size * SLOW) * pace))
-
-
-def voiced(sound: Samples) -> int:
-    """Samples in those 10 ms that are louder than QUIET_DB below the loudest, and than silence."""
-    level = _levels(sound)
-    return int((level > max(SILENT_RMS, float(level.max(initial=0.0)) * 10 ** (QUIET_DB / 20))).sum()) * (RATE // 100)
-
-
-def trimmed(sound: Samples) -> Samples:
-    """Without the silence around it, but for what a pause between clauses needs; empty when all is silent."""
-    level = _levels(sound)
-    loud = np.flatnonzero(level > max(SILENT_RMS, float(level.max(initial=0.0)) * 10 ** (QUIET_DB / 20)))
-    if not len(loud):
-        return sound[:0]
-    step = RATE // 100
-    start = max(0, int(loud[0]) * step - int(KEEP_BEFORE_S * RATE))
-    return sound[start : (int(loud[-1]) + 1) * step + int(KEEP_AFTER_S * RATE)]
-
-
-def _levels(sound: Samples) -> np.ndarray:
-    step = RATE // 100
-    return np.asarray(np.sqrt(np.mean(np.square(sound[: len(sound) // step * step].reshape(-1, step)), axis=1)))
 
 
 def _built(

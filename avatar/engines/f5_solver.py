@@ -1,13 +1,16 @@
-"""F5-TTS from noise to sound: the flow's Euler steps and the Vocos vocoder, on a GPU as one CUDA graph per length.
+"""F5-TTS from noise to sound: the flow's Euler steps and the Vocos vocoder, on a GPU as three CUDA graphs per length.
 
 Launching the kernels one by one is what takes the time of the library's own `sample`: 330 to 360 ms for a clause of
-1.5 s in 7 steps on an H200, whatever its length, against 36 to 46 ms as one graph (2026-11-23, research/gpu.md A). A
-graph has fixed shapes, so sequences are filled up to the next of BUCKETS and what is filled in is masked, as the
-library does with sequences of unequal length in a batch; without a GPU the same code runs without a graph.
+1.5 s in 7 steps on an H200, whatever its length, against 36 to 46 ms as a graph (2026-11-23, research/gpu.md A). One
+graph reads the text, one makes a step and is replayed for each, one makes the sound: any number of steps, and a
+23rd of the nodes that graphs of all steps have. A graph has fixed shapes, so sequences are filled up to the next of
+BUCKETS and what is filled in is masked, as the library does with sequences of unequal length in a batch; without a GPU
+the same code runs without graphs.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
@@ -30,16 +33,20 @@ class TooLong(ValueError):
 
 @dataclass(slots=True)
 class _Shape:
-    """The fixed tensors that one graph reads and writes, (1, n, ...), n the bucket's frames."""
+    """The fixed tensors that the graphs of one length read and write, (1, n, ...), n the bucket's frames."""
 
-    noise: Any
+    flow: Any  # the noise, and at the end the spectrum
     reference: Any
     text: Any
     mask: Any  # of what is not filled in
     clause: Any  # of what is not the reference either
     order: Any  # of the frames for the vocoder: the clause's first
+    rope: Any
+    step: Any  # float32 (2,): the time now, and that to the next
+    said: Any = None
+    unsaid: Any = None
     sound: Any = None
-    replay: Callable[[], None] | None = field(default=None, repr=False)
+    parts: tuple[Callable[[], None], ...] = field(default=(), repr=False)  # text, step, sound
 
 
 class Solver:
@@ -51,16 +58,15 @@ class Solver:
         self._model, self._vocoder, self._dit = model, vocoder, model.transformer
         parameter = next(model.parameters())
         self.device, self._dtype = parameter.device, parameter.dtype
-        self._shapes: dict[tuple[int, int], _Shape] = {}
+        self._shapes: dict[int, _Shape] = {}
+        self._steps: dict[int, Any] = {}  # by their count, float32 (count, 2): see _Shape.step
         self._pool: Any = None  # graphs run one after the other, so that they can share what they need in between
 
-    def warm(self, steps: tuple[int, ...], told: Callable[[float], None] = lambda fraction: None) -> None:
-        """Make every graph now: 0.4 to 4.7 s each on an H200, most of it for the first. The largest first, because the
-        others then need no memory of their own."""
-        every = [(bucket, count) for bucket in reversed(BUCKETS) for count in sorted(set(steps))]
-        for number, (bucket, count) in enumerate(every, 1):
-            self._shape(bucket, count)
-            told(number / len(every))
+    def warm(self, told: Callable[[float], None] = lambda fraction: None) -> None:
+        """Make every graph now. The largest first, because the others then need no memory of their own."""
+        for number, bucket in enumerate(reversed(BUCKETS), 1):
+            self._shape(bucket)
+            told(number / len(BUCKETS))
 
     def mel(self, samples: Any) -> Any:
         """Log-mel frames (1, m, MELS) of float32 samples (n,) at RATE."""
@@ -76,11 +82,11 @@ class Solver:
             bucket = next((bucket for bucket in BUCKETS if bucket >= whole), None)
             if bucket is None:
                 raise TooLong(f"{whole} frames")
-            shape = self._shape(bucket, steps)
+            shape = self._shape(bucket)
             generator = torch.Generator("cpu").manual_seed(seed)
             noise = torch.randn(whole, MELS, generator=generator)  # on the CPU: the same on every device
-            shape.noise.zero_()
-            shape.noise[0, :whole].copy_(noise)
+            shape.flow.zero_()
+            shape.flow[0, :whole].copy_(noise)
             shape.reference.zero_()
             shape.reference[:, :heard].copy_(reference)
             shape.text.fill_(-1)
@@ -90,73 +96,93 @@ class Solver:
             shape.clause.copy_(shape.mask)
             shape.clause[:, :heard] = False
             torch.arange(bucket, out=shape.order).add_(heard).remainder_(bucket)
-            if shape.replay is None:
-                self._run(shape, bucket, steps)
-            else:
-                shape.replay()
+            read, step, sing = shape.parts
+            read()
+            for now in self._times(steps):
+                shape.step.copy_(now)
+                step()
+            sing()
             return shape.sound[0, : frames * HOP].float().cpu()
 
-    def _shape(self, bucket: int, steps: int) -> _Shape:
-        if (shape := self._shapes.get((bucket, steps))) is not None:
+    def _times(self, steps: int) -> Any:
+        if steps not in self._steps:
+            times = torch.tensor(_times(steps))
+            self._steps[steps] = torch.stack((times[:-1], times.diff()), dim=1).to(self.device)
+        return self._steps[steps]
+
+    def _shape(self, bucket: int) -> _Shape:
+        if (shape := self._shapes.get(bucket)) is not None:
             return shape
         with torch.inference_mode():
             made = {"device": self.device, "dtype": self._dtype}
             shape = _Shape(
-                noise=torch.zeros(1, bucket, MELS, **made),
+                flow=torch.zeros(1, bucket, MELS, **made),
                 reference=torch.zeros(1, bucket, MELS, **made),
                 text=torch.full((1, bucket), -1, dtype=torch.long, device=self.device),
                 mask=torch.ones(1, bucket, dtype=torch.bool, device=self.device),
                 clause=torch.ones(1, bucket, dtype=torch.bool, device=self.device),
                 order=torch.arange(bucket, device=self.device),
+                rope=self._dit.rotary_embed.forward_from_seq_len(bucket),
+                step=torch.zeros(2, device=self.device),
             )
+            shape.parts = tuple(partial(part, shape) for part in (self._read, self._step, self._sing))
             if self.device.type == "cuda":
-                self._capture(shape, bucket, steps)
-        self._shapes[bucket, steps] = shape
+                shape.parts = self._captured(shape.parts)
+        self._shapes[bucket] = shape
         return shape
 
-    def _capture(self, shape: _Shape, bucket: int, steps: int) -> None:
+    def _captured(self, parts: tuple[Callable[[], None], ...]) -> tuple[Callable[[], None], ...]:
         beside = torch.cuda.Stream(self.device)
         beside.wait_stream(torch.cuda.current_stream(self.device))
         with torch.cuda.stream(beside):
             for _ in range(1 if self._shapes else 3):  # libraries choose their kernels and take their workspaces
-                self._run(shape, bucket, steps)
+                for part in parts:
+                    part()
         torch.cuda.current_stream(self.device).wait_stream(beside)
         torch.cuda.synchronize(self.device)
-        graph = torch.cuda.CUDAGraph()
-        # other threads go on with theirs: recognition, another voice
-        with torch.cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local"):
-            self._run(shape, bucket, steps)
-        self._pool = self._pool or graph.pool()
-        shape.replay = graph.replay
+        replays = []
+        for part in parts:
+            graph = torch.cuda.CUDAGraph()
+            # other threads go on with theirs: recognition, another voice
+            with torch.cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local"):
+                part()
+            self._pool = self._pool or graph.pool()
+            replays.append(graph.replay)
+        return tuple(replays)
 
-    def _run(self, shape: _Shape, bucket: int, steps: int) -> None:
-        mel = self._flow(shape, bucket, steps).float()
-        mel = torch.where(shape.clause[..., None], mel, FLOOR)  # the clause is all that sounds
-        shape.sound = self._vocode(mel.index_select(1, shape.order).permute(0, 2, 1))
+    def _read(self, shape: _Shape) -> None:
+        """The text, with it and without it."""
+        bucket = shape.text.shape[1]
+        said = self._dit.text_embed(shape.text, seq_len=bucket, drop_text=False)
+        unsaid = self._dit.text_embed(shape.text, seq_len=bucket, drop_text=True)
+        if shape.said is None:  # not in the graphs' own memory, where another graph may write
+            shape.said, shape.unsaid = torch.empty_like(said), torch.empty_like(unsaid)
+        shape.said.copy_(said)
+        shape.unsaid.copy_(unsaid)
 
-    def _flow(self, shape: _Shape, bucket: int, steps: int) -> Any:
-        """Euler's method over the library's own times, conditional and unconditional side by side."""
-        dit, times = self._dit, _times(steps)
-        said = dit.text_embed(shape.text, seq_len=bucket, drop_text=False)
-        unsaid = dit.text_embed(shape.text, seq_len=bucket, drop_text=True)
-        rope = dit.rotary_embed.forward_from_seq_len(bucket)
-        unheard = torch.zeros_like(shape.reference)
-        mask = torch.cat((shape.mask, shape.mask))
-        flow = shape.noise
-        for now, then in zip(times, times[1:], strict=False):
-            # filled by a kernel: torch.tensor would copy from the host, which a capture forbids
-            time = dit.time_embed(torch.full((2,), now, device=self.device, dtype=self._dtype))
-            x = torch.cat(
-                (
-                    dit.input_embed(flow, shape.reference, said, audio_mask=shape.mask),
-                    dit.input_embed(flow, unheard, unsaid, audio_mask=shape.mask),
-                )
+    def _step(self, shape: _Shape) -> None:
+        """One step of Euler's method, conditional and unconditional side by side."""
+        dit = self._dit
+        time = dit.time_embed(shape.step[0].to(self._dtype).expand(2))
+        x = torch.cat(
+            (
+                dit.input_embed(shape.flow, shape.reference, shape.said, audio_mask=shape.mask),
+                dit.input_embed(shape.flow, torch.zeros_like(shape.reference), shape.unsaid, audio_mask=shape.mask),
             )
-            for block in dit.transformer_blocks:
-                x = block(x, time, mask=mask, rope=rope)
-            guided, free = dit.proj_out(dit.norm_out(x, time)).chunk(2)
-            flow = flow + (then - now) * (guided + (guided - free) * GUIDANCE)
-        return flow
+        )
+        mask = torch.cat((shape.mask, shape.mask))
+        for block in dit.transformer_blocks:
+            x = block(x, time, mask=mask, rope=shape.rope)
+        guided, free = dit.proj_out(dit.norm_out(x, time)).chunk(2)
+        direction = guided + (guided - free) * GUIDANCE
+        shape.flow.copy_(shape.flow.float() + shape.step[1] * direction.float())
+
+    def _sing(self, shape: _Shape) -> None:
+        mel = torch.where(shape.clause[..., None], shape.flow.float(), FLOOR)  # the clause is all that sounds
+        sound = self._vocode(mel.index_select(1, shape.order).permute(0, 2, 1))
+        if shape.sound is None:
+            shape.sound = torch.empty_like(sound)
+        shape.sound.copy_(sound)
 
     def _vocode(self, mel: Any) -> Any:
         """Vocos.decode with an overlap-add of its own: torch.istft looks at its window on the host."""

@@ -51,7 +51,7 @@ def prepare(samples: Samples, sample_rate: int, text: str) -> Reference:
     level = _levels(samples, sample_rate)
     voiced = np.flatnonzero(level > QUIET_DB)
     step = sample_rate // 50
-    if len(voiced) * step < SHORTEST_S * sample_rate:
+    if len(voiced) * step < SHORTEST_S * sample_rate or not samples.any():
         raise ValueError("The recording of this voice has less than a second of speech. Record a longer one.")
     edge = int(EDGE_S * sample_rate)
     start = max(0, int(voiced[0]) * step - edge)

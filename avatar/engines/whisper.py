@@ -34,6 +34,9 @@ TOKENS = 224  # the most that Whisper writes for a window
 # A character is at most three tokens, its bytes in UTF-8, and a fast speaker says seven syllables a second.
 TOKENS_PER_S, TOKENS_LEAST = 21, 10
 SURE = 0.5  # a language less probable than this is used to hear, but not passed on (faster-whisper's own bound)
+# On a card each has a thread and a stream of its own, and all share the weights: five who end at once wait for 241 ms
+# at P95 instead of 289 (large-v3-turbo, H100, docs/benchmarks.md).
+WORKERS = 2
 NEEDED = ("model.bin", "config.json", "tokenizer.json")  # without the last faster-whisper would ask a hub for it
 HOP = STT_RATE // 100  # samples per frame of the features
 BCP47 = {"jw": "jv"}  # of Whisper's names for languages, those that are not BCP 47
@@ -75,13 +78,18 @@ def placement(share: Share | None) -> dict[str, Any]:
     """Where the model runs and with what numbers. On two cores two threads took 490 ms instead of 700; CTranslate2's
     default is 4."""
     if share is not None:
-        return {"device": "cuda", "device_index": share.card, "compute_type": share.compute_type or "float16"}
+        return {
+            "device": "cuda",
+            "device_index": share.card,
+            "compute_type": share.compute_type or "float16",
+            "num_workers": WORKERS,
+        }
     return {"device": "cpu", "compute_type": "int8", "cpu_threads": min(4, os.cpu_count() or 1)}
 
 
 class WhisperSTT:
     """Thread-safe, without a lock: nothing is kept between calls, and CTranslate2 queues those of all threads for its
-    one worker. A second worker would only share the same cores."""
+    workers: one on the CPU, where a second would only share the same cores, and WORKERS on a card."""
 
     def __init__(self, model: Model, traditional: Callable[[str], str], hotwords: str = "") -> None:
         self._model: Model | None = model

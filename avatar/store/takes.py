@@ -23,6 +23,12 @@ class Takes:
                 take.insert(turn=turn_id, audio=audio, created_at=now).on_conflict_ignore().as_rowcount().execute()
             )
 
+    def share(self, turn_id: str, copy_id: str) -> None:
+        """A copy of the turn has the same take. Inside a write of the caller."""
+        take = self._takes
+        for row in list(take.select(take.audio, take.created_at).where(take.turn == turn_id).dicts()):
+            take.insert(turn=copy_id, **row).execute()
+
     def name(self, turn_id: str) -> str | None:
         """The recording's name; None when there is none. Whose turn it is the caller has checked."""
         take = self._takes

@@ -60,8 +60,8 @@ class Turns(Conversations):
         return TurnRow(**row)
 
     def fork(self, owner: str, turn_id: str, voice: str | None = None, quality: Quality | None = None) -> str:
-        """A new conversation that shares the turns up to and with this one, their recordings too; its id. It goes on in
-        `voice` and `quality`, or in those of the old one. Deleting either leaves the other whole."""
+        """A new conversation that shares the turns up to and with this one, their recordings and HQ takes too; its id.
+        It goes on in `voice` and `quality`, or in those of the old one. Deleting either leaves the other whole."""
         c, t = self._conversations, self._turns
         turn, new_id = self.turn(owner, turn_id), uuid.uuid4().hex
         with self._db.write():
@@ -77,6 +77,7 @@ class Turns(Conversations):
                 # no client_turn_id: a resend belongs to the old conversation
                 copy = {"id": uuid.uuid4().hex, "conversation": new_id, "client_turn_id": None, "seq": None}
                 t.insert(**row | copy).execute()
+                self.takes.share(row["id"], str(copy["id"]))
         return new_id
 
     def conversation_of(self, owner: str, client_turn_id: str) -> str:

@@ -36,6 +36,11 @@ def hq_note(rungs: Sequence["RungStatus"], language: str) -> tuple[str, bool]:
     return say(key, language, name=best.label), best.state != "ready"
 
 
+def hq_possible(rungs: Sequence["RungStatus"]) -> bool:
+    """Whether this machine could have an HQ voice: it is installed and has room, or only its weights are missing."""
+    return any(rung.hq and (rung.state != "absent" or rung.lacks) for rung in rungs)
+
+
 class QualityEvents:
     def __init__(self, assistant: "Assistant", owner_of: OwnerOf) -> None:
         self.assistant, self.owner_of = assistant, owner_of
@@ -71,12 +76,13 @@ class QualityEvents:
 
 
 def quality_switch(assistant: "Assistant", owner_of: OwnerOf, stage: gr.HTML) -> None:
-    """Lay it out and connect it."""
+    """Lay it out and connect it. Hidden where no HQ voice can be: Status tells what its engine needs."""
     switch = gr.Radio(
         [(T(f"quality_{quality}"), quality) for quality in QUALITIES],
         value="fast",
         label=T("quality"),
         elem_id="quality",
+        visible=hq_possible(assistant.pool.status()),
     )
     note = fragment()
     timer = gr.Timer(WATCH_S, active=False)

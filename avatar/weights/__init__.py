@@ -14,7 +14,8 @@ from avatar.weights import wheel
 from avatar.weights.cancel import Cancel, Cancelled
 from avatar.weights.disk import by_hand, complete, digest, fastest, intact, known, location, partial, path, present
 from avatar.weights.repack import repack
-from avatar.weights.table import GROUPS, WEIGHTS, HubFile, HubFiles, PackageFolder, Weight, WheelMember
+from avatar.weights.sources import HubFile, HubFiles, PackageFolder, Weight, WheelMember
+from avatar.weights.table import GROUPS, WEIGHTS
 from avatar.weights.wheel import Progress
 
 __all__ = (

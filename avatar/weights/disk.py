@@ -13,7 +13,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from avatar.errors import WeightsError
-from avatar.weights.table import GROUPS, WEIGHTS, HubFiles, PackageFolder, Weight, WheelMember
+from avatar.weights.sources import HubFiles, PackageFolder, Weight, WheelMember
+from avatar.weights.table import GROUPS, WEIGHTS
 
 BLOCK = 1 << 20
 PART = ".part"  # what a file is called while it arrives

@@ -25,7 +25,7 @@ import httpx
 from avatar.errors import WeightsError
 from avatar.weights.cancel import Cancel, Cancelled
 from avatar.weights.disk import BLOCK, PART, by_hand, fault, files, location, mark
-from avatar.weights.table import HubFile, HubFiles, Weight
+from avatar.weights.sources import HubFile, HubFiles, Weight
 
 Progress = Callable[[float], None]
 

