@@ -77,10 +77,24 @@ document.addEventListener('click', async event => {
   trigger('notice', { kind: copied ? 'info' : 'error', text: t(copied ? 'copied' : 'not_copied') });
 });
 
-// Words of read-only fragments and names that Gradio leaves out, wherever it puts them and whenever.
+// Words of read-only fragments, and the names of controls that Gradio leaves out or says in English only, wherever it
+// puts them and whenever.
 function translate(root) {
   for (const node of root.querySelectorAll('[data-t]')) if (!node.textContent) node.textContent = t(node.dataset.t);
   for (const node of root.querySelectorAll('.submit-button:not([aria-label])')) node.ariaLabel = t('send');
+  for (const node of root.querySelectorAll('[aria-label="Reset to default value"]')) node.ariaLabel = t('reset');
+  for (const node of root.querySelectorAll('[aria-label^="number input for "], [aria-label^="range slider for "]')) {
+    node.ariaLabel = node.ariaLabel.replace(/^[a-z]+ [a-z]+ for /, '');
+  }
+  for (const node of root.querySelectorAll('fieldset > [data-testid=block-info]')) {
+    node.parentElement.ariaLabel = node.textContent.trim();
+  }
+  for (const node of root.querySelectorAll('.sidebar > .toggle-button:not([aria-expanded])')) {
+    const tell = () => { node.ariaExpanded = node.parentElement.classList.contains('open'); };
+    node.ariaLabel = t('settings');
+    new MutationObserver(tell).observe(node.parentElement, { attributes: true, attributeFilter: ['class'] });
+    tell();
+  }
 }
 new MutationObserver(() => translate(document)).observe(document.body, { childList: true, subtree: true });
 translate(document);

@@ -1,5 +1,5 @@
 // The live stage: states, captions, latency card. This is the body of gr.HTML(js_on_load=...): element, props, trigger,
-// server and watch are given. controls.js, ring.js, transport.js and sound.js follow in the same body and move it:
+// server and watch are given. controls.js, ring.js, transport.js, seats.js and sound.js follow in the same body and move it:
 // ui.set(state, data), ui.level(0..1), ui.caption(said, partial, coming), ui.latency(turn), ui.seats(n, of); and give it
 // ui.onstart, onend, oninterrupt, onmute and onhold.
 
@@ -105,6 +105,9 @@ const ui = window.avatarUI = {
       $('.av-notice').innerHTML = markup(`no_${next}`, detail);
       ui.caption('', '');
     }
+    // The chat's own live region is polite too and would read every streamed word: `say` tells finished lines.
+    const talking = LIVE.includes(next) || ['connecting', 'lost'].includes(next);
+    document.querySelector('#chat [role=log]')?.setAttribute('aria-live', talking ? 'off' : 'polite');
     drawButtons();
     if (next === 'idle') ui.ready();
     drawPill();
@@ -126,7 +129,14 @@ const ui = window.avatarUI = {
       const span = Object.assign(document.createElement('span'), { className: `av-${name}`, textContent: words });
       line.append(gap(line.textContent), span);
     }
-    $('.av-caption').replaceChildren(...(line.childNodes.length ? [line] : []));
+    const box = $('.av-caption');
+    box.replaceChildren(...(line.childNodes.length ? [line] : []));
+    // Its height is fixed, so that the button below never moves: it shows the newest words, or what is being spoken and
+    // what comes next.
+    const row = parseFloat(getComputedStyle(box).lineHeight);
+    const spoken = line.querySelector('.av-final');
+    const until = spoken ? spoken.offsetTop + spoken.offsetHeight : row;
+    box.scrollTop = coming ? row * (Math.round(until / row) - 1) : line.offsetHeight;
   },
 
   // Idle: who would answer now, in the captions' place, so that the button never moves.
@@ -189,11 +199,7 @@ const ui = window.avatarUI = {
     }
   },
 
-  start() {
-    // The chat's own live region is polite too and would read every streamed word: `say` tells finished lines.
-    document.querySelector('#chat [role=log]')?.setAttribute('aria-live', 'off');
-    ui.onstart?.();
-  },
+  start() { ui.onstart?.(); },
   end() { ui.onend?.(); },
   interrupt() {
     ui.oninterrupt?.();
@@ -212,6 +218,8 @@ const HINT_MS = 4000;
 const PARTS = [['eot', 'rest'], ['stt', 'hear'], ['llm', 'think'], ['tts', 'speak']];
 const GOAL_MS = 500;
 const FULL_MS = 1500;
+const NARROW_PX = 510;                               // below it the side buttons show no words
+new ResizeObserver(() => stage.classList.toggle('narrow', stage.clientWidth < NARROW_PX)).observe(stage);
 
 $('.av-ai').textContent = t('ai');
 $('.av-keys').innerHTML = [['Space', 'k_space'], ['Esc', 'k_esc'], ['Enter', 'k_enter']]

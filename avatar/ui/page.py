@@ -12,7 +12,6 @@ from avatar.ui.history import history_tab
 from avatar.ui.own_voice import own_voice_panel
 from avatar.ui.persona import persona_panel
 from avatar.ui.phone import phone_panel
-from avatar.ui.quality import quality_switch
 from avatar.ui.rating import connect_ratings
 from avatar.ui.sayings import sayings_panel
 from avatar.ui.sidebar import settings_sidebar
@@ -40,7 +39,6 @@ def build(assistant: "Assistant", owner_of: OwnerOf, gpu_memory: Callable[[], Me
         with gr.Tabs() as tabs:
             with gr.Tab(T("tab_talk"), id="talk") as first:
                 talk = talk_tab(assistant, owner_of, settings, partial(voice_row, assistant, owner_of))
-                quality_switch(assistant, owner_of, talk.stage)
                 persona_panel(assistant, owner_of, talk.stage)
                 if assistant.studio is not None:
                     own_voice_panel(assistant.studio, owner_of, talk.stage)

@@ -75,15 +75,22 @@ class QualityEvents:
         return f'<p class="av-note" role="status">{html.escape(sentence)}</p>', gr.Timer(active=soon)
 
 
-def quality_switch(assistant: "Assistant", owner_of: OwnerOf, stage: gr.HTML) -> None:
-    """Lay it out and connect it. Hidden where no HQ voice can be: Status tells what its engine needs."""
-    switch = gr.Radio(
+def quality_choice(assistant: "Assistant") -> gr.Radio:
+    """Hidden where no HQ voice can be: Status tells what its engine needs."""
+    return gr.Radio(
         [(T(f"quality_{quality}"), quality) for quality in QUALITIES],
         value="fast",
         label=T("quality"),
+        show_label=False,
+        min_width=150,
+        elem_classes="av-seg",
         elem_id="quality",
         visible=hq_possible(assistant.pool.status()),
     )
+
+
+def quality_note(assistant: "Assistant", owner_of: OwnerOf, stage: gr.HTML, switch: gr.Radio) -> None:
+    """Lay out what HQ is doing or needs, and connect the switch."""
     note = fragment()
     timer = gr.Timer(WATCH_S, active=False)
     on = QualityEvents(assistant, owner_of)

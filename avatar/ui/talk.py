@@ -157,7 +157,7 @@ def talk_tab(
             )
             below(stage)
         with gr.Column(scale=12, min_width=340):
-            chat = chatbot("chat", 500)
+            chat = chatbot("chat", 548)
             text = gr.Textbox(
                 placeholder=T("type"),
                 label=T("type"),

@@ -1,4 +1,4 @@
-"""The voice of this conversation, below the stage.
+"""The voice row below the stage: the voice of this conversation, fast or HQ.
 
 Lays out and hands events on. The choices are read when the page is opened, when another conversation is, and when the
 box is: voices come with their engines, and go.
@@ -10,6 +10,7 @@ import gradio as gr
 
 from avatar.errors import AvatarError
 from avatar.ui.handlers import QUICK, OwnerOf, language_for, session_of, warn
+from avatar.ui.quality import quality_choice, quality_note
 from avatar.ui.strings import T, say
 
 if TYPE_CHECKING:
@@ -57,10 +58,19 @@ class ReplyVoiceEvents:
 
 
 def voice_row(assistant: "Assistant", owner_of: OwnerOf, stage: gr.HTML) -> None:
+    """The voice, and fast or HQ."""
     with gr.Row(elem_classes="av-voice"):
         voice = gr.Dropdown(
-            [(T("voice_default"), "")], value="", label=T("voice"), show_label=False, filterable=False, elem_id="voice"
+            [(T("voice_default"), "")],
+            value="",
+            label=T("voice"),
+            show_label=False,
+            filterable=False,
+            min_width=150,
+            elem_id="voice",
         )
+        switch = quality_choice(assistant)
+    quality_note(assistant, owner_of, stage, switch)
     on = ReplyVoiceEvents(assistant, owner_of)
     gr.on([stage.change, voice.focus], on.voices, stage, voice, **QUICK)
     voice.input(on.choose_voice, [voice, stage], stage, **QUICK).then(on.voices, stage, voice, **QUICK)

@@ -32,7 +32,7 @@ def test_hq_is_chosen_for_a_conversation_and_watched_while_it_loads(site: Open) 
 def test_an_hq_take_is_what_history_replays(site: Open) -> None:
     s = site()
     s.assistant.store.rows = [Row("a1", "All about tea")]
-    s.assistant.lines = lambda owner, conversation, last=None: [TEA[0], replace(TEA[1], hq=True)]  # type: ignore[method-assign]
+    s.assistant.past = [TEA[0], replace(TEA[1], hq=True)]
     s.tab(1)
     s.page.get_by_text("All about tea").click()
     with s.page.expect_request(f"**/avatar/audio/{ID}/hq"):

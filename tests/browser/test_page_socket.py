@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from playwright.sync_api import expect
+from starlette.websockets import WebSocketState
 
 from avatar.ui.strings import ENGLISH
 from tests.page_fakes import tone
@@ -111,6 +112,20 @@ def test_a_page_that_is_loaded_again_goes_on_with_its_conversation(site: Open) -
     s.start()
     first, second = s.socket.said("hello")
     assert (first["conversation"], second["conversation"]) == ("", "new1")
+
+
+def test_a_tab_that_is_closed_lets_go_of_its_socket(site: Open) -> None:
+    s = site()
+    s.start()
+    s.speak(1, 5)
+    s.wait("avatarUI.log.some(e => e[0] === 'first')")
+    other = s.page.context.new_page()
+    s.page.close()
+    for _ in range(40):
+        if s.socket.ws.client_state == WebSocketState.DISCONNECTED:
+            break
+        other.wait_for_timeout(50)
+    assert s.socket.ws.client_state == WebSocketState.DISCONNECTED and not s.errors
 
 
 def test_a_full_server_says_so_and_then_that_a_seat_is_free(site: Open) -> None:

@@ -5,6 +5,7 @@ from typing import Final
 ENGLISH: Final[dict[str, str]] = {
     # settings
     "settings": "Settings",
+    "reset": "Back to the usual value",
     "lang": "Language",
     "auto": "Automatic",
     "volume": "Volume of the reply (%)",
@@ -45,6 +46,7 @@ ENGLISH: Final[dict[str, str]] = {
 
 CHINESE: Final[dict[str, str]] = {
     "settings": "設定",
+    "reset": "回到預設值",
     "lang": "語言",
     "auto": "自動",
     "volume": "回覆音量（%）",
