@@ -54,6 +54,7 @@ let data = {};
 let pausedAt = 0;
 let muted = false;
 let told = { sentence: '', until: 0 };               // a hint that must not be overwritten at once
+let captioned = '';                                  // what the captions show, as JSON; '' is something else
 
 function button(query, icon, label, pressed) {
   const node = $(query);
@@ -123,6 +124,9 @@ const ui = window.avatarUI = {
   level(x) { level = Math.min(1, Math.max(0, x)); },
 
   caption(said, partial, coming) {
+    const asked = JSON.stringify([said, partial, coming]);
+    if (asked === captioned) return;                 // 50 times a second while a reply plays: a layout each time
+    captioned = asked;
     const line = document.createElement('p');
     for (const [name, words] of [['final', said], ['partial', partial], ['unheard', coming]]) {
       if (!words) continue;
@@ -155,6 +159,7 @@ const ui = window.avatarUI = {
     }).join('')];
     if (now.engines.stt?.english_only) rows.push(markup('english_only', now.engines.stt));
     if (now.coming) rows.push(markup('coming', now.coming));
+    captioned = '';
     $('.av-caption').innerHTML = rows.map(row => `<p>${row}</p>`).join('');
   },
 
