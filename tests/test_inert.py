@@ -97,7 +97,8 @@ def test_what_is_said_written_and_found(page, carol, seen):
 
 def test_how_words_are_said(page, carol, seen):
     carol.event("teach", ["<b>img</b>", "<img src=x onerror=alert(6)>"])
-    page.evaluate("document.querySelector('#sayings button').click()")  # in the sidebar, which is folded on a phone
+    page.locator(".sidebar .toggle-button").click()
+    page.locator("#sayings button").first.click()
     shows(page, "#sayings")
     inert(page, seen)
 

@@ -121,7 +121,7 @@ def test_a_narrow_page_never_scrolls_sideways_and_every_control_has_a_name(
     assert s.page.locator(".av-mute").get_attribute("aria-label") == words["mute"]
     nameless: list[Any] = s.page.evaluate(
         """() => [...document.querySelectorAll('button, a[href], input, textarea, select, audio')]
-          .filter(e => e.checkVisibility())
+          .filter(e => e.checkVisibility({ visibilityProperty: true }))
           .filter(e => !(e.innerText || e.ariaLabel || e.title || e.labels?.length))
           .map(e => e.outerHTML.slice(0, 120))"""
     )

@@ -17,7 +17,7 @@ from tests.voice_profiles import CONSENT, kept
 
 pytestmark = IN_A_BROWSER
 NAMELESS = """() => [...document.querySelectorAll('button, a[href], input, textarea, select, audio, [role=slider]')]
-  .filter(e => e.checkVisibility() && !e.innerText?.trim() && !e.labels?.length)
+  .filter(e => e.checkVisibility({ visibilityProperty: true }) && !e.innerText?.trim() && !e.labels?.length)
   .filter(e => !(e.ariaLabel || e.title || e.getAttribute('aria-labelledby')))
   .map(e => e.outerHTML.slice(0, 160))"""
 
