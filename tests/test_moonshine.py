@@ -155,16 +155,16 @@ def test_the_vocabulary_has_lengths_of_one_and_two_bytes(tmp_path: Path) -> None
     [
         (
             "What is the weather in Paris?",
-            ("What is the weather in paris", "what is the weather in pairs?"),
+            ("What is the weather in paris",),
             True,
         ),
         (
             "You're not a man, but a man.",
-            ("You know, go to the beach.", "This is the first time"),
+            ("You know, go to the beach.", "This is the first time", "He said it"),
             False,
         ),
         ("叫你好", (), False),
-        ("Tell me a joke.", ("Tell me a joke.", "Tell Mia yoke.", "Tell me a joke."), True),
+        ("Tell me a joke.", ("Tell Mia yoke.", "Tell me a joke."), True),
         ("Hello there", ("Hollow air", "Hello there"), True),
         ("Goy!", ("Dewey.", "The way.", "Do it."), False),
     ],
@@ -172,6 +172,7 @@ def test_the_vocabulary_has_lengths_of_one_and_two_bytes(tmp_path: Path) -> None
 def test_words_that_change_with_the_pace_are_not_plausible(heard: str, again: tuple[str, ...], verdict: bool) -> None:
     longer = len(heard.split()) > 2 and bool(again)  # these words are first looked at as they were heard
     fake = FakeModel(*([heard] if longer else []), *again)
+    fake.logit = float(np.log(1.3 * (len(fake.vocabulary) - 1)))  # log probability -0.57: neither certain nor unlikely
     assert fake.engine.plausible(noise(2), heard) is verdict
     assert len(fake.lengths) == longer + len(again)  # and no more than are needed for the verdict
     assert len(set(fake.lengths)) == len(fake.lengths)  # each at its own pace
@@ -181,6 +182,12 @@ def test_clear_english_is_not_heard_again() -> None:
     sure = FakeModel("what is the weather", logit=10.0)
     assert sure.engine.plausible(noise(2), "What is the weather?")
     assert len(sure.lengths) == 1
+
+
+def test_what_it_hardly_believes_itself_is_another_language() -> None:
+    unsure = FakeModel("he said go to the beach", "he said go to the beach", logit=0.5)
+    assert not unsure.engine.plausible(noise(2), "He said go to the beach.")
+    assert len(unsure.lengths) == 1
 
 
 def test_certainty_counts_the_words_that_were_kept_and_those_that_came() -> None:
