@@ -254,7 +254,8 @@ async def test_a_restart_stores_the_running_turn_and_keeps_the_history(app):
         (turn,) = store.turns("local", newest)
     finally:
         store.close()
-    assert turn.state == "interrupted" and turn.client_turn_id == "before-restart" and turn.reply_audio
+    assert turn.state in ("interrupted", "done")  # heard to its end, where that takes no longer than AVATAR_DRAIN_S
+    assert turn.client_turn_id == "before-restart" and turn.reply_audio
     assert app.http.get(f"/avatar/audio/{turn.id}/reply").content.startswith(b"OggS")
 
 
