@@ -153,41 +153,27 @@ def test_the_vocabulary_has_lengths_of_one_and_two_bytes(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("heard", "again", "verdict"),
     [
-        (
-            "What is the weather in Paris?",
-            ("What is the weather in paris",),
-            True,
-        ),
-        (
-            "You're not a man, but a man.",
-            ("You know, go to the beach.", "This is the first time", "He said it"),
-            False,
-        ),
-        ("叫你好", (), False),
-        ("Tell me a joke.", ("Tell Mia yoke.", "Tell me a joke."), True),
         ("Hello there", ("Hollow air", "Hello there"), True),
         ("Goy!", ("Dewey.", "The way.", "Do it."), False),
+        ("叫你好", (), False),
     ],
 )
-def test_words_that_change_with_the_pace_are_not_plausible(heard: str, again: tuple[str, ...], verdict: bool) -> None:
-    longer = len(heard.split()) > 2 and bool(again)  # these words are first looked at as they were heard
-    fake = FakeModel(*([heard] if longer else []), *again)
-    fake.logit = float(np.log(1.3 * (len(fake.vocabulary) - 1)))  # log probability -0.57: neither certain nor unlikely
+def test_one_or_two_words_that_change_with_the_pace_are_not_plausible(
+    heard: str, again: tuple[str, ...], verdict: bool
+) -> None:
+    fake = FakeModel(*again)
     assert fake.engine.plausible(noise(2), heard) is verdict
-    assert len(fake.lengths) == longer + len(again)  # and no more than are needed for the verdict
-    assert len(set(fake.lengths)) == len(fake.lengths)  # each at its own pace
+    assert (
+        len(set(fake.lengths)) == len(fake.lengths) == len(again)
+    )  # each at its own pace, and no more than are needed
 
 
-def test_clear_english_is_not_heard_again() -> None:
-    sure = FakeModel("what is the weather", logit=10.0)
-    assert sure.engine.plausible(noise(2), "What is the weather?")
-    assert len(sure.lengths) == 1
-
-
-def test_what_it_hardly_believes_itself_is_another_language() -> None:
-    unsure = FakeModel("he said go to the beach", "he said go to the beach", logit=0.5)
-    assert not unsure.engine.plausible(noise(2), "He said go to the beach.")
-    assert len(unsure.lengths) == 1
+@pytest.mark.parametrize(("probability", "verdict"), [(0.9, True), (0.6, True), (0.55, False), (0.2, False)])
+def test_three_words_are_judged_by_their_own_probability(probability: float, verdict: bool) -> None:
+    fake = FakeModel("what is the weather")
+    fake.logit = float(np.log(probability / (1 - probability) * (len(fake.vocabulary) - 1)))
+    assert fake.engine.plausible(noise(9), "What is the weather?") is verdict
+    assert len(fake.lengths) == 1 and fake.lengths[0] <= moonshine.GUARD_SAMPLES + moonshine.TAIL_SAMPLES
 
 
 def test_certainty_counts_the_words_that_were_kept_and_those_that_came() -> None:

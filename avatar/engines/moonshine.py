@@ -30,11 +30,10 @@ INVENTED = {"", "you", "the"}  # all it says to zeros, hiss, tones, clicks and c
 GUARD_SAMPLES = 8 * STT_RATE  # what `plausible` hears again; by 5 s of f5_ref_zh.wav alone it was taken for English
 PACES = (0.88, 0.93, 1.08)  # of the further hearings that `plausible` compares
 AGREEMENT = 0.58
-# Mean log probability of the tokens of three words or more: from CERTAIN on they are English without another hearing,
-# below UNLIKELY they are not, between them one further hearing must agree. Of 75 English pieces of 1.2-8 s (the speech
-# set, whole and cut up anywhere; eSpeak in three accents) 7 are refused, of 130 in 16 other languages (the set's two zh
-# clips cut up; eSpeak) 11 pass; by two further hearings of three alone it was 11 and 15 (2026-11-26).
-CERTAIN, UNLIKELY = -0.35, -0.7
+# Mean log probability of the tokens of three words or more: from which on they can be English, and from which on nothing
+# else is asked. Hearing such words again at other paces, as is done with one or two, told no more and took three
+# transcriptions. `python -m avatar.bench.languages`: what is refused of English, and what passes of other languages.
+PLAUSIBLE, CERTAIN = -0.55, -0.35
 FOREIGN = re.compile(r"[^\W\d_\u0000-\u024f]")  # a letter outside Latin: it sometimes writes hanzi for Chinese
 REPEATED = re.compile(r"\b(\w+(?: \w+){0,5})(?:[ ,.?!]+\1\b){3,}", re.IGNORECASE)
 
@@ -117,9 +116,9 @@ class MoonshineSTT:
     def plausible(self, samples: Samples, text: str) -> bool:
         """Whether `text`, which `transcribe` made of `samples`, is what was said, and not another language.
 
-        Its own certainty tells most, see CERTAIN; what that leaves open is heard again slower and faster: English
-        words stay, nonsense changes. So do one or two words, of which too few tokens are there to judge. Nothing is
-        known of accents. Costs half a transcription of at most 8 s, and up to three whole ones where it is unsure.
+        Three words or more are judged by their own probability, see PLAUSIBLE. One or two, of which too few tokens are
+        there, are heard again slower and faster: English words stay, nonsense changes. Nothing is known of accents.
+        Costs half a transcription of at most 8 s; one or two words up to three whole ones.
         """
         if FOREIGN.search(text):
             return False
@@ -127,12 +126,10 @@ class MoonshineSTT:
         if not words or not usable(samples):
             return True
         piece = samples[:GUARD_SAMPLES]
+        if len(words) >= 3:
+            return self._certainty(piece) >= PLAUSIBLE
         if len(piece) < len(samples):
             words = normal(self._words(piece))
-        if len(words) >= 3:
-            certainty = self._certainty(piece)
-            if certainty >= CERTAIN or certainty < UNLIKELY:
-                return certainty >= CERTAIN
         for pace in PACES:
             at = np.arange(0, len(piece) - 1, pace)
             again = normal(self._words(np.interp(at, np.arange(len(piece)), piece).astype(np.float32)))
