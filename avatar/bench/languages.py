@@ -13,8 +13,10 @@ import numpy as np
 from avatar.audio import resample
 from avatar.bench.clips import FOLDER, load
 from avatar.bench.served import conditions
-from avatar.engines import espeak, moonshine
 from avatar.engines.base import OWN_VOICE, STT_RATE, TTS
+from avatar.engines.espeak import load as load_voice
+from avatar.engines.moonshine import GUARD_SAMPLES, normal
+from avatar.engines.moonshine import load as load_ears
 from avatar.events import Samples
 from avatar.settings import Settings
 
@@ -53,7 +55,7 @@ FEWEST = 3  # words: shorter answers are not judged by their certainty
 
 def pieces(samples: Samples, rng: random.Random) -> Iterator[Samples]:
     """The clip, and pieces of it. float32 (n,) at STT_RATE."""
-    yield samples[: moonshine.GUARD_SAMPLES]
+    yield samples[:GUARD_SAMPLES]
     for _ in range(CUTS):
         length = int(rng.uniform(*CUT_S) * STT_RATE)
         if length < len(samples) - STT_RATE // 2:
@@ -68,8 +70,8 @@ def spoken(voice: TTS, text: str, language: str) -> Samples:
 
 def main() -> None:
     settings, rng = Settings.from_env(), random.Random(1)
-    ears = moonshine.load(settings, lambda _: None)
-    voice = espeak.load(settings, lambda _: None)
+    ears = load_ears(settings, lambda _: None)
+    voice = load_voice(settings, lambda _: None)
     try:
         english = [piece for clip in load(FOLDER) for piece in pieces(clip.samples, rng)]
         english += [spoken(voice, text, accent) for text in ENGLISH for accent in ACCENTS]
@@ -80,7 +82,7 @@ def main() -> None:
         passed = judged = 0
         for samples in set_:
             text = list(ears.transcribe(samples, None))[-1].text
-            if len(moonshine.normal(text)) >= FEWEST:
+            if len(normal(text)) >= FEWEST:
                 judged += 1
                 passed += ears.plausible(samples, text)
         print(f"{name}: {passed} of {judged} pass as English")

@@ -30,7 +30,7 @@ INVENTED = {"", "you", "the"}  # all it says to zeros, hiss, tones, clicks and c
 GUARD_SAMPLES = 8 * STT_RATE  # what `plausible` hears again; by 5 s of f5_ref_zh.wav alone it was taken for English
 PACES = (0.88, 0.93, 1.08)  # of the further hearings that `plausible` compares
 AGREEMENT = 0.58
-# Mean log probability of the tokens of three words or more: from which on they can be English, and from which on nothing
+# Mean log probability of the tokens of three words or more: from which on they can be English, and from which nothing
 # else is asked. Hearing such words again at other paces, as is done with one or two, told no more and took three
 # transcriptions. `python -m avatar.bench.languages`: what is refused of English, and what passes of other languages.
 PLAUSIBLE, CERTAIN = -0.55, -0.35
