@@ -91,8 +91,7 @@ class Hearing:
                 case Pause():
                     self._on_pause(event.silence_ms)
                 case Resume():
-                    self._habit.went_on(event.after_ms)
-                    self._on_resume()
+                    self._on_resume(event.after_ms)
                 case Full():
                     self._on_full()
         if self._activity.speaking and not self._held:
@@ -151,9 +150,10 @@ class Hearing:
         elif self._work is None:
             self._look(self._decide(silence_ms, again=False))
 
-    def _on_resume(self) -> None:
+    def _on_resume(self, after_ms: int) -> None:
         self._ahead = None  # it goes on, and is then a partial transcript
         if not self._over_reply:
+            self._habit.went_on(after_ms)
             self._cancel()
         if self._decision is not None and self._heard.tail and self._activity.since_onset_ms > COMMIT_MS:
             self._heard = self._heard.kept_whole()
