@@ -78,8 +78,8 @@ def made():
         engine.close()
 
 
-def ann(words: str = "What was said there.") -> Voice:
-    return Voice("Ann", "a1", AudioChunk(noisy(4), RATE), words, "en", consent="x")
+def ann(words: str = "What was said there.", cache: Path | None = None) -> Voice:
+    return Voice("Ann", "a1", AudioChunk(noisy(4), RATE), words, "en", consent="x", cache=cache)
 
 
 def test_a_clause_is_yielded_while_it_is_written_and_the_reference_is_cut_once(made) -> None:
@@ -150,6 +150,33 @@ def test_a_profile_that_is_deleted_is_forgotten_by_the_stages_too(made) -> None:
     engine.close()
     assert stages.forgotten == [stages.asked[0].voice_name] and stages.closed.is_set()
     engine.forget("a1")
+
+
+def test_a_profile_that_is_deleted_while_it_speaks_is_forgotten_at_the_end_of_the_clause(made) -> None:
+    engine = made(stages := Stages(wait_s=0.02))
+    saying = engine.speak("Hello.", ann(), "en")
+    next(saying)
+    engine.forget("a1")
+    assert len(list(saying)) == 2
+    list(engine.speak("Hello.", ann(), "en"))  # one that had begun to be prepared
+    engine.close()
+    assert len(stages.forgotten) == 2 == len(stages.asked)
+    assert not engine._profiles._values and not engine._names
+
+
+def test_what_was_cut_is_kept_with_the_profile_and_made_again_where_it_is_damaged(made, tmp_path: Path) -> None:
+    folder = tmp_path / "voices" / "a1" / "cache"
+    folder.mkdir(parents=True)
+    list(made(before := Stages()).speak("Hello.", ann(cache=folder), "en"))
+    (file,) = folder.iterdir()
+    list(made(after := Stages()).speak("Hello.", ann(cache=folder), "en"))
+    file.write_bytes(b"no numbers")
+    list(made(again := Stages()).speak("Hello.", ann(cache=folder), "en"))
+    (first,), (second,), (third,) = before.asked, after.asked, again.asked
+    for other in (second, third):
+        assert np.array_equal(first.reference, other.reference) and first.reference_text == other.reference_text
+        assert (first.voice_name, first.sample_rate) == (other.voice_name, other.sample_rate)
+    assert file.stat().st_size > 1000
 
 
 def test_a_start_shows_its_progress_and_its_fault(made, monkeypatch: pytest.MonkeyPatch) -> None:

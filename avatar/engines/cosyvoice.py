@@ -24,6 +24,7 @@ import numpy as np
 from avatar import weights
 from avatar.audio import resample
 from avatar.engines.base import Abilities, Progress, Voice
+from avatar.engines.conditioning import Conditioning
 from avatar.engines.own_voices import OWN_RATE, own_voices
 from avatar.engines.reference import Reference, prepare
 from avatar.errors import EngineError, EngineTimeout, WeightsError
@@ -127,8 +128,10 @@ class CosyVoice3:
         """`own`: its voices, by name, with their languages. `simplified`: hanzi as it learned them. `folder` is removed
         at the end."""
         self._stages, self._own, self._simplified, self._folder = stages, own, simplified, folder
-        self._lock = threading.Lock()  # of what is prepared
-        self._prepared: dict[str, tuple[str, Reference]] = {}  # by profile: the name that it is kept under
+        self._profiles = Conditioning[Reference]("cosyvoice", ".npz")
+        self._lock = threading.Lock()  # of the two below
+        self._names: dict[str, set[str]] = {}  # by profile: those that the stages keep something of it under
+        self._forgotten = set[str]()  # an id is never used again
         self._closed = False
         self.abilities = Abilities(LANGUAGES, clones=True, voices=tuple(own))
         self._loop = asyncio.new_event_loop()
@@ -175,11 +178,13 @@ class CosyVoice3:
                 call.expect(NEXT_S)
         finally:
             call.cancel()
+            if voice.profile_id in self._forgotten:  # deleted meanwhile
+                self.forget(voice.profile_id)
         if count == 0 or power / count < SILENT_RMS**2:
             raise _error("CosyVoice 3 made no sound of this clause. Please try again.")
 
     def _reference(self, voice: Voice, tag: str) -> tuple[str, Reference]:
-        """The name that vllm-omni keeps it under, and the reference: cut once for each profile."""
+        """The name that vllm-omni keeps its own features of it under, and the reference: cut once for each profile."""
         if voice.profile_id is None and voice.reference is None:
             name = voice.name
             if name == "default":
@@ -198,25 +203,29 @@ class CosyVoice3:
                 f"CosyVoice 3 cannot speak in the voice {voice.name}: its recording or the words of it are missing."
             )
             raise _error(f"{sentence} Choose another voice.", "NO_CLONING")
+
+        def make() -> Reference:
+            try:
+                return prepare(resample(recording.samples, recording.sample_rate, OWN_RATE), OWN_RATE, words)
+            except ValueError as exc:
+                raise _error(str(exc), "NO_CLONING") from exc
+
+        variant = hashlib.sha256(words.encode()).hexdigest()  # what is cut depends on them
+        reference = self._profiles.get(voice, variant, make, _read, _write)
         name = hashlib.sha256(recording.samples.tobytes() + words.encode()).hexdigest()
-        key = voice.profile_id or ""
         with self._lock:
-            if (kept := self._prepared.get(key)) is not None and kept[0] == name:
-                return kept
-        try:
-            reference = prepare(resample(recording.samples, recording.sample_rate, OWN_RATE), OWN_RATE, words)
-        except ValueError as exc:
-            raise _error(str(exc), "NO_CLONING") from exc
-        with self._lock:
-            self._prepared[key] = name, reference
+            self._names.setdefault(voice.profile_id or "", set()).add(name)
         return name, reference
 
     def forget(self, profile_id: str) -> None:
-        """Returns at once; a clause that is being said in this voice is said to its end."""
+        """Returns at once; a clause that is being said in this voice is said to its end, and then forgotten too."""
+        self._profiles.forget(profile_id)
         with self._lock:
-            kept = self._prepared.pop(profile_id, None)
-        if kept is not None and not self._closed:
-            self._loop.call_soon_threadsafe(self._stages.forget, kept[0])
+            self._forgotten.add(profile_id)
+            names = self._names.pop(profile_id, set())
+        if not self._closed:
+            for name in names:
+                self._loop.call_soon_threadsafe(self._stages.forget, name)
 
     def close(self) -> None:
         """Ends what is being said, and the stages' processes."""
@@ -224,7 +233,6 @@ class CosyVoice3:
             if self._closed:
                 return
             self._closed = True
-            self._prepared.clear()
         try:
             asyncio.run_coroutine_threadsafe(self._end(), self._loop).result(CLOSE_S)
         finally:
@@ -281,6 +289,19 @@ class _Call:
         finally:
             self._items.put(end)
             await self._said.aclose()
+
+
+def _write(reference: Reference, file: Path) -> None:
+    text = np.frombuffer(reference.text.encode(), np.uint8)
+    np.savez(file, samples=reference.samples, text=text, sample_rate=reference.sample_rate)
+
+
+def _read(file: Path) -> Reference:
+    with file.open("rb") as opened, np.load(opened, allow_pickle=False) as kept:
+        samples, text, rate = kept["samples"], kept["text"].tobytes().decode(), int(kept["sample_rate"])
+    if samples.dtype != np.float32 or samples.ndim != 1 or not np.isfinite(samples).all():
+        raise ValueError("not the sound of a reference")
+    return Reference(samples, text, rate)
 
 
 def _error(sentence: str, code: str | None = None) -> EngineError:
