@@ -506,3 +506,10 @@ def wav(samples: np.ndarray, rate: int = 24000) -> bytes:
     head = struct.pack("<4sI4s4sIHHIIHH4sI", b"RIFF", 36 + len(data), b"WAVE", b"fmt ", 16, 1, 1, rate, 2 * rate, 2, 16,
                        b"data", len(data))  # fmt: skip
     return head + data
+
+
+def with_an_hq_voice() -> FakeAssistant:
+    """The switch between Fast and HQ is there."""
+    made = FakeAssistant()
+    made.pool.rungs = [Rung("tts", "cosyvoice", "CosyVoice 3", hq=True), *made.pool.rungs]
+    return made

@@ -4,7 +4,7 @@ import pytest
 from playwright.sync_api import expect
 
 from avatar.ui.strings import ENGLISH
-from tests.page_fakes import TEA, FakeAssistant, Rung
+from tests.page_fakes import TEA, FakeAssistant, with_an_hq_voice
 from tests.page_site import IN_A_BROWSER, Open, Site
 
 pytestmark = IN_A_BROWSER
@@ -12,10 +12,7 @@ pytestmark = IN_A_BROWSER
 
 @pytest.fixture
 def assistant() -> FakeAssistant:
-    """One with an HQ voice, so that the switch is there."""
-    made = FakeAssistant()
-    made.pool.rungs = [Rung("tts", "cosyvoice", "CosyVoice 3", hq=True), *made.pool.rungs]
-    return made
+    return with_an_hq_voice()
 
 
 TIMES = {"eot": 212, "stt": 96, "llm": 58, "tts": 96}
