@@ -229,7 +229,8 @@ async def test_ten_in_a_hundred_turns_fail_and_the_others_do_not_notice(settings
 
     try:
         await asyncio.gather(*(talk(who) for who in range(5)))
-        assert len(ended) == 50 and set(ended) <= {"answered", "ENGINE_FAILED", "NO_ENGINE"}
+        # in line for the engine that failed: "has just failed"
+        assert len(ended) == 50 and set(ended) <= {"answered", "ENGINE_FAILED", "ENGINE_NOT_LOADED", "NO_ENGINE"}
         assert ended.count("answered") >= 30 and assistant.seats.count() == 0
         assert not assistant.pool.busy(assistant.pool.rungs("llm")[0])
         mind.trouble.fail_on = ()  # who found no engine made no call: the next one may be a tenth
