@@ -85,6 +85,16 @@ def test_so_is_what_hardly_rises_above_the_room() -> None:
     assert not any(isinstance(event, Pause) for event in events)
 
 
+def test_so_is_a_noise_that_began_in_mid_sentence() -> None:
+    """Silence, then a fan: far above the quietest of the last seconds, but level, and well below the voice."""
+    _, events = spoken(1, 1, *[8000] * 5, *[900, 1000, 1100, 1000, 900, 1000])
+    assert events[-1] == Pause(at=10 * CHUNK, silence_ms=64)
+    _, events = spoken(1, 1, *[8000] * 5, *[900, 1600, 900, 1600, 900, 1600])  # no noise is so uneven
+    assert not any(isinstance(event, Pause) for event in events)
+    _, events = spoken(1, 1, *[8000] * 5, *[2000] * 6)  # nor so loud: that is someone who speaks evenly
+    assert not any(isinstance(event, Pause) for event in events)
+
+
 def test_a_voice_that_stays_faint_is_a_voice() -> None:
     activity, events = spoken(*[8000] * 5, *[100] * 20)
     assert isinstance(events[-1], Resume) and events[-1].at == 10 * CHUNK and activity.silence_ms == 0
