@@ -15,7 +15,7 @@ from starlette.responses import PlainTextResponse, Response, StreamingResponse
 
 from avatar import gpu
 from avatar.aio import in_thread
-from avatar.engines.base import LLM, STT, TTS, Abilities, Begins, Engine, Voice
+from avatar.engines.base import LLM, STT, TTS, Abilities, Begins, Engine, Message, Voice
 from avatar.engines.catalog import CATALOG, allowed
 from avatar.engines.cluster_client import KEY, error_head, knows
 from avatar.engines.frames import Head, item, messages_of, pack, samples_of, unpack, voice_of
@@ -109,7 +109,8 @@ class Replica:
         return EngineError(sentence, stage=self._rung.stage, engine=self._rung.name, code=code)
 
     def _work(self, head: Head, blob: bytes) -> Generator[bytes, None, None]:
-        """What `head` asks for, as frames; runs on a thread. Raises KeyError, ValueError for what is no question."""
+        """What `head` asks for, as frames, to be run on a thread. Raises KeyError, ValueError, TypeError for what is no
+        question: here, where it is not yet taken for a failure of the engine."""
         language, engine = head.get("language"), self._engine
         match head["do"]:
             case "abilities":
@@ -118,10 +119,9 @@ class Replica:
                 return self._run(_as(STT, engine).transcribe(samples_of(blob), language))
             case "plausible":
                 return self._run(_verdict(_as(STT, engine), samples_of(blob), str(head["text"])))
-            case "reply":
-                return self._answer(head)
-            case "prefill":
-                return self._read(head)
+            case "reply" | "prefill":
+                work = self._answer if head["do"] == "reply" else self._read
+                return work(_as(LLM, engine), str(head["session"]), messages_of(head["messages"]))
             case "speak" | "begin":
                 return self._say(head, blob, language)
         raise ValueError("no such thing to do")
@@ -139,23 +139,22 @@ class Replica:
         of_row = Abilities(row.languages, row.clones, pitch=row.pitch)
         yield pack(asdict(getattr(self._engine, "abilities", of_row)) | {"is": "abilities"})
 
-    def _answer(self, head: Head) -> Generator[bytes, None, None]:
-        with self._seating.seat(str(head["session"])) as seat:
-            yield from self._run(_as(LLM, self._engine).reply(messages_of(head["messages"]), seat))
+    def _answer(self, llm: LLM, session: str, messages: list[Message]) -> Generator[bytes, None, None]:
+        with self._seating.seat(session) as seat:
+            yield from self._run(llm.reply(messages, seat))
 
-    def _read(self, head: Head) -> Generator[bytes, None, None]:
-        with self._seating.seat(str(head["session"])) as seat, self._free:
-            _as(LLM, self._engine).prefill(messages_of(head["messages"]), seat)
+    def _read(self, llm: LLM, session: str, messages: list[Message]) -> Generator[bytes, None, None]:
+        with self._seating.seat(session) as seat, self._free:
+            llm.prefill(messages, seat)
         yield from ()
 
     def _say(self, head: Head, blob: bytes, language: str | None) -> Generator[bytes, None, None]:
+        tts, text = _as(TTS, self._engine), str(head["text"])
         voice = self._voices.voice(head["voice"], blob)
         if voice is None:
-            yield pack({"is": "voice"})
-            return
-        tts = _as(TTS, self._engine)
+            return (pack(frame) for frame in [{"is": "voice"}])
         speak = tts.begin if head["do"] == "begin" and isinstance(tts, Begins) else tts.speak
-        yield from self._run(speak(str(head["text"]), voice, language))
+        return self._run(speak(text, voice, language))
 
 
 class Seating:

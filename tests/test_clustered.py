@@ -16,6 +16,7 @@ from avatar.engines import cluster_client
 from avatar.engines.base import OWN_VOICE, Abilities, Message, Voice
 from avatar.engines.catalog import CATALOG, allowed
 from avatar.engines.clustered import ClusterLLM, ClusterSTT, ClusterTTS, load_llm, load_stt, load_tts
+from avatar.engines.frames import pack
 from avatar.engines.pool import EnginePool, import_and_load
 from avatar.errors import EngineError, EngineTimeout, OutOfMemory, SettingsError
 from avatar.events import AudioChunk, Notice, Serving, TurnDone
@@ -200,6 +201,25 @@ def test_what_is_no_question_is_refused(there: Cluster, body: bytes) -> None:
     import httpx
 
     assert httpx.post(f"{there.url}/tts", content=body).status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("stage", "head"),
+    [
+        ("tts", {"do": "speak", "text": "Yes.", "voice": {"sha256": ""}}),
+        ("tts", {"do": "speak", "voice": {}}),
+        ("tts", {"do": "reply", "session": "a", "messages": []}),
+        ("llm", {"do": "reply", "session": "a", "messages": [{"role": "user"}]}),
+        ("llm", {"do": "prefill", "messages": "none"}),
+        ("stt", {"do": "plausible"}),
+        ("stt", {"do": "dance"}),
+    ],
+)
+def test_a_wrong_question_is_not_the_engines_fault(there: Cluster, stage: str, head: dict[str, object]) -> None:
+    import httpx
+
+    assert httpx.post(f"{there.url}/{stage}", content=pack(head)).status_code == 400
+    there.replicas[stage].check_health()  # raises for a replica that is to be replaced
 
 
 async def test_a_lost_cluster_steps_down_to_the_local_rungs_and_back(there: Cluster, settings: Settings) -> None:
