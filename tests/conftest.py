@@ -2,12 +2,14 @@
 
 import logging
 import os
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 import hypothesis
 import pytest
 from fakes import rung
+from live_session import REPORT_S, Live
 from running import Running
 
 from avatar import log, weights
@@ -71,6 +73,25 @@ def make_pool(settings: Settings) -> Callable[..., EnginePool]:
         return EnginePool(settings, catalog, load, **more)  # type: ignore[arg-type]
 
     return make
+
+
+@pytest.fixture
+def live(
+    make_pool: Callable[..., EnginePool], monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., AbstractAsyncContextManager[Live]]:
+    """`async with live(name of a preference=its value) as session`: over fakes that can be changed meanwhile."""
+    monkeypatch.setattr("avatar.answering.SETTLE_S", 2 * REPORT_S)
+
+    @asynccontextmanager
+    async def start(**preferences: object) -> AsyncIterator[Live]:
+        session = Live(make_pool, **preferences)
+        try:
+            yield session
+        finally:
+            await session.it.close()
+            await session.page
+
+    return start
 
 
 @pytest.fixture(scope="session")
