@@ -2,6 +2,7 @@
 
 import logging
 import os
+import subprocess
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
@@ -16,6 +17,7 @@ from avatar import log, weights
 from avatar.engines.catalog import Rung
 from avatar.engines.pool import EnginePool
 from avatar.settings import Settings
+from avatar.store import Store
 from avatar.turntaking.voice import Silero
 
 hypothesis.settings.register_profile("avatar", deadline=None)  # on a busy machine an example takes what it takes
@@ -123,3 +125,24 @@ def chromium() -> str:
 @pytest.fixture(scope="session")
 def silero() -> Silero:
     return Silero.load(weights.path("silero-vad", Settings.from_env().weights))
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    store = Store(tmp_path / "data")
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def tiny_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 16 MiB; yields its folder."""
+    folder = tmp_path / "tiny"
+    folder.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=16m", "none", folder], capture_output=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip(f"cannot mount a small disk: {mounted.stderr.decode().strip()}")
+    yield folder
+    subprocess.run(["umount", "--lazy", folder], check=True)  # lazy: a failed test leaves files open

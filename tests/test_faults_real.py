@@ -18,9 +18,9 @@ from pathlib import Path
 import assistants
 import pytest
 from assistants import make_assistant, put_away
+from stores import fill
 from test_durability import own_disk
 from test_faults_turns import one_turn
-from test_store import fill, tiny_disk  # noqa: F401  # a fixture
 
 from avatar import weights
 from avatar.assistant import Assistant
@@ -71,7 +71,7 @@ def keeping(data: Path, make_pool: Callable[..., EnginePool]) -> Iterator[Assist
         put_away(assistant)
 
 
-async def test_a_disk_that_is_full(make_pool, tiny_disk):  # noqa: F811
+async def test_a_disk_that_is_full(make_pool, tiny_disk):
     with keeping(tiny_disk / "data", make_pool) as assistant:
         await kept(assistant, "first")
         ballast = fill(tiny_disk)

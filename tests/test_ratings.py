@@ -1,17 +1,7 @@
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from avatar.errors import AvatarError, NotFound
 from avatar.store import Score, Store, Turn, TurnRow
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    store = Store(tmp_path)
-    yield store
-    store.close()
 
 
 def spoken(store: Store, owner: str, conversation: str, tts: str = "eSpeak NG", **more: object) -> TurnRow:

@@ -1,5 +1,4 @@
 import sqlite3
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -9,13 +8,6 @@ from avatar.store import Store, Turn, Wanted
 
 def said(user: str, reply: str = "", **more: object) -> Turn:
     return Turn(user_text=user, reply_text=reply, state="done", **more)  # type: ignore[arg-type]
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    store = Store(tmp_path)
-    yield store
-    store.close()
 
 
 def talk(store: Store, *turns: Turn, owner: str = "local") -> str:

@@ -3,8 +3,7 @@
 from pathlib import Path
 
 import pytest
-
-from tests.test_store import kill_writers
+from test_store_faults import kill_writers
 
 
 @pytest.mark.campaign
