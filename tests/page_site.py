@@ -4,9 +4,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import pytest
+from page_fakes import FakeAssistant
+from page_rows import tone
+from page_server import FakeSocket
 from playwright.sync_api import Page
-
-from tests.page_fakes import FakeAssistant, FakeSocket, tone
 
 IN_A_BROWSER = [
     pytest.mark.slow,

@@ -9,13 +9,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from voice_profiles import kept
 
 from avatar import backup
 from avatar.database import last_backup
 from avatar.errors import StorageError
 from avatar.store import Store, Turn, TurnRow, Wanted
 from avatar.voices import Voices
-from tests.voice_profiles import kept
 
 
 def speak(store: Store, conversation: str, text: str, owner: str = "local") -> TurnRow:

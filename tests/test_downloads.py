@@ -10,6 +10,8 @@ from typing import Any
 import gradio as gr
 import pytest
 from fakes import FakeTTS, rung
+from page_fakes import ENGLISH, FakeAssistant, owner_of
+from page_rows import WHISPER
 
 import app as application
 from avatar import weights
@@ -20,10 +22,8 @@ from avatar.ui import ladder
 from avatar.ui.ladder import LadderEvents
 from avatar.weights import Cancel, Cancelled, HubFile, HubFiles, Weight
 from avatar.weights.downloads import Downloads
-from tests.page_fakes import WHISPER, FakeAssistant, owner_of
 
 MB = 1_000_000
-ENGLISH = gr.Request(headers={"accept-language": "en"})
 LACKING: Any = replace(WHISPER, lacks=("toy",))
 
 

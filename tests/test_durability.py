@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 from assistants import door, make_assistant, put_away
+from turn_path import kill_on_the_turn_path
+from voice_profiles import kept
 
 from avatar import backup, preflight, snapshot
 from avatar.database import BACKUPS, LAST_BACKUP, MIGRATION_BACKUPS, Database, last_backup
@@ -18,8 +20,6 @@ from avatar.errors import SettingsError, StorageError
 from avatar.settings import Settings
 from avatar.store import Store, Turn, Wanted
 from avatar.voices import Voices
-from tests.turn_path import kill_on_the_turn_path
-from tests.voice_profiles import kept
 
 HERE = Path(__file__).parent
 

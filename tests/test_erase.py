@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from assistants import make_assistant, put_away
+from test_voices import found
+from voice_profiles import CONSENT, kept
 
 from avatar.errors import AvatarError, NotFound
 from avatar.settings import Settings
 from avatar.store import Turn
-from tests.test_voices import found
-from tests.voice_profiles import CONSENT, kept
 
 ANN = "ann@quux.test"
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
+from voice_profiles import kept
 
 from avatar import voice_archive
 from avatar.audio import read_opus, read_tags, write_opus
@@ -20,7 +21,6 @@ from avatar.export_routes import export_routes
 from avatar.provenance import is_marked, tags
 from avatar.store import Store, Turn, Wanted
 from avatar.voices import Voices
-from tests.voice_profiles import kept
 
 AT = datetime(2026, 11, 25, tzinfo=UTC)
 

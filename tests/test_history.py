@@ -7,6 +7,9 @@ from typing import Any
 
 import gradio as gr
 import pytest
+from page_fakes import CHINESE, ENGLISH, FakeAssistant, Studio, owner_of
+from page_rows import TEA, TURNS, Row
+from voice_profiles import kept
 
 from avatar.finding import phrases
 from avatar.store import Hit, Store, Wanted
@@ -17,12 +20,8 @@ from avatar.ui.history import HistoryEvents
 from avatar.ui.past import described, found_list, marked, marked_plain, past_messages, snippet, when
 from avatar.ui.storage import StorageEvents
 from avatar.voices import Voices
-from tests.page_fakes import TEA, TURNS, FakeAssistant, Row, Studio, owner_of
-from tests.voice_profiles import kept
 
 HOSTILE = """<img src="http://evil.test/x.png" onerror=alert(1)> ![x](y) **b** &amp; 'q'"""
-ENGLISH = gr.Request(headers={"accept-language": "en-GB,en;q=0.9"})
-CHINESE = gr.Request(headers={"accept-language": "zh-TW"})
 NOW = datetime(2026, 11, 21, 9, 0, tzinfo=UTC)
 
 

@@ -10,13 +10,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hubs import REVISION, Hub
 
 from avatar import weights
 from avatar.errors import WeightsError
 from avatar.weights import Cancel, Cancelled, hub
 from avatar.weights.__main__ import main
 from tests import hubs
-from tests.hubs import REVISION, Hub
 
 MODEL = os.urandom(300_000)
 VOCABULARY = b"hello\nworld\n"

@@ -8,9 +8,9 @@ import pytest
 from playwright.sync_api import Page, sync_playwright
 from running import NOWHERE, SPEECH, Running
 from strangers import FROM, Guest
+from test_isolation import opened  # noqa: F401  # a fixture
 
 from avatar.bench.browser import FLAGS
-from tests.test_isolation import opened  # noqa: F401  # a fixture
 
 pytestmark = [pytest.mark.slow, pytest.mark.browser]
 IMAGE = "<img src=x onerror=\"window.pwned=1;alert('img')\">"

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 from test_backup import all_turns, five_talking, speak
+from voice_profiles import kept
 
 from avatar import backup, move
 from avatar.errors import NotFound, StorageError
 from avatar.store import Store, Wanted
 from avatar.voices import Voices
-from tests.voice_profiles import kept
 
 ANN, BOB = "guest:a1", "guest:b2"
 

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 from fakes import FakeTTS
+from studios import SPEECH, studio_in
 
 from avatar.engines.base import Abilities, Voice
 from avatar.engines.pool import EnginePool
 from avatar.errors import ConsentError, EngineError
 from avatar.events import AudioChunk
 from avatar.preparing import MAX_WAITING, Preparing
-from tests.studios import SPEECH, studio_in
 
 
 class Slow(FakeTTS):

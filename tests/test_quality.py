@@ -8,7 +8,8 @@ import gradio as gr
 import pytest
 from assistants import make_assistant, put_away
 from fakes import FakeLLM, FakeTTS, rung
-from page_fakes import FakeAssistant, Rung
+from page_fakes import CHINESE, ENGLISH, FakeAssistant
+from page_rows import Rung
 
 from avatar.engines.hindrance import Hindrance
 from avatar.engines.pool import EnginePool
@@ -20,8 +21,6 @@ from avatar.sessions import LOCAL
 from avatar.ui import strings
 from avatar.ui.quality import QualityEvents, hq_note, hq_possible
 
-ENGLISH = gr.Request(headers={"accept-language": "en"})
-CHINESE = gr.Request(headers={"accept-language": "zh-TW"})
 NO_ROOM = Hindrance("NO_ROOM", "6.0 GiB are missing.", {"name": "CosyVoice 3"})
 RESTS = Hindrance("RESTING", "The graphics memory is 93% full.", {"name": "CosyVoice 3"})
 HQ = Rung("tts", "cosyvoice", "CosyVoice 3", state="ready", hq=True)

@@ -17,7 +17,7 @@ from typing import Any
 import gradio as gr
 import httpx
 from assistants import make_assistant
-from page_fakes import built
+from page_server import built
 from studios import SPEECH, studio_in
 
 from avatar.assistant import Assistant
@@ -87,8 +87,7 @@ def anns_page(data: Path, make_pool: Callable[..., Any], monkeypatch: Any) -> It
     with studio_in(data / "voices-of-ann", make_pool, clock=lambda: 0.0) as studio:
         assistant = make_assistant(Settings(data=data / "data"), make_pool)
         assistant.studio, assistant.previews = studio, Previews(studio, studio._pipeline)
-        monkeypatch.setattr("page_fakes.owner_of", who)
-        blocks = built(assistant)  # type: ignore[arg-type]
+        blocks = built(assistant, who)  # type: ignore[arg-type]
         for kind in (gr.Radio, gr.Dropdown):  # Gradio refuses what is not among their choices, which would hide our no
             monkeypatch.setattr(kind, "preprocess", lambda _, payload: payload)
         reached.clear()

@@ -3,11 +3,12 @@
 from collections.abc import Iterator
 
 import pytest
+from page_fakes import FakeAssistant
+from page_server import served
+from page_site import Open, Site
 from playwright.sync_api import Browser, sync_playwright
 
 from avatar.bench.browser import FLAGS
-from tests.page_fakes import FakeAssistant, served
-from tests.page_site import Open, Site
 
 
 @pytest.fixture(scope="module")

@@ -3,11 +3,12 @@
 from typing import Any
 
 import pytest
+from page_fakes import FakeAssistant, with_an_hq_voice
+from page_rows import TEA, Row
+from page_site import IN_A_BROWSER, Open, Site
 from playwright.sync_api import expect
 
 from avatar.ui.strings import CHINESE, ENGLISH
-from tests.page_fakes import TEA, FakeAssistant, Row, with_an_hq_voice
-from tests.page_site import IN_A_BROWSER, Open, Site
 
 pytestmark = IN_A_BROWSER
 

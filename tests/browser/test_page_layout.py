@@ -1,11 +1,12 @@
 """Where things are on the Talk tab in a browser: above the fold, in one place, and told apart without colour."""
 
 import pytest
+from page_fakes import FakeAssistant, with_an_hq_voice
+from page_rows import TEA
+from page_site import IN_A_BROWSER, Open, Site
 from playwright.sync_api import expect
 
 from avatar.ui.strings import ENGLISH
-from tests.page_fakes import TEA, FakeAssistant, with_an_hq_voice
-from tests.page_site import IN_A_BROWSER, Open, Site
 
 pytestmark = IN_A_BROWSER
 

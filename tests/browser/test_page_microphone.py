@@ -4,11 +4,11 @@ import json
 
 import numpy as np
 import pytest
+from page_rows import TEA
+from page_site import IN_A_BROWSER, Open, Site
 from playwright.sync_api import expect
 
 from avatar.ui.strings import ENGLISH
-from tests.page_fakes import TEA
-from tests.page_site import IN_A_BROWSER, Open, Site
 
 pytestmark = IN_A_BROWSER
 

@@ -3,10 +3,10 @@
 from dataclasses import replace
 
 import pytest
+from page_fakes import FakeAssistant
+from page_rows import ID, TEA, Row, Rung
+from page_site import IN_A_BROWSER, Open
 from playwright.sync_api import expect
-
-from tests.page_fakes import ID, TEA, FakeAssistant, Row, Rung
-from tests.page_site import IN_A_BROWSER, Open
 
 pytestmark = IN_A_BROWSER
 HQ = Rung("tts", "cosyvoice", "CosyVoice 3", state="warming", fraction=0.4, hq=True)

@@ -1,10 +1,10 @@
 """One tap from 1 to 10 below a reply, by mouse and by keyboard."""
 
+from page_rows import TEA, Row
+from page_site import IN_A_BROWSER, Open
 from playwright.sync_api import expect
 
 from avatar.ui.strings import ENGLISH
-from tests.page_fakes import TEA, Row
-from tests.page_site import IN_A_BROWSER, Open
 
 pytestmark = IN_A_BROWSER
 

@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
+from page_rows import tone
+from page_site import IN_A_BROWSER, Open
 from playwright.sync_api import expect
 from starlette.websockets import WebSocketState
 
 from avatar.ui.strings import ENGLISH
-from tests.page_fakes import tone
-from tests.page_site import IN_A_BROWSER, Open
 
 pytestmark = IN_A_BROWSER
 

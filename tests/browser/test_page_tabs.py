@@ -5,15 +5,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hubs import Hub, serving, weight
+from page_rows import BROKEN, ESPEAK, SMOLLM, TEA, WHISPER, Row, Rung
+from page_site import IN_A_BROWSER, Open
 from playwright.sync_api import Browser, expect
 
 from avatar import weights
 from avatar.store import Score
 from avatar.ui.strings import CHINESE, ENGLISH
 from avatar.weights.downloads import Downloads
-from tests.hubs import Hub, serving, weight
-from tests.page_fakes import BROKEN, ESPEAK, SMOLLM, TEA, WHISPER, Row, Rung
-from tests.page_site import IN_A_BROWSER, Open
 
 pytestmark = IN_A_BROWSER
 

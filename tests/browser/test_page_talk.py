@@ -1,12 +1,12 @@
 """Words on the Talk tab in a browser: typed, recorded, shown, replayed, copied."""
 
+from page_rows import ID, TEA, Line, Row
+from page_site import IN_A_BROWSER, Open
 from playwright.sync_api import expect
 
 from avatar.errors import ServerFull
 from avatar.turntaking.reasons import Reason
 from avatar.ui.strings import ENGLISH
-from tests.page_fakes import ID, TEA, Line, Row
-from tests.page_site import IN_A_BROWSER, Open
 
 pytestmark = IN_A_BROWSER
 

@@ -5,15 +5,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from page_fakes import FakeAssistant
+from page_site import IN_A_BROWSER, Open
 from playwright.sync_api import Page, expect
+from studios import SPEECH, studio_in
+from voice_profiles import CONSENT, kept
 
 from avatar.engines.pool import EnginePool
 from avatar.preview import Previews
 from avatar.ui.strings import CHINESE, ENGLISH
-from tests.page_fakes import FakeAssistant
-from tests.page_site import IN_A_BROWSER, Open
-from tests.studios import SPEECH, studio_in
-from tests.voice_profiles import CONSENT, kept
 
 pytestmark = IN_A_BROWSER
 NAMELESS = """() => [...document.querySelectorAll('button, a[href], input, textarea, select, audio, [role=slider]')]

@@ -3,8 +3,7 @@
 from pathlib import Path
 
 import pytest
-
-from tests.test_backup import backups_under_load
+from test_backup import backups_under_load
 
 BACKUPS = 40
 

@@ -10,11 +10,11 @@ from statistics import median
 
 import pytest
 from playwright.sync_api import Page, sync_playwright
+from running import Running
 
 from avatar.bench.browser import FLAGS
 from avatar.sessions import LOCAL
 from avatar.store import Store, Turn
-from tests.running import Running
 
 OTHERS, LONG, RUNS, BAR_MS = 200, 500, 20, 300
 SAID = (

@@ -1,8 +1,7 @@
 """Every handler, name and file of one guest, tried by another: `make campaign NAME=isolation`."""
 
 import pytest
-
-from tests.test_isolation import ann, bob, csrf, estate, opened, raid  # noqa: F401  # fixtures
+from test_isolation import ann, bob, csrf, estate, opened, raid  # noqa: F401  # fixtures
 
 LEAST = 10_000
 

@@ -4,8 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
-
-from tests.turn_path import kill_on_the_turn_path
+from turn_path import kill_on_the_turn_path
 
 KILLS = 200
 

@@ -1,8 +1,7 @@
 """Our own routes at length, for the user, for strangers and before a login: `make campaign NAME=routes`."""
 
 import pytest
-
-from tests.test_routes import ROUTES, furnished, hold  # noqa: F401  # a fixture
+from test_routes import ROUTES, furnished, hold  # noqa: F401  # a fixture
 
 TIMES = 1_000  # requests to each route for each of them
 DOORS = {"user": {}, "stranger": {"host": "0.0.0.0", "open": True}, "login": {"host": "0.0.0.0", "auth": "a:b"}}
