@@ -29,6 +29,8 @@ from avatar.studio import Studio
 from avatar.voices import Voices
 from avatar.weights.downloads import Downloads
 
+AUTH = "ann:secret"
+
 
 class Deaf:
     """In place of Silero: hears no voice. What is heard in real speech is tested in test_app_real.py."""
@@ -103,6 +105,15 @@ class Page:
                     if isinstance(raw := await self.ws.recv(), str):
                         self.seen.append(json.loads(raw))
         return self.ws.close_code or 0
+
+
+async def one_turn(page: Page, text: str, client_turn_id: str) -> dict[str, object]:
+    """Say something over the socket and hear the reply to its end; returns what is said of the stored turn."""
+    await page.send("say", text=text, client_turn_id=client_turn_id)
+    turn = await page.until("turn")
+    end = await page.until("end")
+    await page.send("played", turn=turn["turn"], samples=end["samples"])
+    return await page.until("saved")
 
 
 @dataclass

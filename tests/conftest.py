@@ -3,12 +3,15 @@
 import logging
 import os
 import subprocess
-from collections.abc import AsyncIterator, Callable, Generator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
+from assistants import Door, door, make_assistant, put_away
 from fakes import rung
 from live_session import REPORT_S, Live
 from running import Running
@@ -146,3 +149,23 @@ def tiny_disk(tmp_path: Path) -> Iterator[Path]:
         pytest.skip(f"cannot mount a small disk: {mounted.stderr.decode().strip()}")
     yield folder
     subprocess.run(["umount", "--lazy", folder], check=True)  # lazy: a failed test leaves files open
+
+
+@pytest.fixture
+async def open_door(
+    settings: Settings, make_pool: Callable[..., EnginePool], monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Callable[..., Awaitable[Door]]]:
+    """`await open_door(setting=value, llm=engine)`: a server over fakes, closed after the test."""
+    monkeypatch.setattr("avatar.answering.SETTLE_S", 0.05)
+    opened = []
+
+    async def start(**changes: Any) -> Door:
+        engines = {name: changes.pop(name) for name in ("stt", "llm", "tts") if name in changes}
+        assistant = make_assistant(replace(settings, **changes), make_pool, **engines)
+        opened.append((running := door(assistant), assistant))
+        return await running.__aenter__()
+
+    yield start
+    for running, assistant in opened:
+        await running.__aexit__(None, None, None)
+        put_away(assistant)

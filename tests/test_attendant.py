@@ -1,8 +1,8 @@
 """A front that is asked to stop: nobody new, what is being answered is heard to its end, then it is empty."""
 
 import pytest
+from assistants import one_turn
 from fakes import FakeLLM
-from test_server import one_turn, open_door  # noqa: F401 - a fixture
 
 from avatar.attendant import RESTART
 from avatar.errors import ServerFull
@@ -15,7 +15,7 @@ def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("avatar.attendant.WATCH_S", 0.02)
 
 
-async def test_nobody_new_is_let_in_and_the_page_knows_to_come_back(open_door) -> None:  # noqa: F811
+async def test_nobody_new_is_let_in_and_the_page_knows_to_come_back(open_door) -> None:
     here = await open_door()
     here.assistant.attendant.drain()
     async with here.socket() as page:
@@ -27,7 +27,7 @@ async def test_nobody_new_is_let_in_and_the_page_knows_to_come_back(open_door) -
         here.assistant.seats.check("local")
 
 
-async def test_who_is_at_rest_is_hung_up_on_at_once(open_door) -> None:  # noqa: F811
+async def test_who_is_at_rest_is_hung_up_on_at_once(open_door) -> None:
     here = await open_door()
     async with here.page() as page:
         assert (await one_turn(page, "hello", "t1"))["state"] == "done"
@@ -38,7 +38,7 @@ async def test_who_is_at_rest_is_hung_up_on_at_once(open_door) -> None:  # noqa:
     await here.wait(lambda: here.assistant.attendant.empty)
 
 
-async def test_a_reply_that_runs_is_heard_to_its_end(open_door) -> None:  # noqa: F811
+async def test_a_reply_that_runs_is_heard_to_its_end(open_door) -> None:
     here = await open_door(llm=FakeLLM(LONG))
     async with here.page() as page:
         await page.send("say", text="hello", client_turn_id="t1")

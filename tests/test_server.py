@@ -1,46 +1,22 @@
+"""The socket's door: who gets in, who is told to go, what ends one session and no other."""
+
 import asyncio
 import json
 import logging
 import socket as sockets
 import time
-from dataclasses import replace
 
-import httpx
 import numpy as np
 import pytest
-from assistants import door, make_assistant, put_away
-from fakes import FakeLLM, FakeTTS, Trouble
+from assistants import AUTH, one_turn
+from fakes import FakeTTS, Trouble
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
 import app as application
 from avatar import server
 from avatar.outbox import MOST
-from avatar.wire import MAX_MIC_BYTES, REPLY_RATE
-
-LONG = " ".join(["This is a sentence of a long reply."] * 40)  # FakeTTS takes 14 s to say it
-AUTH = "ann:secret"
-
-
-# -- the socket --------------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-async def open_door(settings, make_pool, monkeypatch):
-    """`await open_door(setting=value, llm=engine)`: a server over fakes, closed after the test."""
-    monkeypatch.setattr("avatar.answering.SETTLE_S", 0.05)
-    opened = []
-
-    async def start(**changes: object):
-        engines = {name: changes.pop(name) for name in ("stt", "llm", "tts") if name in changes}
-        assistant = make_assistant(replace(settings, **changes), make_pool, **engines)
-        opened.append((running := door(assistant), assistant))
-        return await running.__aenter__()
-
-    yield start
-    for running, assistant in opened:
-        await running.__aexit__(None, None, None)
-        put_away(assistant)
+from avatar.wire import MAX_MIC_BYTES
 
 
 @pytest.mark.parametrize(
@@ -168,124 +144,6 @@ async def test_the_sixth_is_refused_at_once_in_words(open_door):
     await here.wait(lambda: here.assistant.seats.count() == 0)
 
 
-async def test_a_tab_that_dies_frees_its_seat_and_stores_what_was_heard(open_door):
-    here = await open_door(llm=FakeLLM(LONG))
-    async with here.page() as page:
-        await page.send("say", text="tell me everything", client_turn_id="t1")
-        turn = (await page.until("audio"))["turn"]
-        await asyncio.sleep(0.5)
-        await page.send("played", turn=turn, samples=REPLY_RATE // 2)
-        await asyncio.sleep(0.1)
-        page.ws.transport.abort()
-        gone = time.perf_counter()
-        await here.wait(lambda: here.assistant.seats.count() == 0)
-        assert time.perf_counter() - gone < 1
-    await here.wait(lambda: not here.assistant.live)
-    (row,) = here.assistant.store.conversations("local")
-    (stored,) = here.assistant.store.turns("local", row.id)
-    assert (stored.state, stored.user_text, stored.client_turn_id) == ("interrupted", "tell me everything", "t1")
-    assert stored.reply_text and LONG.startswith(stored.reply_text) and len(stored.reply_text) < 120
-    assert 0.4 < stored.timings_ms["heard"] / 1000 < 1.5
-    assert stored.reply_audio
-
-
-async def one_turn(page, text: str, client_turn_id: str) -> dict[str, object]:
-    await page.send("say", text=text, client_turn_id=client_turn_id)
-    turn = await page.until("turn")
-    end = await page.until("end")
-    await page.send("played", turn=turn["turn"], samples=end["samples"])
-    return await page.until("saved")
-
-
-async def test_reconnect_reopens_the_conversation_and_a_resend_is_one_turn(open_door):
-    llm = FakeLLM("Yes.")
-    here = await open_door(llm=llm)
-    async with here.page() as page:
-        saved = await one_turn(page, "first words", "t1")
-    assert len(page.sound[1]) // 2 == REPLY_RATE // 100 * len("Yes.")
-    async with here.page(conversation=saved["conversation"]) as page:
-        assert page.seen[0]["conversation"] == saved["conversation"]
-        await page.send("say", text="first words", client_turn_id="t1")  # it does not know that this arrived
-        again = await one_turn(page, "second words", "t2")
-        await page.send("say", text="second words", client_turn_id="t2")
-    assert again["conversation"] == saved["conversation"]
-    stored = here.assistant.store.turns("local", saved["conversation"])
-    assert [turn.user_text for turn in stored] == ["first words", "second words"]
-    assert len(llm.prompts) == 2
-    assert [m.content for m in llm.prompts[1][1:]] == ["first words", "Yes.", "second words"]
-
-
-async def test_a_page_that_comes_back_at_once_finds_the_turn_it_left(open_door):
-    llm = FakeLLM(LONG)
-    here = await open_door(llm=llm)
-    conversation = here.assistant.store.create_conversation("local")
-    async with here.page(conversation=conversation) as page:
-        await page.send("say", text="a long story", client_turn_id="t1")
-        await page.until("audio")
-        page.ws.transport.abort()
-    await here.wait(lambda: here.assistant.seats.count() == 0)
-    async with here.page(conversation=conversation):
-        (live,) = here.assistant.live.values()
-        (exchange,) = live.chat.exchanges
-        assert exchange.user == "a long story" and exchange.interrupted_s is not None
-
-
-async def test_a_turn_is_stored_where_it_was_begun(open_door):
-    here = await open_door(llm=FakeLLM(LONG))
-    saved = []
-    async with here.page() as page:
-        for number in (1, 2):
-            await page.send("say", text=f"question {number}", client_turn_id=f"t{number}")
-            await page.until("audio")
-            await page.send("new")  # the turn is stored after it
-            saved.append(await page.until("saved"))
-    assert [turn["state"] for turn in saved] == ["interrupted", "interrupted"]
-    for number, turn in enumerate(saved, 1):
-        (row,) = here.assistant.store.turns("local", turn["conversation"])
-        assert row.user_text == f"question {number}"
-
-
-async def test_a_socket_lost_in_the_first_reply_comes_back_to_its_conversation(open_door):
-    here = await open_door(llm=FakeLLM(LONG))
-    async with here.page() as page:
-        begun = page.seen[0]["conversation"]
-        await page.send("say", text="first words", client_turn_id="t1")
-        await page.until("audio")
-        page.ws.transport.abort()
-    await here.wait(lambda: here.assistant.seats.count() == 0)
-    async with here.page(conversation=begun) as page:
-        await page.send("say", text="second words", client_turn_id="t2")
-        await page.until("audio")
-    await here.wait(lambda: not here.assistant.live)
-    (row,) = here.assistant.store.conversations("local")
-    assert row.id == begun
-    assert [turn.user_text for turn in here.assistant.store.turns("local", begun)] == ["first words", "second words"]
-
-
-async def test_a_page_is_back_before_the_loss_of_its_socket_is_noticed(open_door):
-    here = await open_door(llm=FakeLLM(LONG))
-    async with here.page() as lost:
-        begun = lost.seen[0]["conversation"]
-        await lost.send("say", text="first words", client_turn_id="t1")
-        await lost.until("audio")
-        async with here.page(conversation=begun) as page:
-            assert page.seen[0]["conversation"] == begun
-            await page.send("say", text="second words", client_turn_id="t2")
-            await page.until("audio")
-    await here.wait(lambda: not here.assistant.live)
-    assert [row.turns for row in here.assistant.store.conversations("local")] == [2]
-
-
-async def test_only_an_id_that_was_given_to_this_owner_opens(open_door):
-    here = await open_door(host="0.0.0.0", auth=AUTH)
-    here.app.tokens |= {"a-cookie": "ann", "b-cookie": "bob"}
-    stored = here.assistant.store.create_conversation("bob")
-    async with here.page("bob", {"Cookie": "access-token-id=b-cookie"}) as bob:
-        for conversation in (stored, bob.seen[0]["conversation"], "made-up"):
-            async with here.page("ann", {"Cookie": "access-token-id=a-cookie"}, conversation=conversation) as page:
-                assert page.seen[0]["conversation"] != conversation
-
-
 @pytest.mark.parametrize(
     "frames",
     [
@@ -383,76 +241,9 @@ async def test_an_engine_that_fails_is_said_and_the_session_goes_on(open_door):
         assert here.assistant.seats.count() == 1
 
 
-# -- recordings of turns -----------------------------------------------------------------------------------------------
-
-
-async def stored_turn(here) -> str:
-    updates = here.assistant.answer("local" if not here.assistant.settings.auth else "ann", "", "hello", "t1", "auto")
-    async for update in updates:
-        lines = update.lines
-    return lines[-1].turn_id
-
-
-async def test_a_recording_is_for_its_owner(open_door):
-    here = await open_door()
-    turn = await stored_turn(here)
-    bobs = here.assistant.store.create_conversation("bob")
-    async for update in here.assistant.answer("bob", bobs, "mine", "t2", "auto"):
-        theirs = update.lines[-1].turn_id
-    async with httpx.AsyncClient(base_url=f"http://{here.host}/avatar/audio", trust_env=False) as client:
-        sound = await client.get(f"/{turn}/reply")
-        assert sound.status_code == 200 and sound.content[:4] == b"OggS"
-        assert sound.headers["content-type"] == "audio/ogg" and "private" in sound.headers["cache-control"]
-        assert (await client.get(f"/{turn}/reply", headers={"Range": "bytes=0-3"})).content == b"OggS"
-        for path in (
-            f"/{theirs}/reply",  # exists, and is not ours
-            f"/{turn}/user",  # typed: there is no sound
-            f"/{turn}/both",
-            f"/{turn}/",
-            f"/{turn}",
-            "/0/reply",
-            f"/{turn}%00/reply",
-            "/%2e%2e/reply",
-            f"/..%2f..%2f{turn}/reply",
-            f"/{turn}/reply%2f..%2f..%2favatar.db",
-            "/' OR 1=1 --/reply",
-            "/%/reply",
-        ):
-            answer = await client.get(path)
-            assert answer.status_code == 404, path
-            assert "OggS" not in answer.text and str(here.assistant.settings.data) not in answer.text
-        assert (await client.post(f"/{turn}/reply")).status_code == 405
-
-
-async def test_with_a_password_recordings_need_the_login(open_door):
-    here = await open_door(host="0.0.0.0", auth=AUTH)
-    here.app.tokens |= {"a-cookie": "ann", "b-cookie": "bob"}
-    url = f"http://{here.host}/avatar/audio/{await stored_turn(here)}/reply"
-    expected = {"a-cookie": 200, "b-cookie": 404, "made-up": 404, None: 404}
-    for cookie, code in expected.items():
-        cookies = {"access-token-unsecure-id": cookie} if cookie else {}
-        async with httpx.AsyncClient(cookies=cookies, trust_env=False) as client:
-            assert (await client.get(url)).status_code == code, cookie
-
-
-# -- the start ---------------------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("options", [["--share"], ["--host", "0.0.0.0"], ["--host", "192.168.1.5"]])
 def test_what_others_can_reach_does_not_start_without_a_password(options, capsys, monkeypatch):
     monkeypatch.delenv("AVATAR_AUTH", raising=False)
     assert application.main(options) == 1
     said = capsys.readouterr().err
     assert "needs a password: set AVATAR_AUTH=user:secret" in said and "Traceback" not in said
-
-
-async def test_a_reply_over_the_socket_is_rated_and_shown_so_after_a_reload(open_door):
-    here = await open_door()
-    async with here.page() as page:
-        saved = await one_turn(page, "hello", "t1")
-        conversation = saved["conversation"]
-        assert await here.assistant.rate("local", saved["id"], 9) == conversation
-        (live,) = here.assistant.live.values()
-        assert [line.rating for line in live.chat.lines()] == [None, 9]
-    async with here.page(conversation=conversation):
-        assert [line.rating for line in await here.assistant.current("local", conversation)] == [None, 9]
