@@ -6,6 +6,7 @@ import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import uvicorn
@@ -22,8 +23,9 @@ from avatar.guard import Guard
 from avatar.metrics import Metrics
 from avatar.pipeline import Pipeline
 from avatar.server import owners, routes
-from avatar.sessions import Seats, Tokens
+from avatar.sessions import LOCAL, Seats, Tokens
 from avatar.settings import Settings
+from avatar.single import Update
 from avatar.store import Store
 from avatar.studio import Studio
 from avatar.voices import Voices
@@ -68,6 +70,18 @@ def put_away(assistant: Assistant) -> None:
     assistant._single._decoder.close()
     assistant.pool.close()
     assistant.store.close()
+
+
+async def typed(
+    assistant: Assistant,
+    text: str | Path | None = "how are you",
+    conversation: str = "",
+    turn: str = "t1",
+    owner: str = LOCAL,
+    language: str = "auto",
+) -> list[Update]:
+    """All that comes of a turn without a socket."""
+    return [update async for update in assistant.answer(owner, conversation, text, turn, language)]
 
 
 @dataclass

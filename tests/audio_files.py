@@ -1,6 +1,7 @@
 """Audio files for tests, made when needed: good ones, and ones made to hurt. Not a test itself."""
 
 import io
+import random
 import struct
 from collections.abc import Callable
 from fractions import Fraction
@@ -15,6 +16,11 @@ RATE = 16_000
 
 def tone(seconds: float, rate: int = RATE, hz: float = 440.0) -> NDArray[np.float32]:
     return (0.3 * np.sin(2 * np.pi * hz * np.arange(round(seconds * rate)) / rate)).astype(np.float32)
+
+
+def pitch(samples: NDArray[np.float32], rate: int) -> float:
+    """Of the loudest tone, in Hz."""
+    return float(np.argmax(np.abs(np.fft.rfft(samples)))) * rate / len(samples)
 
 
 def encode(
@@ -161,3 +167,25 @@ SLOW: dict[str, tuple[str, Callable[[], bytes]]] = {
         lambda: encode("flac", "flac", 600, rate=192_000, layout="7.1", silent=True),
     ),
 }
+
+
+def mutated(seed: bytes, rng: random.Random) -> bytes:
+    """`seed` with a few bytes changed, cut off or repeated; the same for the same `rng`."""
+    data = bytearray(seed)
+    for _ in range(rng.choice((1, 3, 20))):
+        match rng.randrange(5):
+            case 0:
+                data[rng.randrange(len(data))] = rng.randrange(256)
+            case 1:  # headers are where it hurts
+                data[rng.randrange(min(200, len(data)))] = rng.choice((0, 1, 0x7F, 0x80, 0xFF))
+            case 2:
+                at = rng.randrange(len(data))
+                data[at : at + 4] = rng.randbytes(4)
+            case 3:
+                del data[rng.randrange(len(data) // 2, len(data)) :]
+            case 4:
+                at = rng.randrange(len(data))
+                data[at:at] = data[: rng.randrange(1, 300)]
+        if len(data) < 8:
+            break
+    return bytes(data)

@@ -12,16 +12,19 @@ from typing import Any
 import hypothesis
 import pytest
 from assistants import Door, door, make_assistant, put_away
-from fakes import rung
+from fakes import FakeLLM, FakeSTT, FakeTTS, rung
 from live_session import REPORT_S, Live
 from running import Running
+from voice_profiles import opened
 
 from avatar import log, weights
+from avatar.assistant import Assistant
 from avatar.engines.catalog import Rung
 from avatar.engines.pool import EnginePool
 from avatar.settings import Settings
 from avatar.store import Store
 from avatar.turntaking.voice import Silero
+from avatar.voices import Voices
 
 hypothesis.settings.register_profile("avatar", deadline=None)  # on a busy machine an example takes what it takes
 hypothesis.settings.load_profile("avatar")
@@ -169,3 +172,29 @@ async def open_door(
     for running, assistant in opened:
         await running.__aexit__(None, None, None)
         put_away(assistant)
+
+
+@pytest.fixture
+def voices(tmp_path: Path) -> Voices:
+    return opened(tmp_path)
+
+
+@pytest.fixture
+def new_assistant(settings: Settings, make_pool: Callable[..., EnginePool]) -> Iterator[Callable[..., Assistant]]:
+    """new_assistant(llm=engine, setting=value): an Assistant over fakes, put away after the test."""
+    made: list[Assistant] = []
+
+    def make(**changes: Any) -> Assistant:
+        engines = {name: changes.pop(name) for name in ("stt", "llm", "tts") if name in changes}
+        made.append(make_assistant(replace(settings, **changes), make_pool, **engines))
+        return made[-1]
+
+    yield make
+    for one in made:
+        put_away(one)
+
+
+@pytest.fixture
+def engines() -> dict[str, Any]:
+    """A fake of each stage."""
+    return {"stt": FakeSTT(), "llm": FakeLLM(), "tts": FakeTTS()}

@@ -1,14 +1,14 @@
 """Fakes of the engines that can fail, stall and be slow."""
 
 import threading
-from collections.abc import Generator, Sequence
+from collections.abc import AsyncIterator, Generator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from avatar.engines.base import Message, Voice
 from avatar.engines.catalog import Rung
-from avatar.events import AudioChunk, Samples, Transcript
+from avatar.events import AudioChunk, Event, Samples, Transcript
 
 
 @dataclass
@@ -106,3 +106,8 @@ class Clock:
 
     def __call__(self) -> float:
         return self.now
+
+
+async def collect(turn: AsyncIterator[Event]) -> list[Event]:
+    """All events of a turn that is heard to its end."""
+    return [event async for event in turn]

@@ -77,14 +77,8 @@ WHISPER = Rung(
 
 
 SMOLLM = Rung("llm", "llamacpp", "SmolLM2 135M", serving=True, demo=True, licence="Apache-2.0", memory_mib=400)
-
-
 BROKEN = Hindrance("FAILED", "Out of memory.", {"name": "faster-whisper base", "code": "ENGINE_FAILED"})
-
-
 ESPEAK = Rung("tts", "espeak", "eSpeak NG", serving=True, languages=("*",), licence="GPL-3.0", memory_mib=30)
-
-
 TIMES = {"eot": 212.0, "stt": 96.0, "llm": 58.0, "tts": 96.0}
 
 

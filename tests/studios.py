@@ -21,6 +21,8 @@ from avatar.turntaking.voice import Silero
 from avatar.voices import Voices
 
 SPEECH = Path(__file__).parent / "data" / "speech"
+JFK, GEORGE, BELLA = (SPEECH / name for name in ("jfk.flac", "ms_kokoro_bm_george.wav", "ms_kokoro_af_bella.wav"))
+FIELDS = {"name": "Jack", "words": "Ask not.", "language": "en-US", "whose": "mine", "person": ""}
 
 
 class Cloner(FakeTTS):

@@ -5,8 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from assistants import make_assistant, put_away
-from test_voices import found
-from voice_profiles import CONSENT, kept
+from voice_profiles import CONSENT, found, kept
 
 from avatar.errors import AvatarError, NotFound
 from avatar.settings import Settings

@@ -1,26 +1,24 @@
 """Memory that runs out and engines that hang, injected into the real pipeline, pool, seats and store."""
 
-import asyncio
 import threading
 import time
 
 import numpy as np
 import pytest
 from assistants import make_assistant, put_away
-from fakes import FakeLLM, FakeSTT, FakeTTS, Trouble, rung
+from audio_files import wav
+from fakes import FakeLLM, FakeSTT, FakeTTS, Trouble, collect
 
 from avatar.engines.calls import Timeouts
-from avatar.engines.pool import EnginePool
 from avatar.errors import AvatarError
 from avatar.events import AudioChunk, Clause, Failure, Notice, Serving, TurnDone
-from avatar.gpu import GpuMemory, out_of_memory
+from avatar.gpu import out_of_memory
 from avatar.pipeline import Pipeline
-from avatar.planner import Share
-from avatar.pressure import CALM_S, HELD_S, LOOK_S, Pressure
-from avatar.relief import room_for, steps
 from avatar.turn import GO_ON
 
 SOUND = np.zeros(16_000, np.float32)
+
+
 THREE = "I am well today. The sun is out. How are you feeling now?"
 
 
@@ -79,10 +77,6 @@ def ladder(make_pool, stage, better):
     for one in pool.rungs("stt") + pool.rungs("llm") + pool.rungs("tts"):
         pool.warm(one)
     return pool, below
-
-
-async def collect(turn):
-    return [event async for event in turn]
 
 
 def codes(events):
@@ -174,7 +168,7 @@ async def test_a_hung_engine_is_abandoned_and_seat_and_lease_come_back(settings,
     asked = "hello"
     if stage == "stt":
         asked = tmp_path / "asked.wav"
-        asked.write_bytes(_wav(SOUND))
+        asked.write_bytes(wav(bytes(32_000)))
     try:
         with pytest.raises(AvatarError) as told:
             async for _ in assistant.answer("local", "", asked, "first", "auto"):
@@ -187,19 +181,6 @@ async def test_a_hung_engine_is_abandoned_and_seat_and_lease_come_back(settings,
     finally:
         engine.trouble.hang.set()
         put_away(assistant)
-
-
-def _wav(samples):
-    import io
-    import wave
-
-    out = io.BytesIO()
-    with wave.open(out, "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(16_000)
-        file.writeframes((samples * 32767).astype("<i2").tobytes())
-    return out.getvalue()
 
 
 def test_a_load_that_hangs_is_given_up_and_keeps_nobody_waiting(make_pool):
@@ -229,124 +210,6 @@ def test_a_load_that_hangs_is_given_up_and_keeps_nobody_waiting(make_pool):
     finally:
         hang.set()
         pool.close()
-
-
-# -- the graphics memory fills up: HQ -> fast -> fewer steps -> CPU voice, and back ------------------------------------
-
-
-class Eased(FakeTTS):
-    eased = False
-
-    def ease(self, on):
-        self.eased = on
-
-
-class Card:
-    """100 bytes. What is loaded is on it; `others` is what other programs take."""
-
-    def __init__(self):
-        self.others, self.now, self.loaded = 0, 0.0, {}
-
-    def __call__(self):
-        used = min(100, self.others + sum(self.loaded.values()))
-        return GpuMemory(used=used, free=100 - used, total=100, card=100)
-
-
-@pytest.fixture
-def card_and_pool(settings):
-    card, engines = Card(), {}
-    sizes = {"hq": 30, "fast": 20}
-    rows = [
-        rung(name, "tts", hq=name == "hq", share=Share(name, card=0, bytes=size, of=100))
-        for name, size in sizes.items()
-    ]
-    rows += [rung("cpu", "tts"), rung("llm", "llm")]
-
-    def load(row, *_):
-        class Engine(Eased):
-            def close(self):
-                card.loaded.pop(row.name, None)
-
-        if row.stage == "llm":
-            return FakeLLM("Yes.")
-        card.loaded[row.name] = sizes.get(row.name, 0)
-        engines[row.name] = Engine()
-        return engines[row.name]
-
-    pool = EnginePool(settings, rows, load, room=lambda row: room_for(row, card()))
-    for row in rows:
-        pool.warm(row)
-    yield card, pool, engines
-    pool.close()
-
-
-async def spoken_by(pool, hq=True):
-    events = await collect(Pipeline(pool).turn("hello", hq=hq))
-    assert isinstance(events[-1], TurnDone)
-    return [event.engine for event in events if isinstance(event, Serving) and event.stage == "tts"][-1]
-
-
-async def let_pass(card, pressure, seconds):
-    end = card.now + seconds
-    while card.now < end:
-        card.now += LOOK_S
-        pressure.look()
-        await asyncio.sleep(0.001)  # engines are freed on a thread
-
-
-async def test_the_ladder_steps_down_under_pressure_and_back_up(card_and_pool):
-    card, pool, engines = card_and_pool
-    pressure = Pressure(card, steps(pool), lambda: card.now)
-    assert await spoken_by(pool) == "Hq" and await spoken_by(pool, hq=False) == "Fast"
-    card.others = 45  # with 30 and 20: 95 %
-    await let_pass(card, pressure, HELD_S + 1)
-    assert await spoken_by(pool) == "Fast" and not engines["fast"].eased
-    card.others = 75
-    await let_pass(card, pressure, HELD_S + 1)
-    assert await spoken_by(pool) == "Fast" and engines["fast"].eased
-    await let_pass(card, pressure, HELD_S + 1)
-    assert await spoken_by(pool) == "Cpu"
-    told = [notice.sentence for notice in pressure.told(0)]
-    assert [sentence.partition("full. ")[2].split()[0] for sentence in told] == ["Hq", "Fast", "Fast"]
-    assert next(status.sentence for status in pool.status() if status.name == "hq") == told[0]
-    card.others = 10
-    await let_pass(card, pressure, 4 * CALM_S)
-    assert pressure.level == 0 and pressure.told(0)[-1].code == "CAME_BACK"
-    for row in pool.rungs("tts"):
-        pool.warm(row)
-    assert await spoken_by(pool) == "Hq" and not engines["fast"].eased
-
-
-async def test_a_clause_that_is_being_said_may_end_before_its_engine_is_freed(card_and_pool):
-    card, pool, engines = card_and_pool
-    hq = pool.rungs("tts")[0]
-    with pool.lease(hq):
-        assert pool.rest("hq", "The graphics memory is 95% full.")
-        await asyncio.sleep(0.05)
-        assert "hq" in card.loaded
-    for _ in range(100):
-        await asyncio.sleep(0.01)
-        if "hq" not in card.loaded:
-            break
-    assert "hq" not in card.loaded
-    assert not pool.rest("hq", "again"), "there is nothing to free any more"
-
-
-async def test_no_engine_is_loaded_beside_one_that_holds_its_memory(card_and_pool):
-    card, pool, _ = card_and_pool
-    hq = pool.rungs("tts")[0]
-    card.others = 40  # of the hung one that was left behind
-    pool.fail(hq, AvatarError("It hangs."), hung=True)
-    await asyncio.sleep(0.05)
-    card.loaded.pop("hq", None)
-    card.others = 50
-    with pytest.raises(AvatarError, match="needs 0.0 GiB of graphics memory"):
-        pool.warm(hq)
-    assert await spoken_by(pool) == "Fast"
-
-
-def test_pressure_without_a_card_has_no_steps(make_pool):
-    assert steps(make_pool({"voice": ("tts", FakeTTS())})) == []
 
 
 async def test_a_failure_that_is_not_memory_still_ends_the_turn(make_pool):

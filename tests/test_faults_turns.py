@@ -116,7 +116,7 @@ DISK = {
 
 @pytest.mark.parametrize("code", DISK)
 async def test_a_disk_that_refuses_the_turn_is_said_and_the_answer_is_given(settings, make_pool, monkeypatch, code):
-    """The disks themselves, full, read-only, locked, damaged: test_store.py."""
+    """The disks themselves, full, read-only, locked, damaged: test_store_faults.py."""
     assistant = make_assistant(settings, make_pool)
     add = assistant.store.add_turn
 

@@ -1,19 +1,14 @@
 """From a recording to a voice: real clips, real measurements, ears that hear what they are told."""
 
-import random
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import psutil
 import pytest
-from audio_files import GOOD
 from fakes import FakeSTT
-from studios import SPEECH, Cloner, studio_in
-from test_audio import mutated
+from studios import BELLA, FIELDS, GEORGE, JFK, Cloner, studio_in
 
 from avatar import drafts, voice_archive
 from avatar.audio import wav_bytes, write_opus
@@ -27,8 +22,6 @@ from avatar.store import Turn
 from avatar.studio import RATE, Studio
 from avatar.verify import examine
 from avatar.voiced import listen
-
-JFK, GEORGE, BELLA = (SPEECH / name for name in ("jfk.flac", "ms_kokoro_bm_george.wav", "ms_kokoro_af_bella.wav"))
 
 pytestmark = pytest.mark.slow
 
@@ -61,9 +54,6 @@ def studio(
 ) -> Iterator[Studio]:
     with studio_in(tmp_path / "data", make_pool, ears=ears, clock=clock, voice=voice) as made:
         yield made
-
-
-FIELDS = {"name": "Jack", "words": "Ask not.", "language": "en-US", "whose": "mine", "person": ""}
 
 
 class TestARecording:
@@ -289,41 +279,3 @@ class TestPreview:
 def listen_to(path: Path, studio: Studio) -> np.ndarray:
     assert studio._silero is not None
     return listen(studio._decoder._decode(path), RATE, studio._silero).samples
-
-
-class TestFuzz:
-    async def test_hostile_uploads_end_in_a_draft_or_a_sentence(
-        self, tmp_path: Path, make_pool: Callable[..., EnginePool]
-    ) -> None:
-        result = await fuzz_uploads(60, 1, tmp_path, make_pool)
-        assert result["judged"] > 5 and result["AUDIO_UNREADABLE"] > 3 and result["VOICE_FILE"] > 3
-        assert result["slowest_s"] < 5 and result["grown_mib"] < 64
-
-
-async def fuzz_uploads(count: int, seed: int, folder: Path, make_pool: Callable[..., EnginePool]) -> dict[str, float]:
-    """Open mutated recordings and voice files, as the tab does: how many had which answer, the slowest, and by how much
-    this process grew after the first tenth."""
-    dice, answers, slowest_s, floor = random.Random(seed), Counter[str](), 0.0, 0.0
-    process = psutil.Process()
-    with studio_in(folder / "data", make_pool) as studio:
-        kept = studio.save("ann", (await studio.open("ann", BELLA)).id, **FIELDS)
-        archive = voice_archive.pack(kept, studio.voices.clip("ann", kept.id))
-        clips = [(SPEECH / name).read_bytes() for name in ("un_dog.mp3", "lk_hello.wav", "lk_weather.wav")]
-        clips += [GOOD[name]() for name in ("a.flac", "a.ogg", "a.webm", "a.m4a", "video.mp4")]
-        for number in range(count):
-            imported = dice.random() < 0.25
-            file = folder / "upload"
-            file.write_bytes(mutated(archive if imported else dice.choice(clips), dice))
-            began = time.perf_counter()
-            try:
-                await (studio.open_archive("bob", file) if imported else studio.open("bob", file))
-                answer = "judged"
-            except AvatarError as error:
-                answer = error.code
-            slowest_s = max(slowest_s, time.perf_counter() - began)
-            answers[answer] += 1
-            if number == count // 10:
-                floor = process.memory_info().rss
-        grown = (process.memory_info().rss - floor) / 2**20
-        assert studio.voices.of("ann") == [kept] and studio.voices.of("bob") == []
-    return {**answers, "slowest_s": round(slowest_s, 2), "grown_mib": round(grown, 1)}

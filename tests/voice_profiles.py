@@ -52,3 +52,13 @@ def kept(voices: Voices, owner: str = "ann", seconds: float = 4.0, seed: int = 0
 
 def opened(data: Path, **more: Any) -> Voices:
     return Voices(data, Store(data).profiles, **more)
+
+
+def folders(data: Path) -> list[Path]:
+    return sorted(place for place in (data / "voices").iterdir() if place.is_dir())
+
+
+def found(data: Path, needles: list[bytes]) -> list[tuple[Path, bytes]]:
+    """Which of them are in which file of the data directory."""
+    files = [file for file in data.rglob("*") if file.is_file()]
+    return [(file, needle) for file in files for needle in needles if needle in file.read_bytes()]

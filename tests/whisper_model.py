@@ -10,7 +10,10 @@ from tokenizers import Tokenizer, decoders, models
 from tokenizers.pre_tokenizers import ByteLevel
 
 from avatar.engines.catalog import WHISPER_LANGUAGES
+from avatar.engines.whisper import WhisperSTT
+from avatar.events import Samples, Transcript
 
+RATE = 16_000
 WIDTH, HEADS, MELS, FRAMES, TEXT = 16, 2, 80, 1_500, 448
 TEXT_TOKENS = 50_257  # of all multilingual Whispers; the last is empty, by which CTranslate2 knows them
 
@@ -72,3 +75,13 @@ def weights(vocabulary: int) -> WhisperSpec:
         norm(stack.layer[0].ffn.layer_norm)
     attention(decoder.layer[0].attention, (1, 2, 1))
     return spec
+
+
+def noise(seconds: float) -> Samples:
+    return np.random.default_rng(0).standard_normal(int(seconds * RATE)).astype(np.float32) * 0.05
+
+
+def last(engine: WhisperSTT, samples: Samples, language: str | None = None) -> Transcript:
+    *partial, final = engine.transcribe(samples, language)
+    assert final.final and not any(transcript.final for transcript in partial)
+    return final

@@ -11,7 +11,6 @@ from playwright.sync_api import expect
 from avatar.ui.strings import ENGLISH
 
 pytestmark = IN_A_BROWSER
-
 REJECT = "navigator.mediaDevices.getUserMedia = async () => {{ throw new DOMException('no', '{}'); }};"
 
 

@@ -10,7 +10,6 @@ from starlette.websockets import WebSocketState
 from avatar.ui.strings import ENGLISH
 
 pytestmark = IN_A_BROWSER
-
 LATENCY = {"turn": 1, "eot": 212, "stt": 96, "llm": 58, "tts": 96, "engines": {"eot": "Smart Turn", "stt": "<b>ears"}}
 
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from test_audio import fuzz
+from test_decoder import fuzz
 
 FILES = 10_000
 

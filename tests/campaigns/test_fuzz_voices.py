@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from test_studio import fuzz_uploads
+from test_studio_fuzz import fuzz_uploads
 
 FILES = 10_000
 

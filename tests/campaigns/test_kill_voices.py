@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from test_voices import kill_keepers
+from test_voices_crashes import kill_keepers
 
 
 @pytest.mark.campaign
