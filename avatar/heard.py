@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from avatar.events import Samples, Serving
 from avatar.pipeline import Pipeline
-from avatar.text import joined
+from avatar.text import agreed, joined
 
 
 @dataclass(slots=True)
@@ -26,6 +26,11 @@ class Heard:
     def kept_whole(self) -> "Heard":
         """All words so far are final: what follows is heard apart."""
         return Heard(self.words, self.tail_upto, language=self.language, engine=self.engine)
+
+    def settled(self, before: str) -> tuple[str, str]:
+        """What is final or was heard the same twice, and what may change. `before`: the tail of the hearing before."""
+        stable = agreed(before, self.tail)
+        return joined([*filter(None, (self.kept, stable))]), self.tail[len(stable) :].lstrip()
 
     async def hear(self, pipeline: Pipeline, samples: Samples, language: str | None) -> None:
         """Hear again what is not final of `samples`, all of the utterance so far: float32 (n,) at 16 kHz.

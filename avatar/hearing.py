@@ -7,9 +7,7 @@ counted in received samples, so a slow machine or a stalled page never ends a tu
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable
 
 import numpy as np
 
@@ -17,38 +15,28 @@ from avatar.errors import AvatarError
 from avatar.events import Samples
 from avatar.heard import Heard
 from avatar.listener import Listener, Utterance
+from avatar.looks import Looks
 from avatar.pipeline import Pipeline
-from avatar.text import agreed, joined
-from avatar.turntaking.bargein import ECHO_LIKENESS, LOOKS_MS, NORMAL, has_words, judge
-from avatar.turntaking.echo import likeness
+from avatar.turntaking.bargein import ECHO_LIKENESS, NORMAL, has_words
 from avatar.turntaking.endpointing import Decision, decide, likely
 from avatar.turntaking.habit import Habit
+from avatar.turntaking.overlap import Overlap
 from avatar.turntaking.reasons import Reason, What
 from avatar.turntaking.smartturn import SmartTurn
 from avatar.turntaking.voice import MIC_RATE, Full, Onset, Pause, Resume, VoiceActivity
-from avatar.wire import REPLY_RATE
 
 log = logging.getLogger(__name__)
 
-LOOK_AGAIN_MS = 200  # after the last of LOOKS_MS, while a voice over the reply goes on
 # A pause is reported at each of these. At the first the words are written down, and the answer begins if they can be
 # all. At the second Smart Turn looks, and a voice over the reply is judged; at the others Smart Turn looks again. A
 # look at 64 ms would win nothing: the first clause is not written before 250 ms, and the transcript takes twice as
 # long beside Smart Turn.
 PAUSES_MS = (64, 160, 320, 480)
-LISTEN_MS, LOOK_MS, LAST_MS = PAUSES_MS[0], PAUSES_MS[1], PAUSES_MS[-1]
+LOOK_MS, LAST_MS = PAUSES_MS[1], PAUSES_MS[-1]
 LEAST_MS = LOOK_MS  # of silence before any answer: pauses inside words are shorter
 PARTIAL_MS = 600  # between partial transcripts of a running utterance
 PARTIAL_SHARE = 5  # and at least this many times what the last one took: a fifth of one core at most per speaker
 COMMIT_MS = 5_000  # words before a pause are final once so much speech precedes it: hearing 20 s again takes 0.6 s
-
-
-@dataclass(slots=True)
-class _Piece:
-    """What earlier looks at a voice over the reply found: likeness to the reply, and the words of the first look."""
-
-    echo: float | None = None
-    began: str = ""
 
 
 class Hearing:
@@ -68,15 +56,14 @@ class Hearing:
         self.sensitivity = NORMAL
         self.language: str | None = None
         self._in_air: Callable[[], Samples] | None = None  # reply audio that the microphone may hear; None: no reply
-        self._over_reply = False  # the voice that is heard began over a reply and is not judged yet
+        self._overlap: Overlap | None = None  # the voice that is heard, while it began over a reply and is not judged
         self._held = False
         self._heard = Heard()
-        self._piece = _Piece()
-        self._work: asyncio.Task[None] | None = None  # the one look on its way: partial, decision or judgement
+        self._looks = Looks(self._failed)  # partial transcripts, decisions, judgements
         self._ahead: asyncio.Task[None] | None = None  # the transcript that _decide waits for
         self._decision: Decision | None = None
         self._hear_ms = 0.0
-        self._next_partial_ms = self._next_judge_ms = 0.0
+        self._next_partial_ms = 0.0
         self._habit = Habit()
         self._merged_pause_ms = 0.0  # the pause that was answered too early, when this utterance goes on after it
         self._onset_at = self._ended_at = 0.0
@@ -108,13 +95,13 @@ class Hearing:
         if in_air is not None:
             self._forget()
         else:
-            self._over_reply = False
+            self._overlap = None
 
     def hold(self, on: bool) -> None:
         """Space held: the utterance ends when it is released, and not before."""
         self._held = on
         if not on and self._activity.speaking:
-            self._look(self._finish("released"))
+            self._looks.start(self._finish("released"))
 
     def reset(self) -> None:
         """Forget what is being said."""
@@ -123,14 +110,14 @@ class Hearing:
 
     # -- voice events -----------------------------------------------------------------------------------------------
     def _on_onset(self) -> None:
-        self._cancel()
-        self._heard, self._piece, self._decision = Heard(), _Piece(), None
+        self._looks.cancel()
+        self._heard, self._decision = Heard(), None
         self._onset_at = self._clock() - self._activity.since_onset_ms / 1000
-        self._next_partial_ms, self._next_judge_ms = PARTIAL_MS, LOOKS_MS[0]
+        self._next_partial_ms = PARTIAL_MS
         if self._in_air is None:
             self._merged_pause_ms = 0.0
         else:
-            self._over_reply = True
+            self._overlap = Overlap()
             self._merged_pause_ms = (self._onset_at - self._ended_at) * 1000
             self._listener.on_voice_over_reply()
 
@@ -138,23 +125,23 @@ class Hearing:
         self._ended_at = self._clock() - silence_ms / 1000
         if self._held:
             return
-        if self._over_reply:
+        if self._overlap is not None:
             if silence_ms >= LOOK_MS:
-                self._look(self._judge(over=True))
+                self._looks.start(self._judge(self._overlap, over=True))
         elif silence_ms < LOOK_MS:
-            self._cancel()
+            self._looks.cancel()
             self._ahead = asyncio.create_task(self._listen_ahead())
             self._ahead.add_done_callback(lambda task: task.cancelled() or task.exception())  # told by _decide
         elif self._decision is not None:
-            self._look(self._decide(silence_ms, again=True))
-        elif self._work is None:
-            self._look(self._decide(silence_ms, again=False))
+            self._looks.start(self._decide(silence_ms, again=True))
+        elif not self._looks.busy:
+            self._looks.start(self._decide(silence_ms, again=False))
 
     def _on_resume(self, after_ms: int) -> None:
         self._ahead = None  # it goes on, and is then a partial transcript
-        if not self._over_reply:
+        if self._overlap is None:
             self._habit.went_on(after_ms)
-            self._cancel()
+            self._looks.cancel()
         if self._decision is not None and self._heard.tail and self._activity.since_onset_ms > COMMIT_MS:
             self._heard = self._heard.kept_whole()
         self._decision = None
@@ -163,42 +150,27 @@ class Hearing:
     def _on_full(self) -> None:
         self._listener.on_too_long()
         self._ended_at = self._clock()
-        self._look(self._finish("too long"))
+        self._looks.start(self._finish("too long"))
 
     def _step(self) -> None:
         """After each frame of a running utterance: is anything due?"""
-        activity, busy = self._activity, self._work is not None
-        if self._over_reply:
-            if not busy and activity.since_onset_ms >= self._next_judge_ms:
-                self._look(self._judge(over=False))
+        activity, busy = self._activity, self._looks.busy
+        if self._overlap is not None:
+            if not busy and activity.since_onset_ms >= self._overlap.due_ms:
+                self._looks.start(self._judge(self._overlap, over=False))
         elif self._decision is not None:
             if not busy and activity.silence_ms >= self._due_ms(self._decision):
-                self._end()
+                self._end(self._decision)
         elif not busy and activity.silence_ms == 0 and activity.since_onset_ms >= self._next_partial_ms:
-            self._look(self._partial())
+            self._looks.start(self._partial())
 
-    # -- looks: one at a time, the newest wins ------------------------------------------------------------------------
-    def _look(self, work: Coroutine[Any, Any, None]) -> None:
-        self._cancel()
-        self._work = task = asyncio.create_task(work)
-        task.add_done_callback(self._looked)
-
-    def _looked(self, task: asyncio.Task[None]) -> None:
-        if task is self._work:
-            self._work = None
-        if task.cancelled() or (error := task.exception()) is None:
-            return
+    # -- looks ------------------------------------------------------------------------------------------------------
+    def _failed(self, error: BaseException) -> None:
         self._forget()
-        if isinstance(error, AvatarError):
-            self._listener.on_failure(error)
-        else:
+        if not isinstance(error, AvatarError):
             log.error("hearing failed", exc_info=error)
-            self._listener.on_failure(AvatarError("Something went wrong while listening. Please say it again."))
-
-    def _cancel(self) -> None:
-        work, self._work = self._work, None
-        if work is not None and work is not asyncio.current_task():  # a look may end the utterance it looks at
-            work.cancel()
+            error = AvatarError("Something went wrong while listening. Please say it again.")
+        self._listener.on_failure(error)
 
     async def _partial(self) -> None:
         started, before = self._clock(), self._heard.tail
@@ -209,11 +181,9 @@ class Hearing:
         self._tell_words(before)
 
     def _tell_words(self, before: str) -> None:
-        """What is final or was heard the same twice, and what may change. `before` is the tail of the last look."""
-        heard = self._heard
-        if has_words(heard.words):
-            stable = agreed(before, heard.tail)
-            self._listener.on_words(joined([*filter(None, (heard.kept, stable))]), heard.tail[len(stable) :].lstrip())
+        """`before` is the tail of the last look."""
+        if has_words(self._heard.words):
+            self._listener.on_words(*self._heard.settled(before))
 
     async def _listen_ahead(self) -> None:
         """At the first breath of silence: the words are then known when the pause is long enough to decide."""
@@ -251,7 +221,7 @@ class Hearing:
             habit_ms=self._habit.wait_ms,
         )
         if self._activity.silence_ms >= self._due_ms(decision):
-            self._end()
+            self._end(decision)
             return
         if not decision.sure:
             self._reason("wait", decision.why, decision.wait_ms, decision.probability, decision.needed)
@@ -281,23 +251,17 @@ class Hearing:
             return 0.0
         return self._smart_turn.probability(self._activity.utterance(None))
 
-    async def _judge(self, over: bool) -> None:
+    async def _judge(self, overlap: Overlap, *, over: bool) -> None:
         """A voice over the reply: is it someone who wants to speak? `over`: it has fallen silent."""
-        activity, piece = self._activity, self._piece
+        activity = self._activity
         in_air = self._in_air() if self._in_air is not None else np.zeros(0, np.float32)
-        echo = likeness(activity.utterance(0), in_air, REPLY_RATE)  # before the await: of this moment
-        before, piece.echo = piece.echo, echo
+        overlap.compare(activity.utterance(0), in_air)  # before the await: of this moment
         await self._transcribe()
-        words = self._heard.words
-        piece.began = piece.began or words
-        echo = echo if before is None else (before + echo) / 2
-        voiced_ms = activity.voiced_ms
-        judgement = judge(
-            words, voiced_ms=voiced_ms, over=over, echo=echo, began=piece.began, sensitivity=self.sensitivity
-        )
-        likeness_asked = (echo, ECHO_LIKENESS) if judgement.why == "echo" else ()
+        words, voiced_ms = self._heard.words, activity.voiced_ms
+        judgement = overlap.judge(words, voiced_ms=voiced_ms, over=over, sensitivity=self.sensitivity)
+        likeness_asked = (overlap.echo, ECHO_LIKENESS) if judgement.why == "echo" else ()
         if judgement.verdict == "interrupt":
-            self._over_reply = False
+            self._overlap = None
             continuing = self._listener.on_interrupting(self._onset_at)
             self._reason("continue" if continuing else "interrupt", judgement.why, voiced_ms)
             if continuing:
@@ -306,47 +270,42 @@ class Hearing:
                 self._merged_pause_ms = 0.0
             self._listener.on_words("", words)
             if activity.pausing:  # the pause was reported while the voice was being judged
-                self._look(self._decide(activity.silence_ms, again=False))
+                self._looks.start(self._decide(activity.silence_ms, again=False))
         elif judgement.verdict == "ignore" or over:
             self._forget()
             self._reason("kept", judgement.why, voiced_ms, *likeness_asked)
             self._listener.on_not_interrupting(self._onset_at)
         else:
-            later = [look for look in LOOKS_MS if look > activity.since_onset_ms]
-            self._next_judge_ms = later[0] if later else activity.since_onset_ms + LOOK_AGAIN_MS
+            overlap.look_later(activity.since_onset_ms)
 
     async def _finish(self, why: str) -> None:
         """End the utterance now, whatever it is."""
         started = self._clock()
         await self._transcribe()
         self._hear_ms = (self._clock() - started) * 1000
-        self._decision = Decision(0, True, why)
-        self._end()
+        self._end(Decision(0, True, why))
 
     async def _transcribe(self) -> None:
         await self._heard.hear(self._pipeline, self._activity.utterance(), self.language)
 
-    def _end(self) -> None:
-        decision, heard = self._decision, self._heard
-        samples, silence_ms = self._activity.utterance(), self._activity.silence_ms
+    def _end(self, decision: Decision) -> None:
+        heard, samples, silence_ms = self._heard, self._activity.utterance(), self._activity.silence_ms
         self._forget()
         if not has_words(heard.words):
             self._reason("nothing", "no words", silence_ms)
             self._listener.on_nothing_heard()
             return
         self._habit.turn_over()
-        sure = decision is not None and decision.sure
-        if decision is not None:
-            what: What = "answer" if sure else "patience"
-            self._reason(what, decision.why, silence_ms, decision.probability, decision.needed)
+        what: What = "answer" if decision.sure else "patience"
+        self._reason(what, decision.why, silence_ms, decision.probability, decision.needed)
         utterance = Utterance(
             samples=samples,
             words=heard.words,
             language=heard.language,
             ended_at=self._ended_at,
             decided_at=self._clock(),
-            sure=sure,
-            hear_ms=self._hear_ms if sure else 0.0,
+            sure=decision.sure,
+            hear_ms=self._hear_ms if decision.sure else 0.0,
             engine=heard.engine,
         )
         self._listener.on_utterance(utterance)
@@ -355,7 +314,7 @@ class Hearing:
         self._listener.on_reason(Reason(self._clock(), what, why, round(ms), probability, needed))
 
     def _forget(self) -> None:
-        self._cancel()
+        self._looks.cancel()
         self._ahead = None
         self._activity.end()
-        self._heard, self._decision, self._over_reply = Heard(), None, False
+        self._heard, self._decision, self._overlap = Heard(), None, None

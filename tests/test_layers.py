@@ -25,7 +25,7 @@ LEVELS = [
     }
     | {"text.*", "weights", "weights.*", "checkpoint", "mel", "onnx_graph", "readaloud", "wording"}
     | {"finding", "loudness"}
-    | {"apart", "headers", "lan", "log", "throttle", "tunnel"},
+    | {"apart", "headers", "lan", "log", "looks", "throttle", "tunnel"},
     {"flac", "saying", "saying.*", "planner", "profiles"},
     {
         "engines.base",

@@ -1,0 +1,52 @@
+import asyncio
+
+from avatar.looks import Looks
+
+
+async def test_the_newest_look_wins() -> None:
+    seen: list[str] = []
+
+    async def look(name: str) -> None:
+        await asyncio.sleep(0.01)
+        seen.append(name)
+
+    looks = Looks(lambda error: seen.append(repr(error)))
+    looks.start(look("first"))
+    await asyncio.sleep(0)
+    looks.start(look("second"))
+    assert looks.busy
+    await asyncio.sleep(0.05)
+    assert seen == ["second"] and not looks.busy
+
+
+async def test_a_look_that_raises_is_told_and_one_that_is_cancelled_is_not() -> None:
+    errors: list[BaseException] = []
+
+    async def broken() -> None:
+        raise ZeroDivisionError
+
+    looks = Looks(errors.append)
+    looks.start(broken())
+    await asyncio.sleep(0.01)
+    assert [type(error) for error in errors] == [ZeroDivisionError] and not looks.busy
+    looks.start(asyncio.sleep(1))
+    looks.cancel()
+    await asyncio.sleep(0.01)
+    assert len(errors) == 1 and not looks.busy
+
+
+async def test_a_look_may_cancel_and_start_looks_without_ending_itself() -> None:
+    seen: list[str] = []
+    looks = Looks(lambda error: seen.append(repr(error)))
+
+    async def next_one() -> None:
+        seen.append("next")
+
+    async def look() -> None:
+        looks.start(next_one())
+        await asyncio.sleep(0.01)
+        seen.append("first")
+
+    looks.start(look())
+    await asyncio.sleep(0.05)
+    assert seen == ["next", "first"]
