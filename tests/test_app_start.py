@@ -25,7 +25,10 @@ WRONG = [
 def test_a_wrong_setting_stops_the_start_before_anything_is_fetched(options, env, words, tmp_path, monkeypatch, capsys):
     for name in [name for name in os.environ if name.startswith("AVATAR_")]:
         monkeypatch.delenv(name)
-    for name, value in ({"AVATAR_DATA": str(tmp_path / "data"), "AVATAR_WEIGHTS": str(tmp_path)} | env).items():
+    with socket.create_server(("127.0.0.1", 0)) as free:  # someone may use AVATAR on this machine meanwhile
+        port = str(free.getsockname()[1])
+    ours = {"AVATAR_DATA": str(tmp_path / "data"), "AVATAR_WEIGHTS": str(tmp_path), "AVATAR_PORT": port}
+    for name, value in (ours | env).items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(application.log, "start", lambda level: None)  # the tests' own logging stays
     assert application.main(options) == 1
