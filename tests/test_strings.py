@@ -10,6 +10,7 @@ import gradio as gr
 import pytest
 from page_fakes import CHINESE, ENGLISH, STAGE, FakeAssistant, owner_of
 
+from avatar.engines.catalog import CATALOG
 from avatar.errors import AudioError
 from avatar.events import Notice
 from avatar.turntaking.bargein import SENSITIVITIES
@@ -17,6 +18,7 @@ from avatar.turntaking.reasons import What
 from avatar.ui import fragments, strings, talk
 from avatar.ui.stage import SCRIPTS
 from avatar.ui.talk import TalkEvents
+from avatar.ui.words import status
 
 
 def slots(sentence: str) -> set[str]:
@@ -59,6 +61,14 @@ def test_a_failure_is_told_in_the_users_language_or_in_its_own_words() -> None:
     notice = Notice("STEPPED_DOWN", "The voice failed. Another takes over until it is back.")
     assert strings.failure(notice, "en") == notice.sentence
     assert "接手" in strings.failure(notice, "zh-TW")
+
+
+def test_every_licence_is_told_in_chinese_or_is_a_name() -> None:
+    worded = {row.licence for row in CATALOG if " " in row.licence}
+    assert worded == status.LICENCES.keys()
+    assert strings.licence("MIT", "zh-TW") == "MIT"
+    for words in worded:
+        assert strings.licence(words, "en") == words and re.search("[\u4e00-\u9fff]", strings.licence(words, "zh-TW"))
 
 
 def codes() -> set[str]:

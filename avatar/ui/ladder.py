@@ -12,7 +12,7 @@ import gradio as gr
 from avatar.errors import AvatarError, NotFound
 from avatar.ui.fragments import action, icon, rung
 from avatar.ui.handlers import OwnerOf, warn
-from avatar.ui.strings import failure, hindrance, say
+from avatar.ui.strings import failure, hindrance, licence, say
 
 if TYPE_CHECKING:
     from avatar.assistant import Assistant
@@ -69,7 +69,7 @@ def _abilities(status: "RungStatus", language: str) -> str:
         words.append(say("demo_rung", language))
     if status.slower:
         words.append(say(f"slower_{status.stage}", language))
-    return " · ".join([*words, f"{status.memory_mib:,} MiB", status.licence])
+    return " · ".join([*words, f"{status.memory_mib:,} MiB", licence(status.licence, language)])
 
 
 def row(status: "RungStatus", downloads: "Downloads", language: str) -> str:

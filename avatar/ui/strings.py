@@ -45,6 +45,11 @@ def failure(what: AvatarError | Notice, language: str) -> str:
     return STRINGS[language].get(f"err_{what.code}", what.sentence)
 
 
+def licence(words: str, language: str) -> str:
+    """A licence of the catalogue. English is its own language."""
+    return words if language == "en" else status.LICENCES.get(words, words)
+
+
 def hindrance(status: "RungStatus", language: str) -> str:
     """Why a rung cannot run; "" for one that can."""
     if (why := status.hindrance) is None:

@@ -135,3 +135,11 @@ CHINESE: Final[dict[str, str]] = {
     "plot_empty": "第一輪之後會出現圖表。",
     "turn": "輪",
 }
+
+LICENCES: Final[dict[str, str]] = {  # of engines/catalog.py where they are more than a name, which needs no translation
+    "GPL-3.0, in a process of its own": "GPL-3.0，在獨立的程序中執行",
+    "MIT, weights CC-BY-4.0": "MIT，模型檔案 CC-BY-4.0",
+    "MIT, weights CC-BY-NC-4.0": "MIT，模型檔案 CC-BY-NC-4.0",
+    "of the cluster's engine": "授權依叢集上的引擎",
+    "of the server's model": "授權依伺服器上的模型",
+}
