@@ -159,6 +159,16 @@ def test_old_turns_go_in_blocks_so_that_the_cached_prefix_survives() -> None:
     assert 2 <= moves <= len(starts) / 4
 
 
+def test_the_smallest_model_does_not_read_the_same_answer_of_its_own_twice() -> None:
+    lines = ("Hi", "Oh, no.", "Who?", "oh, no. ", "Why?", "Because.", "Really?")
+    talk = [Message("assistant" if number % 2 else "user", line) for number, line in enumerate(lines)]
+    kept = [message.content for message in build(talk, EXAMPLES)[len(EXAMPLES) :]]
+    assert kept == ["Hi", "Oh, no.", "Why?", "Because.", "Really?"]
+    assert list(build(talk)) == talk  # a larger one may say yes to two questions
+    opening = [Message("assistant", "Hi."), Message("assistant", "Hi."), Message("user", "Hi")]
+    assert list(build(opening, EXAMPLES)[len(EXAMPLES) :]) == opening  # no question goes that was not answered
+
+
 @pytest.mark.parametrize("text", ["word " * 20_000, "你好" * 20_000, "7" * 20_000])
 def test_one_endless_message_keeps_its_end(text: str) -> None:
     prompt = build([Message("system", "Be brief."), Message("user", text + "?")])

@@ -64,8 +64,9 @@ EXAMPLES = tuple(
 _direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # a proxy must not see loopback requests
 SAMPLING = {"temperature": 0.2, "top_p": 0.9}
 # Against loops. For each breaker llama.cpp goes through the vocabulary at every request: 7 ms for one, 35 ms for its
-# default four, which is three tokens (49,152 tokens, one core; 2026-11-26).
-NO_LOOPS = {"dry_multiplier": 0.8, "dry_sequence_breakers": ["\n"]}
+# default four, which is three tokens (49,152 tokens, one core; 2026-11-26). The plain penalty is mild: at 1.1 answers
+# stray from the question. See "What the demo model says" in docs/benchmarks.md.
+NO_LOOPS = {"dry_multiplier": 0.8, "dry_sequence_breakers": ["\n"], "repeat_penalty": 1.05, "repeat_last_n": 64}
 Callback = Callable[[Any], bool]
 
 
@@ -265,7 +266,8 @@ class _Pushed:
 def build(
     messages: Sequence[Message], examples: Sequence[Message] = (), budget: int = PROMPT_TOKENS
 ) -> Sequence[Message]:
-    """Fit `messages` into `budget` tokens: the system messages, then `examples`, then as much of the end as fits.
+    """Fit `messages` into `budget` tokens: the system messages, then `examples`, then as much of the end as fits. With
+    `examples`, which only the smallest model needs, exchanges that repeat an answer are left out.
 
     Old messages go in blocks, down to half the budget, decided by replaying the history: the same history gives the
     same start, so the cached prefix stays valid for many turns instead of moving with each.
@@ -276,7 +278,8 @@ def build(
     budget = max(budget - taken, min(QUESTION_TOKENS, PROMPT_TOKENS - taken))
     window: list[Message] = []
     used = 0
-    for message in (m for m in messages if m.role != "system"):
+    talk = [message for message in messages if message.role != "system"]
+    for message in without_echoes(talk) if examples else talk:
         window.append(message)
         used += tokens(message)
         if used > budget:
@@ -286,6 +289,22 @@ def build(
         last = window.pop()
         window.append(Message(last.role, last.content[len(last.content) // 2 :]))
     return [*fixed, *window]
+
+
+def without_echoes(talk: Sequence[Message]) -> list[Message]:
+    """`talk` without the exchanges in which an earlier answer came again: a small model that has read the same words of
+    its own twice says them to everything ("Oh, no." to eight questions in a row, once)."""
+    kept: list[Message] = []
+    said = set[str]()
+    for message in talk:
+        if message.role == "assistant":
+            words = message.content.strip().lower()
+            if words in said and kept and kept[-1].role == "user":
+                kept.pop()
+                continue
+            said.add(words)
+        kept.append(message)
+    return kept
 
 
 def tokens(message: Message) -> int:
