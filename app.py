@@ -27,12 +27,13 @@ from avatar.guard import Hosts
 from avatar.guests import Guests
 from avatar.health import health_routes
 from avatar.metrics import Metrics
+from avatar.owners import owners
 from avatar.pipeline import Pipeline
 from avatar.planner import Plan, plan, whisper_bytes
 from avatar.preparing import Preparing
 from avatar.pressure import Pressure
 from avatar.relief import room_for, steps
-from avatar.server import owners, routes
+from avatar.server import routes
 from avatar.sessions import Seats, Tokens
 from avatar.settings import LOOPBACK, Settings
 from avatar.speaker import SpeakerEncoder

@@ -13,7 +13,7 @@ import os
 import re
 import secrets
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
@@ -23,6 +23,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from avatar.errors import NotFound
+from avatar.owners import OwnerOf
 
 API = "/gradio_api/"
 NAMES = ("session_hash", "upload_id")
@@ -73,7 +74,7 @@ def _remember(table: OrderedDict[tuple[str, str], None], key: tuple[str, str]) -
 class Apart:
     """ASGI middleware, before Gradio where several owners can ask. Who has no owner is one owner, of nothing."""
 
-    def __init__(self, app: ASGIApp, owner_of: Callable[[Any], str], folder: str) -> None:
+    def __init__(self, app: ASGIApp, owner_of: OwnerOf, folder: str) -> None:
         """`folder` is Gradio's for uploads and outputs."""
         self._app, self._owner_of, self._told = app, owner_of, Told(folder)
         self._key = secrets.token_bytes(32)

@@ -1,8 +1,5 @@
 """The way in, put together: what stands before every route, in its order, from the settings. Knows no route itself."""
 
-from collections.abc import Callable
-from typing import Any
-
 from starlette.middleware import Middleware
 
 from avatar.apart import Apart
@@ -10,6 +7,7 @@ from avatar.guard import Guard, Hosts
 from avatar.guests import Doorman, Guests
 from avatar.headers import SecurityHeaders
 from avatar.metrics import Metrics
+from avatar.owners import OwnerOf
 from avatar.settings import Settings
 from avatar.throttle import Throttle
 
@@ -19,7 +17,7 @@ def door(
     hosts: Hosts,
     metrics: Metrics,
     guests: Guests | None,
-    owner_of: Callable[[Any], str],
+    owner_of: OwnerOf,
     gradio_folder: str,
 ) -> list[Middleware]:
     """The outermost first. The headers are on refusals too; who is refused by name or origin costs no token."""

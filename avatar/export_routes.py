@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from starlette.background import BackgroundTask
 from starlette.requests import Request
@@ -12,12 +11,13 @@ from starlette.routing import BaseRoute, Route
 
 from avatar.errors import AvatarError, NotFound
 from avatar.export import Exports
+from avatar.owners import OwnerOf
 
 ALL = "all"  # no conversation's id: those are 32 hexadecimal digits
 AT_ONCE = 2  # archives being written, whoever asked
 
 
-def export_routes(exports: Exports, owner_of: Callable[[Any], str]) -> list[BaseRoute]:
+def export_routes(exports: Exports, owner_of: OwnerOf) -> list[BaseRoute]:
     """The owner comes from the request; an id of somebody else's conversation is one that is not there."""
     writing = asyncio.Semaphore(AT_ONCE)
 

@@ -8,7 +8,7 @@ import asyncio
 import base64
 import binascii
 import hmac
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -28,12 +28,11 @@ from avatar.engines.catalog import STAGES
 from avatar.errors import NotFound
 from avatar.gpu import Gpu, Gpus
 from avatar.metrics import BUCKETS_MS, ram
+from avatar.owners import OwnerOf
 from avatar.settings import Settings
 
 if TYPE_CHECKING:
     from avatar.assistant import Assistant
-
-OwnerOf = Callable[[Any], str]
 
 
 def health_routes(assistant: "Assistant", owner_of: OwnerOf, gpu: Gpu | Gpus) -> list[BaseRoute]:

@@ -4,7 +4,6 @@ import asyncio
 import json
 import logging
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -18,9 +17,8 @@ from avatar.attendant import RESTART
 from avatar.conversation import Conversation
 from avatar.errors import AvatarError, NotFound, ServerFull
 from avatar.export_routes import export_routes
-from avatar.guests import Guests
+from avatar.owners import OwnerOf
 from avatar.pulse import Pulse
-from avatar.settings import LOCAL, Settings
 from avatar.voice_routes import voice_routes
 from avatar.wire import (
     MAX_MIC_BYTES,
@@ -48,30 +46,6 @@ SEND_S = 10.0  # a page that has read nothing for so long is gone; its seat is n
 LAST_WORDS_S = 2.0  # for the sentence that says why the socket closes
 CLOSE_CODES = {"BAD_MESSAGE": 4400, "BAD_TOKEN": 4401, "SERVER_FULL": 4429, "DRAINING": RESTART}
 SILENT_CODE = 1013  # "try again later": a page that is back after all connects anew, to the same conversation
-
-OwnerOf = Callable[[Any], str]  # of a gr.Request or a Starlette connection; raises NotFound for who is not logged in
-
-
-def owners(settings: Settings, guests: Guests | None = None) -> OwnerOf:
-    """Who asks: `local` where only this machine can ask and no password is set, else the user who logged in, or where
-    everybody may come in (AVATAR_OPEN) the guest whose cookie it is.
-
-    Works for Gradio's requests, which know their user, and for our own routes, which ask Gradio's login table.
-    """
-
-    def logged_in(connection: Any) -> str:
-        name: str | None = getattr(connection, "username", None)
-        if name is None:
-            app, cookies = connection.app, connection.cookies
-            tokens = (cookies.get(f"access-token-{kind}{app.cookie_id}") for kind in ("", "unsecure-"))
-            name = next((app.tokens[token] for token in tokens if token in app.tokens), None)
-        if name is None:
-            raise NotFound("Log in first.", code="LOGIN")
-        return name
-
-    if settings.auth:
-        return logged_in
-    return guests.of if guests is not None else lambda _: LOCAL
 
 
 def routes(assistant: Assistant, owner_of: OwnerOf) -> list[BaseRoute]:

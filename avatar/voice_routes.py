@@ -3,7 +3,6 @@
 import asyncio
 import re
 from collections.abc import Awaitable, Callable
-from typing import Any
 from urllib.parse import quote
 
 from starlette.requests import Request
@@ -13,6 +12,7 @@ from starlette.routing import BaseRoute, Route
 from avatar import voice_archive
 from avatar.audio import wav_bytes
 from avatar.errors import AvatarError, NotFound
+from avatar.owners import OwnerOf
 from avatar.preview import Previews
 from avatar.studio import Studio
 
@@ -20,7 +20,7 @@ PRIVATE = {"Cache-Control": "private, no-store", "X-Content-Type-Options": "nosn
 _PLAIN = re.compile("[^0-9A-Za-z_-]+")
 
 
-def voice_routes(studio: Studio, previews: Previews, owner_of: Callable[[Any], str]) -> list[BaseRoute]:
+def voice_routes(studio: Studio, previews: Previews, owner_of: OwnerOf) -> list[BaseRoute]:
     def guarded(answer: Callable[[str, str], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
         async def route(request: Request) -> Response:
             try:

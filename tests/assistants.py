@@ -21,8 +21,9 @@ from avatar.audio import Decoder, Limits
 from avatar.events import Samples
 from avatar.guard import Guard
 from avatar.metrics import Metrics
+from avatar.owners import owners
 from avatar.pipeline import Pipeline
-from avatar.server import owners, routes
+from avatar.server import routes
 from avatar.sessions import LOCAL, Seats, Tokens
 from avatar.settings import Settings
 from avatar.single import Update

@@ -30,8 +30,9 @@ from avatar.guard import Hosts
 from avatar.guests import Guests
 from avatar.health import health_routes
 from avatar.metrics import Metrics
+from avatar.owners import owners
 from avatar.profiles import MAX_NAME, clean_name
-from avatar.server import owners, routes
+from avatar.server import routes
 from avatar.settings import Settings
 from avatar.store import MAX_PERSONA, MAX_TITLE
 

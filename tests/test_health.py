@@ -12,7 +12,7 @@ from avatar.errors import EngineLoadError
 from avatar.gpu import Gpu, GpuMemory
 from avatar.guests import Guests
 from avatar.health import health_routes
-from avatar.server import owners
+from avatar.owners import owners
 
 
 def no_driver():

@@ -25,7 +25,7 @@ LEVELS = [
     }
     | {"text.*", "weights", "weights.*", "checkpoint", "mel", "onnx_graph", "readaloud", "wording"}
     | {"finding", "loudness"}
-    | {"apart", "headers", "lan", "log", "looks", "throttle", "tunnel"},
+    | {"headers", "lan", "log", "looks", "throttle", "tunnel"},
     {"flac", "saying", "saying.*", "planner", "profiles"},
     {
         "engines.base",
@@ -40,8 +40,8 @@ LEVELS = [
         "turntaking",
         "turntaking.*",
     },
-    {"voiced", "consent", "listener", "preflight", "verify"},
-    {"engines.pool", "clip", "engines.*", "chat", "playback", "backup", "voice_archive"},
+    {"voiced", "consent", "listener", "owners", "preflight", "verify"},
+    {"apart", "engines.pool", "clip", "engines.*", "chat", "playback", "backup", "voice_archive"},
     {"turn"},
     {"drafts", "starters", "own_voice", "pipeline", "recorder", "relief", "preparing", "opened", "replica"},
     {"heard", "readahead", "single", "takes", "understanding", "voices", "cluster"},

@@ -22,7 +22,7 @@ from test_fuzz import HERE, own, served
 from voice_profiles import kept
 
 from avatar.assistant import Assistant
-from avatar.server import owners
+from avatar.owners import owners
 
 CHECKS = [
     content_type_conformance,

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, Final
 import gradio as gr
 
 from avatar.errors import AvatarError, NotFound
+from avatar.owners import OwnerOf
 from avatar.ui.fragments import fragment, messages
-from avatar.ui.handlers import QUICK, OwnerOf, language_for, pressed, session_of, warn
+from avatar.ui.handlers import QUICK, language_for, pressed, session_of, warn
 from avatar.ui.quality import QUALITIES
 from avatar.ui.strings import T, say
 from avatar.ui.voice import voice_choices

@@ -9,10 +9,11 @@ import gradio as gr
 
 from avatar.errors import AvatarError
 from avatar.finding import MAX_QUERY, phrases
+from avatar.owners import OwnerOf
 from avatar.profiles import PROFILE
 from avatar.store import Wanted
 from avatar.ui.fragments import ASSETS, fragment
-from avatar.ui.handlers import QUICK, OwnerOf, language_for, warn
+from avatar.ui.handlers import QUICK, language_for, warn
 from avatar.ui.past import found_list, heard_in
 from avatar.ui.strings import T, say
 

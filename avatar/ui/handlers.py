@@ -1,15 +1,12 @@
 """What the handlers of all tabs share: who asks, in which language, and how a failure is shown."""
 
 import html
-from collections.abc import Callable
 from typing import Any, Final
 
 import gradio as gr
 
 from avatar.errors import AvatarError
 from avatar.ui.strings import failure, language_of
-
-OwnerOf = Callable[[Any], str]
 
 # Turns share one queue of five; the seats, not this queue, say who may talk (see avatar/sessions.py).
 TURN: Final[dict[str, Any]] = {

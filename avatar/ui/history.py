@@ -12,11 +12,12 @@ import gradio as gr
 
 from avatar.errors import AvatarError
 from avatar.finding import MAX_QUERY, phrases
+from avatar.owners import OwnerOf
 from avatar.store import MAX_TITLE
 from avatar.ui.fork import fork_panel
 from avatar.ui.found import found_column, profile_names, search_bar
 from avatar.ui.fragments import fragment, messages, replay
-from avatar.ui.handlers import QUICK, OwnerOf, language_for, pressed, session_of, warn
+from avatar.ui.handlers import QUICK, language_for, pressed, session_of, warn
 from avatar.ui.past import described, past_messages
 from avatar.ui.storage import storage_panel
 from avatar.ui.strings import T, say

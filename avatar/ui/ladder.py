@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import gradio as gr
 
 from avatar.errors import AvatarError, NotFound
+from avatar.owners import OwnerOf
 from avatar.ui.fragments import action, icon, rung
-from avatar.ui.handlers import OwnerOf, warn
+from avatar.ui.handlers import warn
 from avatar.ui.strings import failure, hindrance, licence, say
 
 if TYPE_CHECKING:

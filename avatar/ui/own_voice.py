@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 
 from avatar.errors import AvatarError, ConsentError
+from avatar.owners import OwnerOf
 from avatar.ui.fragments import fragment
-from avatar.ui.handlers import QUICK, OwnerOf, language_for, session_of, warn
+from avatar.ui.handlers import QUICK, language_for, session_of, warn
 from avatar.ui.strings import T, say
 from avatar.ui.voices import WORK
 

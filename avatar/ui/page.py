@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
+from avatar.owners import OwnerOf
 from avatar.ui.fragments import ASSETS, fragment, header
-from avatar.ui.handlers import OwnerOf
 from avatar.ui.history import history_tab
 from avatar.ui.own_voice import own_voice_panel
 from avatar.ui.persona import persona_panel

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 
 from avatar.errors import AvatarError
+from avatar.owners import OwnerOf
 from avatar.store import MAX_PERSONA
 from avatar.ui.fragments import fragment
-from avatar.ui.handlers import QUICK, OwnerOf, language_for, session_of, warn
+from avatar.ui.handlers import QUICK, language_for, session_of, warn
 from avatar.ui.strings import T, say
 
 if TYPE_CHECKING:

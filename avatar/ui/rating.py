@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 
 from avatar.errors import AvatarError
+from avatar.owners import OwnerOf
 from avatar.profiles import PROFILE
 from avatar.ui.fragments import messages
-from avatar.ui.handlers import QUICK, OwnerOf, language_for, session_of, warn
+from avatar.ui.handlers import QUICK, language_for, session_of, warn
 from avatar.ui.strings import say
 from avatar.ui.talk import TalkTab
 

@@ -12,8 +12,9 @@ import pandas as pd  # Gradio brings it
 
 from avatar.errors import AvatarError
 from avatar.metrics import ram
+from avatar.owners import OwnerOf
 from avatar.ui.fragments import PARTS, figure, fragment, meter
-from avatar.ui.handlers import QUICK, OwnerOf, language_for
+from avatar.ui.handlers import QUICK, language_for
 from avatar.ui.ladder import STAGES, LadderEvents, card, ladder
 from avatar.ui.rating import score_list
 from avatar.ui.strings import failure, say

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, Final
 import gradio as gr
 
 from avatar.errors import AvatarError
+from avatar.owners import OwnerOf
 from avatar.ui.fragments import fragment
-from avatar.ui.handlers import QUICK, OwnerOf, language_for, warn
+from avatar.ui.handlers import QUICK, language_for, warn
 from avatar.ui.strings import STRINGS, T, say
 
 if TYPE_CHECKING:

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, Final
 import gradio as gr
 
 from avatar.errors import AvatarError
+from avatar.owners import OwnerOf
 from avatar.ui.fragments import fragment, messages, replay
-from avatar.ui.handlers import FOLLOW, QUICK, TURN, OwnerOf, language_for, session_of, warn
+from avatar.ui.handlers import FOLLOW, QUICK, TURN, language_for, session_of, warn
 from avatar.ui.sidebar import Controls
 from avatar.ui.stage import STAGE, overview, stage_script
 from avatar.ui.strings import STRINGS, T, failure

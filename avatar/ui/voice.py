@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 
 from avatar.errors import AvatarError
-from avatar.ui.handlers import QUICK, OwnerOf, language_for, session_of, warn
+from avatar.owners import OwnerOf
+from avatar.ui.handlers import QUICK, language_for, session_of, warn
 from avatar.ui.quality import quality_choice, quality_note
 from avatar.ui.strings import T, say
 

@@ -11,7 +11,8 @@ import gradio as gr
 from avatar import consent
 from avatar.engines.calls import PITCH_ONLY
 from avatar.errors import AvatarError
-from avatar.ui.handlers import OwnerOf, language_for, warn
+from avatar.owners import OwnerOf
+from avatar.ui.handlers import language_for, warn
 from avatar.ui.strings import say
 from avatar.ui.voice_fragments import asked, player, report, row, spoken, verdict
 

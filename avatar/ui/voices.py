@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import gradio as gr
 
+from avatar.owners import OwnerOf
 from avatar.profiles import MAX_NAME, MAX_NOTE, MAX_WORDS
 from avatar.ui.fragments import fragment
-from avatar.ui.handlers import QUICK, OwnerOf
+from avatar.ui.handlers import QUICK
 from avatar.ui.strings import T
 from avatar.ui.voice_events import ListEvents, NewEvents
 from avatar.ui.voice_fragments import LANGUAGES

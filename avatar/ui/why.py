@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Final
 import gradio as gr
 
 from avatar.errors import AvatarError
+from avatar.owners import OwnerOf
 from avatar.turntaking.reasons import Reason
 from avatar.ui.fragments import fragment
-from avatar.ui.handlers import QUICK, OwnerOf, language_for, session_of
+from avatar.ui.handlers import QUICK, language_for, session_of
 from avatar.ui.strings import T, say
 
 if TYPE_CHECKING:
