@@ -65,13 +65,9 @@ class Assistant:
 
         `news` are notices for all who talk, from a number on: see Pressure.told."""
         self.settings, self.pool, self.store, self.seats = settings, pool, store, seats
-        self.metrics, self.downloads, self.voices = (
-            metrics,
-            downloads,
-            VoiceChoices(pool, None if studio is None else studio.voices),
-        )
+        self.metrics, self.downloads, self.studio = metrics, downloads, studio
+        self.voices = VoiceChoices(pool, None if studio is None else studio.voices)
         self._pipeline, self._tokens = pipeline, tokens
-        self.studio = studio
         if studio is not None:
             studio.voices.on_change = self.tell_voices
         self.previews = None if studio is None else Previews(studio, pipeline)

@@ -23,7 +23,7 @@ from avatar.turntaking.bargein import SENSITIVITIES
 from avatar.turntaking.reasons import Reason
 from avatar.wire import Preferences
 
-CONTINUE_S = 1.2  # a user who goes on within this time of a reply's first sound was not finished: DESIGN section 4
+CONTINUE_S = 1.2  # a user who goes on within this time of a reply's first sound was not finished
 REASONS = 20  # of the newest decisions about turns; a turn makes one to three
 
 
@@ -168,7 +168,7 @@ class Conversation(Answering):
         self._understanding.forget()
         self._drop_guess()
 
-    # -- what hearing tells (see hearing.Listener) --------------------------------------------------------------------
+    # -- what hearing tells (see listener.Listener) -------------------------------------------------------------------
     def on_words(self, final: str, partial: str) -> None:
         self._on_activity()
         before = [piece.words for piece in self._carry]

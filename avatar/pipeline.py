@@ -10,13 +10,7 @@ from contextlib import aclosing
 from typing import cast
 
 from avatar.aio import in_thread
-from avatar.engines.base import (
-    LLM,
-    OWN_VOICE,
-    Message,
-    Voice,
-    refuse_without_consent,
-)
+from avatar.engines.base import LLM, OWN_VOICE, Message, Voice, refuse_without_consent
 from avatar.engines.calls import Timeouts
 from avatar.engines.pool import EnginePool
 from avatar.errors import EngineError
@@ -66,17 +60,13 @@ class Pipeline:
     ) -> AsyncGenerator[AudioChunk | Serving | Notice, None]:
         """Have `text` said, without a question: who speaks, then the sound. Raises AvatarError."""
         told: list[Event] = []
-        run = self._begin(told.append, sayings)
-        splitter = ClauseSplitter()
-        for clause in filter(None, map(speakable, (*splitter.push(text), *splitter.flush()))):
-            said = spoken(clause, language or language_of(text), sayings)
-            async with aclosing(run.say(said, voice, language)) as chunks:
-                async for chunk in chunks:
-                    for event in told:
-                        if isinstance(event, Serving | Notice):
-                            yield event
-                    told.clear()
-                    yield chunk
+        async with aclosing(_said(self._begin(told.append, sayings), text, voice, language, sayings)) as chunks:
+            async for chunk in chunks:
+                for event in told:
+                    if isinstance(event, Serving | Notice):
+                        yield event
+                told.clear()
+                yield chunk
 
     def _begin(self, emit: Callable[[Event], None], sayings: Mapping[str, str] = NO_SAYINGS, hq: bool = False) -> Turn:
         return Turn(self._pool, self._timeouts, self._clock, emit, self._permit, sayings, hq)
@@ -141,11 +131,20 @@ class Pipeline:
     ) -> AsyncGenerator[AudioChunk, None]:
         """`text` said by the HQ voice and no other. Raises EngineError, code NO_HQ, where another would have to."""
         run = self._begin(lambda _: None, sayings, hq=True)
-        splitter = ClauseSplitter()
-        for clause in filter(None, map(speakable, [*splitter.push(text), *splitter.flush()])):
-            said = spoken(clause, language or language_of(text), sayings)
-            async with aclosing(run.say(said, voice, language)) as chunks:
-                async for chunk in chunks:
-                    if not run.hq:
-                        raise EngineError("The HQ voice cannot say this now.", stage="tts", engine="", code="NO_HQ")
-                    yield chunk
+        async with aclosing(_said(run, text, voice, language, sayings)) as chunks:
+            async for chunk in chunks:
+                if not run.hq:
+                    raise EngineError("The HQ voice cannot say this now.", stage="tts", engine="", code="NO_HQ")
+                yield chunk
+
+
+async def _said(
+    run: Turn, text: str, voice: Voice, language: str | None, sayings: Mapping[str, str]
+) -> AsyncGenerator[AudioChunk, None]:
+    """The sound of all of `text`, clause by clause, in the words in which it is spoken."""
+    splitter = ClauseSplitter()
+    for clause in filter(None, map(speakable, (*splitter.push(text), *splitter.flush()))):
+        said = spoken(clause, language or language_of(text), sayings)
+        async with aclosing(run.say(said, voice, language)) as chunks:
+            async for chunk in chunks:
+                yield chunk

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from avatar.audio import Decoder, pcm16, resample
 from avatar.chat import Chat, ChatLine, Exchange, again_id
+from avatar.engines.base import Voice
 from avatar.errors import AudioError, AvatarError, StorageError
 from avatar.events import AudioChunk, Failure, Notice, Samples, Serving, Token, Transcript, TurnDone
 from avatar.opened import Opened
@@ -33,6 +34,8 @@ class Update:
 
 
 class SingleTurns:
+    """Of all owners; each turn holds a seat while it runs."""
+
     def __init__(
         self, *, opened: Opened, store: Store, seats: Seats, pipeline: Pipeline, recorder: Recorder, decoder: Decoder
     ) -> None:
@@ -63,61 +66,56 @@ class SingleTurns:
         sayings = await asyncio.to_thread(self._store.sayings.of, owner)
         key = secrets.token_urlsafe(16)
         seat = self._seats.admit(owner, key)
-        single = _Running(chat)
         if old is not None:
             chat.drop(old)
-        state: TurnState = "interrupted"
         voice = replace(chat.voice, rate=min(max(rate_pct, RATE_PCT[0]), RATE_PCT[1]) / 100)
-        unsaved: Notice | None = None
+        running = _Running(chat, voice, client_turn_id, old)
+        state: TurnState = "interrupted"
         try:
             heard = asked if isinstance(asked, str) else await self._decoder.decode(asked)
+            running.sound = None if isinstance(heard, str) else heard
             spoken = chat.language = None if language == "auto" else language
             turn = self._pipeline.turn(
                 heard, chat.messages(), voice, seat=seat.index, language=spoken, sayings=sayings, hq=chat.hq
             )
             async with aclosing(turn) as events:
                 async for event in events:
-                    if (notice := single.take(event)) is not None:
+                    if (notice := running.take(event)) is not None:
                         yield Update(chat.id, chat.lines(), notice=notice)
-                    elif single.exchange is not None and isinstance(event, Token | TurnDone):
+                    elif running.exchange is not None and isinstance(event, Token | TurnDone):
                         yield Update(chat.id, chat.lines())
-            state = "failed" if single.failure else "done"
+            state = "failed" if running.failure else "done"
         finally:
             self._seats.release(key)
-            if (exchange := single.exchange) is not None:
-                sound = None if isinstance(heard, str) else heard
-                ended = Ended(
-                    exchange,
-                    state,
-                    sound,
-                    single.audio(),
-                    client_turn_id,
-                    single.language,
-                    single.engines,
-                    old,
-                    kept_as(voice),
-                )
-                try:  # shielded: who leaves in the middle of a turn finds it in the history
-                    await asyncio.shield(asyncio.ensure_future(self._recorder.save(owner, chat, ended)))
-                except StorageError as error:  # said below; the answer is given all the same
-                    unsaved = Notice(error.code, error.sentence)
-                exchange.over = True
-        if single.failure is not None:
-            if old is not None:
-                yield Update(chat.id, chat.lines())  # with the old reply, whose place this was to take
-            raise AvatarError(single.failure.sentence, code=single.failure.code)
-        if single.exchange is None:
-            raise AudioError("I heard no words. Is the right microphone chosen?", code="NOTHING_HEARD")
-        spoken_reply = np.frombuffer(pcm16(single.audio()), np.int16)
-        audio = (REPLY_RATE, spoken_reply) if len(spoken_reply) else None
-        yield Update(chat.id, chat.lines(), audio=audio, notice=unsaved)
+            unsaved = await self._keep(owner, running, state)
+        if running.failure is not None and old is not None:
+            yield Update(chat.id, chat.lines())  # with the old reply, whose place this was to take
+        running.check()
+        sound = np.frombuffer(pcm16(running.audio()), np.int16)
+        yield Update(chat.id, chat.lines(), (REPLY_RATE, sound) if len(sound) else None, unsaved)
+
+    async def _keep(self, owner: str, running: "_Running", state: TurnState) -> Notice | None:
+        """Store the turn, if there was one. Returns what to say of a disk that did not take it: the answer is given all
+        the same."""
+        if running.exchange is None:
+            return None
+        unsaved: Notice | None = None
+        saving = self._recorder.save(owner, running.chat, running.ended(running.exchange, state))
+        try:  # shielded: who leaves in the middle of a turn finds it in the history
+            await asyncio.shield(asyncio.ensure_future(saving))
+        except StorageError as error:
+            unsaved = Notice(error.code, error.sentence)
+        running.exchange.over = True
+        return unsaved
 
 
 class _Running:
-    """What has come of a turn so far."""
+    """What has come of a turn so far. `old`: whose words are answered again."""
 
-    def __init__(self, chat: Chat) -> None:
-        self._chat, self._chunks = chat, list[Samples]()
+    def __init__(self, chat: Chat, voice: Voice, client_turn_id: str, old: Exchange | None) -> None:
+        self.chat, self._voice, self._client_turn_id, self._old = chat, voice, client_turn_id, old
+        self._chunks = list[Samples]()
+        self.sound: Samples | None = None  # of a recording, at STT_RATE
         self.exchange: Exchange | None = None
         self.language: str | None = None
         self.engines: dict[str, str] = {}
@@ -127,7 +125,7 @@ class _Running:
         """Returns a notice for the user, if `event` is one."""
         match event:
             case Transcript(text, True, language) if text.strip():
-                self.exchange, self.language = self._chat.add(Exchange(text.strip())), language
+                self.exchange, self.language = self.chat.add(Exchange(text.strip())), language
             case Token(text) if self.exchange is not None:
                 self.exchange.reply += text
             case AudioChunk(samples, rate):
@@ -142,5 +140,27 @@ class _Running:
                 self.failure = event
         return None
 
+    def check(self) -> None:
+        """Raises AvatarError for a turn that failed, AudioError for one in which no words were heard."""
+        if self.failure is not None:
+            raise AvatarError(self.failure.sentence, code=self.failure.code)
+        if self.exchange is None:
+            raise AudioError("I heard no words. Is the right microphone chosen?", code="NOTHING_HEARD")
+
     def audio(self) -> Samples:
+        """All of the reply: float32 (n,) at REPLY_RATE."""
         return np.concatenate(self._chunks) if self._chunks else np.zeros(0, np.float32)
+
+    def ended(self, exchange: Exchange, state: TurnState) -> Ended:
+        """What there is to store of it."""
+        return Ended(
+            exchange=exchange,
+            state=state,
+            user=self.sound,
+            reply=self.audio(),
+            client_turn_id=self._client_turn_id,
+            language=self.language,
+            engines=self.engines,
+            instead_of=self._old,
+            voice=kept_as(self._voice),
+        )

@@ -1,19 +1,10 @@
-"""The state of one turn: its calls to the engines, and the times of first results. Driven by the pipeline."""
+"""One turn as it runs: what is heard, thought and said, and the times of first results. Driven by the pipeline."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping, Sequence
 from contextlib import aclosing
 
-from avatar.engines.base import (
-    LLM,
-    STT,
-    SYSTEM_PROMPT,
-    TTS,
-    Abilities,
-    Begins,
-    Message,
-    Voice,
-)
+from avatar.engines.base import LLM, STT, SYSTEM_PROMPT, TTS, Abilities, Begins, Message, Voice
 from avatar.engines.calls import Calls, Timeouts
 from avatar.engines.pool import EnginePool
 from avatar.engines.tempo import paced
@@ -32,7 +23,7 @@ NOT_UNDERSTOOD = (
 
 
 class Turn:
-    """The state of one turn: its calls to the engines, and the times of first results."""
+    """Good for one `run`, or for any of `stt`, `plausible` and `say`, which each use one engine alone."""
 
     def __init__(
         self,
@@ -48,6 +39,9 @@ class Turn:
         self._calls, self._clock, self._emit = Calls(pool, timeouts, emit, hq), clock, emit
         self._permit, self._sayings = permit, sayings
         self._times: dict[str, float] = {}
+        self._asked_at = 0.0  # the language model
+        self._reply: list[str] = []  # deltas
+        self._clauses: asyncio.Queue[str | None] = asyncio.Queue()  # to be spoken; None ends them
 
     async def run(
         self,
@@ -93,65 +87,68 @@ class Turn:
         language: str | None,
         room: Callable[[], Awaitable[None]],
     ) -> str:
-        clauses: asyncio.Queue[str | None] = asyncio.Queue()
-        reply: list[str] = []
-        start = self._clock()
-
-        async def ask(remembered: Sequence[Message]) -> bool:
-            """Whether the answer has anything that can be spoken."""
-            spoken = 0
-
-            def queue(written: list[str]) -> None:
-                nonlocal spoken
-                for text in filter(None, map(speakable, written)):
-                    clauses.put_nowait(text)
-                    spoken += 1
-
-            splitter = ClauseSplitter()
-            async with aclosing(self._written(prompted(remembered, words), seat)) as deltas:
-                async for delta in deltas:
-                    self._times.setdefault("ttft", (self._clock() - start) * 1000)
-                    if delta is None:
-                        splitter = ClauseSplitter()  # the clause that was being written is lost
-                        continue
-                    reply.append(delta)
-                    self._emit(Token(delta))
-                    queue(splitter.push(delta))
-            queue(splitter.flush())
-            return spoken > 0
-
-        async def think() -> None:
-            # a small model can be silenced by what it remembers; silence would look like a hang
-            persona = [message for message in history if message.role == "system"]
-            if not await ask(history) and not (len(history) > len(persona) and await ask(persona)):
-                raise EngineError(NO_ANSWER, stage="llm", engine=self._calls.serving["llm"].name, code="EMPTY_REPLY")
-            clauses.put_nowait(None)
-
-        async def speak() -> None:
-            voiced = True
-            while (clause := await clauses.get()) is not None:
-                self._times.setdefault("llm", (self._clock() - start) * 1000)
-                if not voiced:
-                    continue
-                await room()
-                self._emit(Clause(clause))
-                said = spoken(clause, language or language_of(words), self._sayings)
-                try:
-                    async for chunk in self.say(said, voice, language):
-                        self._times.setdefault("tts", (self._clock() - start) * 1000 - self._times["llm"])
-                        self._emit(chunk)
-                except OutOfMemory as error:
-                    self._emit(Notice(error.code, f"{error.sentence} A few words are missing."))
-                except NoEngine as error:
-                    if error.code != NoEngine.code:  # there are voices, but not for this
-                        raise
-                    voiced = False
-                    self._emit(Notice("TEXT_ONLY", f"{error.sentence} The reply goes on as text."))
-
+        self._asked_at = self._clock()
         async with asyncio.TaskGroup() as group:
-            group.create_task(think())
-            group.create_task(speak())
-        return "".join(reply).strip()
+            group.create_task(self._think(words, history, seat))
+            group.create_task(self._speak(voice, language, language or language_of(words), room))
+        return "".join(self._reply).strip()
+
+    async def _think(self, words: str, history: Sequence[Message], seat: int) -> None:
+        persona = [message for message in history if message.role == "system"]
+        answered = await self._write(words, history, seat)
+        if not answered and len(history) > len(persona):
+            # a small model can be silenced by what it remembers; silence would look like a hang
+            answered = await self._write(words, persona, seat)
+        if not answered:
+            raise EngineError(NO_ANSWER, stage="llm", engine=self._calls.serving["llm"].name, code="EMPTY_REPLY")
+        self._clauses.put_nowait(None)
+
+    async def _write(self, words: str, remembered: Sequence[Message], seat: int) -> bool:
+        """Have the answer written, its clauses queued. Returns whether there is anything in it to say."""
+        splitter, clauses = ClauseSplitter(), 0
+        async with aclosing(self._written(prompted(remembered, words), seat)) as deltas:
+            async for delta in deltas:
+                self._times.setdefault("ttft", self._since_asked_ms())
+                if delta is None:
+                    splitter = ClauseSplitter()  # the clause that was being written is lost
+                    continue
+                self._reply.append(delta)
+                self._emit(Token(delta))
+                clauses += self._queue(splitter.push(delta))
+        return clauses + self._queue(splitter.flush()) > 0
+
+    def _queue(self, written: list[str]) -> int:
+        """Returns how many of these clauses can be spoken, and will be."""
+        texts = [text for text in map(speakable, written) if text]
+        for text in texts:
+            self._clauses.put_nowait(text)
+        return len(texts)
+
+    async def _speak(
+        self, voice: Voice, language: str | None, read_as: str, room: Callable[[], Awaitable[None]]
+    ) -> None:
+        """Every clause, as it is written. `read_as`: the language of what no writing tells, such as digits."""
+        voiced = True
+        while (clause := await self._clauses.get()) is not None:
+            self._times.setdefault("llm", self._since_asked_ms())
+            if not voiced:
+                continue
+            await room()
+            self._emit(Clause(clause))
+            try:
+                async for chunk in self.say(spoken(clause, read_as, self._sayings), voice, language):
+                    self._times.setdefault("tts", self._since_asked_ms() - self._times["llm"])
+                    self._emit(chunk)
+            except OutOfMemory as error:
+                self._emit(Notice(error.code, f"{error.sentence} A few words are missing."))
+            except NoEngine as error:
+                if error.code != NoEngine.code:  # there are voices, but not for this
+                    raise
+                voiced = False
+                self._emit(Notice("TEXT_ONLY", f"{error.sentence} The reply goes on as text."))
+
+    def _since_asked_ms(self) -> float:
+        return (self._clock() - self._asked_at) * 1000
 
     async def _written(self, prompt: list[Message], seat: int) -> AsyncGenerator[str | None, None]:
         """The deltas of the answer; None where the model's memory ran out in the middle, and the next one goes on."""

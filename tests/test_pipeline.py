@@ -17,9 +17,13 @@ SOUND = np.zeros(16_000, np.float32)
 
 
 @pytest.fixture
-def pipeline(engines, make_pool):
-    pool = make_pool({stage: (stage, engine) for stage, engine in engines.items()})
-    return Pipeline(pool, Timeouts(stt=0.3, llm=0.3, tts=0.3))
+def pool(engines, make_pool):
+    return make_pool({stage: (stage, engine) for stage, engine in engines.items()})
+
+
+@pytest.fixture
+def pipeline(pool):
+    return Pipeline(pool)
 
 
 async def test_events_come_in_order_and_end_in_one_turn_done(pipeline, engines):
@@ -107,10 +111,10 @@ async def test_a_failing_engine_is_named_and_nothing_leaks(pipeline, engines, st
 
 
 @pytest.mark.parametrize("stage", ["stt", "llm", "tts"])
-async def test_a_hung_engine_ends_the_turn_in_time_and_the_next_turn_works(pipeline, engines, stage):
+async def test_a_hung_engine_ends_the_turn_in_time_and_the_next_turn_works(pool, pipeline, engines, stage):
     engines[stage].trouble.hang_at = 0
     started = time.monotonic()
-    events = await collect(pipeline.turn(SOUND))
+    events = await collect(Pipeline(pool, Timeouts(**{stage: 0.3})).turn(SOUND))
     assert time.monotonic() - started < 2
     assert (events[-1].stage, events[-1].code) == (stage, "ENGINE_TIMEOUT")
     engines[stage].trouble.hang.set()

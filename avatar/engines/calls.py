@@ -86,14 +86,18 @@ class Calls:
             if delivered and stage != "stt":  # half an answer is out: nobody wants it twice, but a transcript is whole
                 self._rungs.pop(key)
                 raise error
-            if another:  # a copy on another card is as good
-                continue
-            try:
-                below = self._rungs[key] = self._pool.below(rung, language, self._hq, voice)
-            except EngineError:
-                raise error from None  # it names the cause better than NoEngine
-            self._tell(below, voice)
-            self._emit(Notice("STEPPED_DOWN", f"{error.sentence} {below.label} takes over until it is back."))
+            if not another:  # a copy on another card is as good
+                self._rungs[key] = self._step_down(rung, language, voice, error)
+
+    def _step_down(self, rung: Rung, language: str | None, voice: Voice, error: EngineError) -> Rung:
+        """Say who takes over. Raises `error` when nobody can: it names the cause better than NoEngine."""
+        try:
+            below = self._pool.below(rung, language, self._hq, voice)
+        except EngineError:
+            raise error from None
+        self._tell(below, voice)
+        self._emit(Notice("STEPPED_DOWN", f"{error.sentence} {below.label} takes over until it is back."))
+        return below
 
     def _timeout_s(self, stage: Stage) -> float:
         return {"stt": self._timeouts.stt, "llm": self._timeouts.llm, "tts": self._timeouts.tts}[stage]
