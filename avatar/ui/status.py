@@ -97,6 +97,43 @@ def turns_plot(totals_ms: Sequence[float], language: str) -> gr.LinePlot:
     )
 
 
+class StatusEvents:
+    """What the tab shows, read anew each time. `gpu_memory`: GiB used and total, None without a GPU."""
+
+    def __init__(self, assistant: "Assistant", owner_of: OwnerOf, gpu_memory: Callable[[], Memory | None]) -> None:
+        self.assistant, self.owner_of, self.gpu_memory = assistant, owner_of, gpu_memory
+
+    def status(self, request: gr.Request) -> tuple[Any, ...]:
+        """-> figures, a ladder for each stage, what stands for the plots before a turn, plots, ratings, timer."""
+        language, assistant = language_for(request), self.assistant
+        rungs = assistant.pool.status()
+        stages = assistant.metrics.snapshot().stages
+        snapshot = {name: {"p50": stage.p50_ms, "p95": stage.p95_ms, "n": stage.n} for name, stage in stages.items()}
+        recent = [turn.timings_ms["total"] for turn in assistant.metrics.recent(RECENT) if "total" in turn.timings_ms]
+        gpu = self.gpu_memory()
+        seats = assistant.seats.count(), assistant.settings.seats
+        top = figures(seats, snapshot.get("total", {}), gpu or _host_gib(), gpu is not None, language)
+        downloads = assistant.downloads
+        ladders = [ladder(stage, [r for r in rungs if r.stage == stage], downloads, language) for stage in STAGES]
+        getting = any(downloads.look(name).state == "getting" for r in rungs for name in r.lacks)
+        pace = gr.Timer(GETTING_S if getting else REFRESH_S)
+        empty = "" if recent else f'<p class="av-note">{say("plot_empty", language)}</p>'
+        plots = parts_plot(snapshot if recent else {}, language), turns_plot(recent, language)
+        return top, *ladders, empty, *plots, self._scores(request), pace
+
+    def _scores(self, request: gr.Request) -> str:
+        language = language_for(request)
+        try:
+            return score_list(self.assistant.store.ratings.scores(self.owner_of(request)), language)
+        except AvatarError as exc:  # in its place: a toast would come with every picture
+            return f'<p class="av-note">{html.escape(failure(exc, language))}</p>'
+
+
+def _host_gib() -> Memory:
+    used, total = ram()
+    return used / 2**30, total / 2**30
+
+
 def status_tab(
     assistant: "Assistant",
     owner_of: OwnerOf,
@@ -105,35 +142,6 @@ def status_tab(
     gpu_memory: Callable[[], Memory | None],
 ) -> None:
     """Lay the tab out and connect it. The timer runs only while the tab is shown."""
-
-    def host_gib() -> Memory:
-        used, total = ram()
-        return used / 2**30, total / 2**30
-
-    def scores(request: gr.Request) -> str:
-        language = language_for(request)
-        try:
-            return score_list(assistant.store.ratings.scores(owner_of(request)), language)
-        except AvatarError as exc:  # in its place: a toast would come with every picture
-            return f'<p class="av-note">{html.escape(failure(exc, language))}</p>'
-
-    def read(request: gr.Request) -> tuple[Any, ...]:
-        language = language_for(request)
-        rungs = assistant.pool.status()
-        stages = assistant.metrics.snapshot().stages
-        snapshot = {name: {"p50": stage.p50_ms, "p95": stage.p95_ms, "n": stage.n} for name, stage in stages.items()}
-        recent = [turn.timings_ms["total"] for turn in assistant.metrics.recent(RECENT) if "total" in turn.timings_ms]
-        gpu = gpu_memory()
-        seats = assistant.seats.count(), assistant.settings.seats
-        top = figures(seats, snapshot.get("total", {}), gpu or host_gib(), gpu is not None, language)
-        downloads = assistant.downloads
-        ladders = [ladder(stage, [r for r in rungs if r.stage == stage], downloads, language) for stage in STAGES]
-        getting = any(downloads.look(name).state == "getting" for r in rungs for name in r.lacks)
-        pace = gr.Timer(GETTING_S if getting else REFRESH_S)
-        empty = "" if recent else f'<p class="av-note">{say("plot_empty", language)}</p>'
-        plots = parts_plot(snapshot if recent else {}, language), turns_plot(recent, language)
-        return top, *ladders, empty, *plots, scores(request), pace
-
     timer = gr.Timer(REFRESH_S, active=False)
     outputs: list[Any] = [fragment(elem_id="figures")]
     cards = []
@@ -147,6 +155,7 @@ def status_tab(
         outputs.append(gr.BarPlot(height=240, min_width=320, visible=False, show_label=False))
         outputs.append(gr.LinePlot(height=240, min_width=320, visible=False, show_label=False))
     outputs += [fragment(), timer]
+    read = StatusEvents(assistant, owner_of, gpu_memory).status
     gr.on([place.click for place in cards], LadderEvents(assistant, owner_of).act, None, None, **QUICK).then(
         read, None, outputs, **QUICK
     )

@@ -134,59 +134,18 @@ def talk_tab(
     assistant: "Assistant", owner_of: OwnerOf, settings: Controls, below: Callable[[gr.HTML], None]
 ) -> TalkTab:
     """Lay the tab out and connect it. `below` lays out what stands below the stage."""
-
-    def token(_: object, request: gr.Request) -> dict[str, str]:
-        try:
-            return {"token": assistant.issue_token(owner_of(request))}
-        except AvatarError as exc:
-            return {"code": exc.code, "text": failure(exc, language_for(request))}
-
-    def look(_: object, request: gr.Request) -> dict[str, Any]:
-        return overview(assistant, language_for(request))
-
     with gr.Row(equal_height=False):
         with gr.Column(scale=11, min_width=340):
-            stage = gr.HTML(
-                {"conversation": "", "live": ""},
-                html_template=STAGE,
-                js_on_load=stage_script(),
-                server_functions=[token, look],
-                strings=STRINGS,
-                patience_ms=assistant.settings.patience_ms,
-                apply_default_css=False,
-                elem_id="live",
-            )
+            stage = _live_stage(assistant, owner_of)
             below(stage)
         with gr.Column(scale=12, min_width=340):
             chat = chatbot("chat", 548)
-            text = gr.Textbox(
-                placeholder=T("type"),
-                label=T("type"),
-                show_label=False,
-                submit_btn=True,
-                lines=1,
-                max_length=MAX_TEXT,
-                elem_id="type",
-            )
-            reply = gr.Audio(
-                label=T("reply_audio"),
-                autoplay=True,
-                interactive=False,
-                visible=False,
-                elem_id="reply",
-                buttons=[],
-                waveform_options=_WAVES,
-            )
+            text = _text_box()
+            reply = _reply_player()
             fragment(replay())
             with gr.Row(elem_classes="av-below"):
                 with gr.Accordion(T("record"), open=False, elem_id="record"):
-                    recording = gr.Audio(
-                        sources=["microphone", "upload"],
-                        type="filepath",
-                        label=T("record_l"),
-                        buttons=[],
-                        waveform_options=_WAVES,
-                    )
+                    recording = _recorder()
                 new = gr.Button(T("new"), size="sm", scale=0, min_width=150, elem_id="new")
             turn_id = gr.Textbox(visible=False)
 
@@ -201,15 +160,70 @@ def talk_tab(
         on.typed, [text, stage, turn_id, *spoken], [text, turn_id, *outputs], js=named, **TURN
     )
     gr.on([recording.stop_recording, recording.upload], on.admit, stage, None, **QUICK).success(
-        on.recorded,
-        [recording, stage, turn_id, *spoken],
-        [recording, turn_id, *outputs],
-        js=named,
-        **TURN,
+        on.recorded, [recording, stage, turn_id, *spoken], [recording, turn_id, *outputs], js=named, **TURN
     )
     begin = "() => { window.avatarUI.fresh(); return []; }"
     new.click(on.new, None, [chat, reply], js=begin, queue=False, api_visibility="private", show_progress="hidden")
     return TalkTab(stage, chat)
+
+
+def _live_stage(assistant: "Assistant", owner_of: OwnerOf) -> gr.HTML:
+    """Its value is {conversation, live}; `token` opens its socket, `look` tells what it shows before Start."""
+
+    def token(_: object, request: gr.Request) -> dict[str, str]:
+        try:
+            return {"token": assistant.issue_token(owner_of(request))}
+        except AvatarError as exc:
+            return {"code": exc.code, "text": failure(exc, language_for(request))}
+
+    def look(_: object, request: gr.Request) -> dict[str, Any]:
+        return overview(assistant, language_for(request))
+
+    return gr.HTML(
+        {"conversation": "", "live": ""},
+        html_template=STAGE,
+        js_on_load=stage_script(),
+        server_functions=[token, look],
+        strings=STRINGS,
+        patience_ms=assistant.settings.patience_ms,
+        apply_default_css=False,
+        elem_id="live",
+    )
+
+
+def _text_box() -> gr.Textbox:
+    return gr.Textbox(
+        placeholder=T("type"),
+        label=T("type"),
+        show_label=False,
+        submit_btn=True,
+        lines=1,
+        max_length=MAX_TEXT,
+        elem_id="type",
+    )
+
+
+def _reply_player() -> gr.Audio:
+    """Of a turn without a socket: there is no other way to its sound."""
+    return gr.Audio(
+        label=T("reply_audio"),
+        autoplay=True,
+        interactive=False,
+        visible=False,
+        elem_id="reply",
+        buttons=[],
+        waveform_options=_WAVES,
+    )
+
+
+def _recorder() -> gr.Audio:
+    return gr.Audio(
+        sources=["microphone", "upload"],
+        type="filepath",
+        label=T("record_l"),
+        buttons=[],
+        waveform_options=_WAVES,
+    )
 
 
 def chatbot(elem_id: str, height: int) -> gr.Chatbot:

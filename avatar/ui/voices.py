@@ -3,7 +3,7 @@
 What the steps do, `voice_events.py` says; what a voice is, `Studio` knows.
 """
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import gradio as gr
 
@@ -78,32 +78,14 @@ def _list(on: ListEvents, tab: gr.Tab) -> dict[str, Any]:
 def _new(on: NewEvents, listing: dict[str, Any], bring: gr.UploadButton) -> None:
     fragment('<h2 class="av-h" data-t="v_add"></h2>')
     draft, sentence = gr.State(""), gr.State("")  # ids; the server asks whose they are
-    clip = gr.Audio(
-        sources=["microphone", "upload"],
-        type="filepath",
-        format=None,
-        label=T("v_clip"),
-        buttons=[],
-        waveform_options=_WAVES,
-        elem_id="clip",
-    )
+    clip = _recorder(["microphone", "upload"], "v_clip", waveform_options=_WAVES, elem_id="clip")
     other = gr.UploadButton(T("v_file"), size="sm")  # type: ignore[arg-type]
     with gr.Column(visible=False) as steps:
         report = fragment()
         with gr.Row():
             start = gr.Slider(0, 30, 0, step=0.05, label=T("v_from"), min_width=140)
             end = gr.Slider(0, 30, 30, step=0.05, label=T("v_to"), min_width=140)
-        words = gr.Textbox(label=T("v_words"), lines=2, max_length=MAX_WORDS)
-        with gr.Row():
-            name = gr.Textbox(label=T("v_name"), lines=1, max_length=MAX_NAME, min_width=140)
-            language = gr.Dropdown(
-                [(label, tag) for tag, label in LANGUAGES.items()],
-                value="en",
-                label=T("v_language"),
-                allow_custom_value=True,
-                min_width=120,
-            )
-        note = gr.Textbox(label=T("v_note"), lines=1, max_length=MAX_NOTE)
+        words, name, language, note = _description()
         whose = gr.Radio(
             [(T("v_whose_mine"), "mine"), (T("v_whose_other"), "permitted")], value="mine", label=T("v_whose")
         )
@@ -111,9 +93,7 @@ def _new(on: NewEvents, listing: dict[str, Any], bring: gr.UploadButton) -> None
         with gr.Column() as proof:
             asked = fragment('<p class="av-note" data-t="v_proof_why"></p>')
             give = gr.Button(T("v_sentence"), size="sm")
-            reading = gr.Audio(
-                sources=["microphone"], type="filepath", format=None, label=T("v_read"), buttons=[], visible=False
-            )
+            reading = _recorder(["microphone"], "v_read", visible=False)
         agreement = fragment()
         agree = gr.Checkbox(label=T("v_agree"))
         save = gr.Button(T("v_save_agree"), variant="primary", interactive=False)
@@ -133,3 +113,23 @@ def _new(on: NewEvents, listing: dict[str, Any], bring: gr.UploadButton) -> None
     fields = [draft, name, words, language, whose, person, note, agree, clip]
     kept = save.click(on.save, fields, [listing["chosen"], draft, steps, clip], **WORK)
     kept.then(**listing["listed"]).then(**listing["shown"])
+
+
+def _recorder(sources: list[Literal["microphone", "upload"]], label: str, **more: Any) -> gr.Audio:
+    """Its file is handed on as it came: `Studio` decodes it."""
+    return gr.Audio(sources=sources, type="filepath", format=None, label=T(label), buttons=[], **more)
+
+
+def _description() -> tuple[gr.Textbox, gr.Textbox, gr.Dropdown, gr.Textbox]:
+    """words, name, language, note"""
+    words = gr.Textbox(label=T("v_words"), lines=2, max_length=MAX_WORDS)
+    with gr.Row():
+        name = gr.Textbox(label=T("v_name"), lines=1, max_length=MAX_NAME, min_width=140)
+        language = gr.Dropdown(
+            [(label, tag) for tag, label in LANGUAGES.items()],
+            value="en",
+            label=T("v_language"),
+            allow_custom_value=True,
+            min_width=120,
+        )
+    return words, name, language, gr.Textbox(label=T("v_note"), lines=1, max_length=MAX_NOTE)
