@@ -1,11 +1,22 @@
-"""Mel filter banks, as the models that we run were trained with them. Pure arithmetic."""
+"""Mel filter banks and windows, as the models that we run were trained with them. Pure arithmetic, done once."""
+
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 
+@cache
+def hann(size: int) -> NDArray[np.float32]:
+    """The periodic Hann window, as torch.hann_window gives it: float32 (size,). Not to be written to."""
+    return np.hanning(size + 1)[:-1].astype(np.float32)
+
+
+@cache
 def filters(bands: int, fft: int, rate: int) -> NDArray[np.float32]:
-    """Slaney's mel scale and area norm, as librosa.filters.mel gives them: float32 (bands, fft // 2 + 1)."""
+    """Slaney's mel scale and area norm, as librosa.filters.mel gives them: float32 (bands, fft // 2 + 1).
+
+    Not to be written to."""
     log_step = np.log(6.4) / 27
     top = 15 + np.log(rate / 2 / 1000) / log_step
     mels = np.linspace(0, top, bands + 2)

@@ -6,7 +6,6 @@ only its weights are used; what they give here is what its own code gives (tests
 """
 
 import math
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from avatar.checkpoint import Tensors, read_tensors
 from avatar.errors import WeightsError
 from avatar.events import Samples
 from avatar.onnx_graph import Node, model
+from avatar.onnx_session import session
 from avatar.settings import Settings
 
 Embedding = NDArray[np.float32]  # (256,), L2-normalised, no value below 0
@@ -51,13 +51,8 @@ class SpeakerEncoder:
     @classmethod
     def load(cls, path: Path) -> "SpeakerEncoder":
         """Raises WeightsError when `path` is not the model."""
-        import onnxruntime as ort
-
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = options.inter_op_num_threads = 1
         try:
-            graph = _graph(read_tensors(path, "model_state"))
-            return cls(ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"]))
+            return cls(session(_graph(read_tensors(path, "model_state"))))
         except Exception as exc:
             raise WeightsError(f"The speaker encoder could not be loaded from {path}: fetch it again.") from exc
 
@@ -129,20 +124,10 @@ def _mel_frames(samples: Samples) -> NDArray[np.float32]:
     """Mel power, not its logarithm: (1 + n // 160, 40), as librosa.feature.melspectrogram gives it."""
     framed = np.pad(samples, _FFT // 2)
     windows = np.lib.stride_tricks.sliding_window_view(framed, _FFT)[::_HOP]
-    spectrum = np.fft.rfft(windows * _hann(), axis=-1)
+    spectrum = np.fft.rfft(windows * mel.hann(_FFT), axis=-1)
     power = (spectrum.real**2 + spectrum.imag**2).astype(np.float32)
-    bands: NDArray[np.float32] = power @ _filters().T
+    bands: NDArray[np.float32] = power @ mel.filters(_BANDS, _FFT, RATE).T
     return bands
-
-
-@cache
-def _hann() -> NDArray[np.float32]:
-    return np.hanning(_FFT + 1)[:-1].astype(np.float32)
-
-
-@cache
-def _filters() -> NDArray[np.float32]:
-    return mel.filters(_BANDS, _FFT, RATE)
 
 
 def _graph(tensors: Tensors) -> bytes:

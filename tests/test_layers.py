@@ -23,7 +23,7 @@ LEVELS = [
         "wire",
         "outbox",
     }
-    | {"text.*", "weights", "weights.*", "checkpoint", "mel", "onnx_graph", "readaloud", "wording"}
+    | {"text.*", "weights", "weights.*", "checkpoint", "mel", "onnx_graph", "onnx_session", "readaloud", "wording"}
     | {"finding", "loudness"}
     | {"headers", "lan", "log", "looks", "throttle", "tunnel"},
     {"flac", "saying", "saying.*", "planner", "profiles"},

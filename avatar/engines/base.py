@@ -18,15 +18,14 @@ Progress = Callable[[float], None]
 STT_RATE = 16_000  # Hz, what every STT and the VAD expect
 REFERENCE_RATE = 24_000  # Hz, of a profile's reference audio
 
-
 # What every conversation begins with: one constant, so that engines can compute its part of a prompt while they load.
 # The last sentence explains INTERRUPTED. A note in words ("interrupted by the user") was read aloud by SmolLM2.
-ANSWER_IN = {"en": "Answer in English.", "zh": "請用臺灣的繁體中文回答。"}  # said where a user chose the language
 SYSTEM_PROMPT = (
     "You are AVATAR, a friendly voice assistant. Answer in one or two short spoken sentences, in the user's language. "
     "Where your words end in a dash, the user interrupted you."
 )
 INTERRUPTED = " —"
+ANSWER_IN = {"en": "Answer in English.", "zh": "請用臺灣的繁體中文回答。"}  # said where a user chose the language
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +54,6 @@ class Voice:
     pitch_hz: float | None = None  # median of the reference; None where it has no pitch
     consent: str | None = None  # SHA-256 of the recording that the consent on record is for
     cache: Path | None = field(default=None, repr=False)  # a folder for conditioning.py; it is deleted with the profile
-
     rate: float = 1.0  # how fast, of the voice's own pace; what an engine that does not pace itself speaks is stretched
 
     @property

@@ -20,6 +20,7 @@ from avatar import weights
 from avatar.engines.base import STT_RATE, Progress
 from avatar.engines.sound import split, usable
 from avatar.events import Samples, Transcript
+from avatar.onnx_session import session
 from avatar.settings import Settings
 
 LANGUAGE = "en"
@@ -36,8 +37,6 @@ AGREEMENT = 0.58
 PLAUSIBLE, CERTAIN = -0.55, -0.35
 FOREIGN = re.compile(r"[^\W\d_\u0000-\u024f]")  # a letter outside Latin: it sometimes writes hanzi for Chinese
 REPEATED = re.compile(r"\b(\w+(?: \w+){0,5})(?:[ ,.?!]+\1\b){3,}", re.IGNORECASE)
-
-
 BEGIN, END = 1, 2  # tokens
 TOKENS_PER_S = 6.5  # more than people say; the decoder is stopped there when it does not find an end
 DRAFT_SAMPLES = STT_RATE // 4  # by so much of its beginning an utterance is known again
@@ -47,14 +46,7 @@ DRAFTS = 16  # utterances whose words are remembered: each speaker has one, and 
 def load(settings: Settings, progress: Progress) -> "MoonshineSTT":
     """Load tiny-en from the installed wheel: about 0.2 s. Raises WeightsError."""
     folder = weights.path("moonshine-tiny-en", settings.weights)
-    import onnxruntime as ort
-
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    encoder, decoder = (
-        ort.InferenceSession(str(folder / name), options, providers=["CPUExecutionProvider"])
-        for name in ("encoder_model.ort", "decoder_model_merged.ort")
-    )
+    encoder, decoder = (session(folder / name) for name in ("encoder_model.ort", "decoder_model_merged.ort"))
     engine = MoonshineSTT(encoder, decoder, vocabulary(folder / "tokenizer.bin"))
     for _ in engine.transcribe(np.full(STT_RATE, 0.01, np.float32), None):
         progress(1.0)  # the first call is slow: it is made here, not in the first turn

@@ -3,7 +3,6 @@
 Knows nothing of words. Weights: pipecat-ai/smart-turn v3.2, BSD-2-Clause, 8.7 MB; see avatar/weights/table.py.
 """
 
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from avatar import mel
 from avatar.errors import WeightsError
 from avatar.events import Samples
+from avatar.onnx_session import session
 
 RATE = 16_000  # Hz
 WINDOW = 8 * RATE  # the model hears the last 8 s, zero-padded in front
@@ -28,13 +28,8 @@ class SmartTurn:
     @classmethod
     def load(cls, path: Path, threads: int = 1) -> "SmartTurn":
         """Blocks for about 0.2 s. Raises WeightsError when `path` is not the model."""
-        import onnxruntime as ort
-
-        options = ort.SessionOptions()
-        options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # spinning would take a core from STT
         try:
-            return cls(ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"]))
+            return cls(session(path, threads=threads, spinning=False))  # spinning would take a core from STT
         except Exception as exc:
             raise WeightsError(f"Smart Turn could not be loaded from {path}: fetch it again.") from exc
 
@@ -61,21 +56,11 @@ def log_mel(samples: Samples) -> NDArray[np.float32]:
     framed = np.pad(padded, _FFT // 2, mode="reflect")
     quiet = max(0, (WINDOW - len(speech) - _FFT // 2) // _HOP - 1)  # frames that see nothing but padding
     frames = np.lib.stride_tricks.sliding_window_view(framed, _FFT)[:WINDOW:_HOP][quiet:]
-    spectrum = np.fft.rfft(frames * _hann(), axis=-1)
+    spectrum = np.fft.rfft(frames * mel.hann(_FFT), axis=-1)
     power = spectrum.real**2 + spectrum.imag**2
-    bands = np.log10(np.maximum(_mel_filters() @ power.T, 1e-10))
+    bands = np.log10(np.maximum(mel.filters(_MELS, _FFT, RATE) @ power.T, 1e-10))
     bands = (np.maximum(bands, bands.max() - 8) + 4) / 4
     features: NDArray[np.float32] = np.concatenate(
         [np.repeat(bands[:, :1], quiet, axis=1), bands], axis=1, dtype=np.float32
     )
     return features
-
-
-@cache
-def _hann() -> NDArray[np.float32]:
-    return np.hanning(_FFT + 1)[:-1].astype(np.float32)
-
-
-@cache
-def _mel_filters() -> NDArray[np.float32]:
-    return mel.filters(_MELS, _FFT, RATE)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from avatar.errors import WeightsError
 from avatar.events import Samples
+from avatar.onnx_session import session
 
 MIC_RATE = 16_000  # Hz
 CHUNK = 512  # samples: the only size Silero VAD takes at 16 kHz; 32 ms
@@ -93,12 +94,8 @@ class Silero:
     @classmethod
     def load(cls, path: Path) -> "Silero":
         """Raises WeightsError when `path` is not the model."""
-        import onnxruntime as ort
-
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = options.inter_op_num_threads = 1
         try:
-            return cls(ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"]))
+            return cls(session(path))
         except Exception as exc:
             raise WeightsError(f"Silero VAD could not be loaded from {path}: fetch it again.") from exc
 
