@@ -21,6 +21,7 @@ from typing import IO, Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from avatar.durable import sync_folder
 from avatar.errors import AudioError
 from avatar.events import AudioChunk, Samples
 
@@ -125,11 +126,7 @@ def _write_durably(path: Path, data: bytes) -> None:
     except BaseException:
         os.unlink(name)
         raise
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    sync_folder(path.parent)
 
 
 def read_opus(path: Path) -> AudioChunk:

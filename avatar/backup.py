@@ -22,7 +22,8 @@ from typing import Any
 from urllib.parse import quote
 
 from avatar import snapshot
-from avatar.database import LAST_BACKUP, sync_folder
+from avatar.database import LAST_BACKUP
+from avatar.durable import sync_folder, write_new
 from avatar.errors import AvatarError, StorageError
 from avatar.settings import Settings
 from avatar.store.contents import Contents, contents
@@ -84,7 +85,7 @@ def _fill(staged: Path, data: Path) -> Report:
         "files": {name: {"sha256": sha256, "size": size} for name, (sha256, size) in files.items()},
         "missing": missing,
     }
-    _write(staged / MANIFEST, json.dumps(manifest, indent=1).encode())
+    write_new(staged / MANIFEST, json.dumps(manifest, indent=1).encode())
     return Report(staged, holds, sum(size for _, size in files.values()), tuple(missing))
 
 
@@ -223,13 +224,6 @@ def _digest(file: Any, each: Callable[[bytes], object]) -> tuple[str, int]:
         size += len(chunk)
         each(chunk)
     return sha256.hexdigest(), size
-
-
-def _write(path: Path, data: bytes) -> None:
-    with path.open("xb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
 
 
 _BAD = "BACKUP_DAMAGED"

@@ -283,15 +283,6 @@ def last_backup(data: Path) -> Path | None:
     return max(there, key=lambda path: path.stat().st_mtime, default=None)
 
 
-def sync_folder(folder: Path) -> None:
-    """Put a folder's entries on disk: without it a power cut can take the name of a file whose bytes are safe."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
 _RESTORE = "Bring it back with: python -m avatar.backup restore, and that path."
 _NO_BACKUP = "There is no backup. Move the file away: AVATAR then starts with an empty history."
 _NEWER = "was written by a newer version of AVATAR. Use that version, or set AVATAR_DATA to another folder."

@@ -14,7 +14,7 @@ from contextlib import closing
 from pathlib import Path
 
 from avatar import backup, snapshot
-from avatar.database import sync_folder
+from avatar.durable import sync_folder
 from avatar.errors import AvatarError, NotFound, StorageError
 from avatar.settings import Settings
 from avatar.store import Store, moving

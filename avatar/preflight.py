@@ -13,14 +13,12 @@ from avatar.engines.catalog import CATALOG, allowed
 from avatar.errors import SettingsError
 from avatar.settings import Settings
 
-DATABASE = "avatar.db"
-
 
 def check(settings: Settings) -> None:
     """Raises SettingsError with the setting to change and what it could be."""
     allowed(CATALOG, settings)  # AVATAR_STT, AVATAR_LLM, AVATAR_TTS and the models that go with them
     check_port(settings.host, settings.port)
-    if not (settings.data / DATABASE).is_file():  # what is there is read, also where nothing can be written
+    if not settings.database.is_file():  # what is there is read, also where nothing can be written
         check_folder("AVATAR_DATA", settings.data)
 
 

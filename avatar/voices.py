@@ -21,7 +21,7 @@ import numpy as np
 from avatar import flac
 from avatar.audio import resample
 from avatar.consent import Consent
-from avatar.database import sync_folder
+from avatar.durable import sync_folder, write_new
 from avatar.engines.base import REFERENCE_RATE, Voice, refuse_without_consent
 from avatar.errors import ConsentError, NotFound
 from avatar.events import AudioChunk, Samples
@@ -157,7 +157,7 @@ class Voices:
             with self._profiles.typed_errors():
                 try:
                     (staged / "cache").mkdir(parents=True)
-                    _write(staged / CLIP, recording)
+                    write_new(staged / CLIP, recording)
                     sync_folder(staged)
                     staged.rename(folder)
                     sync_folder(self._folder)
@@ -277,13 +277,6 @@ def _complete(record: Mapping[str, Any], owner: str) -> dict[str, str]:
     if consent.owner != owner:
         raise ConsentError("Somebody else agreed to this voice, so it is not kept.")
     return consent.to_json()
-
-
-def _write(path: Path, data: bytes) -> None:
-    with path.open("xb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def _remove(folder: Path) -> None:

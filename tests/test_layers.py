@@ -7,7 +7,7 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent / "avatar"
 LEVELS = [
     {"errors", "events", "snapshot"},
-    {"refused"},
+    {"refused", "durable"},
     {
         "settings",
         "aio",

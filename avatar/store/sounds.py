@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from avatar.database import Database, sync_folder
+from avatar.database import Database
+from avatar.durable import sync_folder
 
 
 class Sounds:
