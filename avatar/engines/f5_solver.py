@@ -17,7 +17,6 @@ import torch
 
 HOP = 256  # samples per frame
 RATE = 24_000  # Hz; F5-TTS v1 with Vocos
-FRAMES_PER_S = RATE / HOP
 FFT = 1_024
 MELS = 100
 FLOOR = -11.5129  # log(1e-5): the quietest that a mel spectrogram of Vocos gets

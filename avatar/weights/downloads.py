@@ -17,7 +17,6 @@ from avatar.weights.cancel import Cancel, Cancelled
 log = logging.getLogger(__name__)
 
 CLOSE_S = 2.0  # at the end, for each download to put its file away
-Mode = Literal["ask", "auto", "never"]
 
 
 class Fetch(Protocol):
