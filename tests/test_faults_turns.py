@@ -60,7 +60,7 @@ def sound(tmp_path):
 async def test_an_engines_fault_costs_one_turn(settings, make_pool, sound, stage, fault, caplog):
     trouble = FAULTS[fault]()
     assistant = make_assistant(settings, make_pool, **{stage: ENGINES[stage](trouble=trouble)})
-    assistant._single._pipeline._timeouts = Timeouts(stt=0.2, llm=0.2, tts=0.2)
+    assistant._single._pipeline._timeouts = Timeouts(**({stage: 0.2} if fault == "hangs" else {}))
     began = time.monotonic()
     try:
         with pytest.raises(AvatarError) as told:
