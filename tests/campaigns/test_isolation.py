@@ -1,7 +1,8 @@
 """Every handler, name and file of one guest, tried by another: `make campaign NAME=isolation`."""
 
 import pytest
-from test_isolation import ann, bob, csrf, estate, opened, raid  # noqa: F401  # fixtures
+
+from tests.test_isolation import ann, bob, csrf, estate, opened, raid  # noqa: F401  # fixtures; the other file
 
 LEAST = 10_000
 

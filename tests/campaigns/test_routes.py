@@ -1,7 +1,8 @@
 """Our own routes at length, for the user, for strangers and before a login: `make campaign NAME=routes`."""
 
 import pytest
-from test_routes import ROUTES, furnished, hold  # noqa: F401  # a fixture
+
+from tests.test_routes import ROUTES, furnished, hold  # noqa: F401  # a fixture; the other file
 
 TIMES = 1_000  # requests to each route for each of them
 DOORS = {"user": {}, "stranger": {"host": "0.0.0.0", "open": True}, "login": {"host": "0.0.0.0", "auth": "a:b"}}
