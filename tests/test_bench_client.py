@@ -118,6 +118,16 @@ async def test_a_turn_is_timed_from_the_last_voiced_sample_to_the_first_loud_fra
     assert sum(turn.stages_ms.values()) == pytest.approx(turn.voice_to_voice_ms)
 
 
+async def test_a_client_that_stays_for_hours_keeps_the_newest_answer_only() -> None:
+    script = Script([(0.1, said(1, "one"))], [(0.1, said(2, "two"))])
+    async with scripted(script) as url, joined(url, "secret") as client:
+        client.forget()  # before any: nothing to keep
+        for number, words in ((1, "one"), (2, "two")):
+            turn = await ask(client, SHORT)
+            client.forget()
+            assert (turn.heard, turn.error, list(client.answers)) == (words, "", [number])
+
+
 async def test_silence_is_an_error_and_infinite(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("avatar.bench.turns.ANSWER_S", 0.2)
     script = Script([(0.0, [{"t": "notice", "code": "NOTHING_HEARD", "text": "I heard no words."}])])

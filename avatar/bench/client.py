@@ -148,6 +148,12 @@ class Client:
         """The answers after that turn, oldest first."""
         return [self.answers[number] for number in sorted(self.answers) if number > turn]
 
+    def forget(self) -> None:
+        """All but the newest answer: who stays for hours would look through thousands at every message."""
+        self.answers = {answer.turn: answer for answer in [self.newest] if answer is not None}
+        for told in (self.ducks, self.notices, self.errors):
+            told.clear()
+
     # -- the three things that go on all the time -------------------------------------------------------------------
     async def speak(self) -> None:
         """Send the microphone, frame by frame, on an absolute schedule: a late frame does not delay the next."""

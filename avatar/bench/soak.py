@@ -115,6 +115,8 @@ async def _converse(
     spoken = 0
     while (began := time.perf_counter()) < until and not client.closed:
         turn = await ask(client, rng.choice(clips), session)
+        turn.sound = None  # two hours of replies are a gigabyte
+        client.forget()
         course.turns.append((time.perf_counter() - course.began, turn))
         if turn.error:
             print(f"  {course.turns[-1][0]:6.0f} s session {session}: {turn.file}: {turn.error}", flush=True)
