@@ -12,6 +12,7 @@ from fakes import Clock, FakeLLM, FakeTTS, Trouble, rung
 from avatar.engines.catalog import Rung, allowed
 from avatar.engines.loading import COPY_RETRY_S
 from avatar.engines.pool import EnginePool
+from avatar.errors import EngineError
 from avatar.events import Serving, TurnDone
 from avatar.gpu import GpuMemory
 from avatar.pipeline import Pipeline
@@ -137,6 +138,15 @@ async def test_a_copy_that_fails_before_its_first_sound_costs_nothing(
     clock.now += COPY_RETRY_S
     grow(pool)
     assert voices.on[1].trouble.closed == 0 and not pool._slots["f5"].lacking(clock.now)
+
+
+def test_two_callers_of_a_copy_that_fails_cost_no_other_copy(pool: EnginePool, voices: Voices) -> None:
+    f5 = pool.choose("tts")
+    instance, error = pool.instance(f5), EngineError("It broke.", stage="tts", engine="f5")
+    broken = voices.on[1]
+    assert all(pool.fail(f5, error, engine=broken, instance=instance) for _ in range(2))
+    assert instance is not None and [copy.card for copy in instance.copies] == [2, 3]
+    assert pool.instance(f5) is instance and until(lambda: broken.trouble.closed == 1)
 
 
 async def test_only_when_all_copies_have_failed_another_rung_takes_over(pool: EnginePool, voices: Voices) -> None:

@@ -120,6 +120,30 @@ def test_first_hang_costs_the_instance_second_the_rung(make_pool):
         pool.choose("tts")
 
 
+def test_five_callers_of_one_broken_engine_make_one_failure(make_pool):
+    now = [0.0]
+    pool = make_pool({"good": ("tts", FakeTTS)}, clock=lambda: now[0])
+    good = pool.choose("tts")
+    with pool.lease(good) as engine:
+        instance = pool.instance(good)
+        for _ in range(5):
+            assert not pool.fail(good, error(), engine=engine, instance=instance)
+    now[0] += RETRY_S
+    assert pool.choose("tts") is good
+
+
+def test_who_fails_late_leaves_the_fresh_instance_alone(make_pool):
+    pool = make_pool({"good": ("tts", FakeTTS)})
+    good = pool.choose("tts")
+    pool.warm(good)
+    before = pool.instance(good)
+    assert not pool.fail(good, error(), hung=True, instance=before)
+    pool.warm(good)
+    fresh = pool.instance(good)
+    assert pool.fail(good, error(), hung=True, instance=before)  # it can serve whoever met the one that hung
+    assert pool.instance(good) is fresh and pool.choose("tts") is good
+
+
 def test_those_who_wait_for_a_failed_instance_are_told(make_pool):
     pool = make_pool({"good": ("tts", FakeTTS())})
     good = pool.choose("tts")

@@ -58,10 +58,12 @@ class Calls:
             if ears is None:
                 self._tell(rung, voice)
             delivered, held, another = False, list[Engine](), False
+            instance = None
             try:
                 if not self._pool.ready(rung):
                     async with aclosing(in_thread(self._loaded(rung), self._timeouts.load)) as loading:
                         await anext(loading, None)
+                instance = self._pool.instance(rung)
                 working = self._leased(rung, call, held) if ears is None else call(ears)
                 async with aclosing(in_thread(working, self._timeout_s(stage))) as items:
                     async for item in items:
@@ -77,12 +79,13 @@ class Calls:
                 if not exc.lost:
                     raise
                 error = exc
-                another = self._pool.fail(rung, error, engine=_last(held))
+                another = self._pool.fail(rung, error, engine=_last(held), instance=instance)
             except AvatarError:
                 raise
             except Exception as exc:  # noqa: BLE001 - the one place where a foreign engine's exceptions get a name
                 error = self._named(rung, exc)
-                another = self._pool.fail(rung, error, hung=isinstance(error, EngineTimeout), engine=_last(held))
+                hung, engine = isinstance(error, EngineTimeout), _last(held)
+                another = self._pool.fail(rung, error, hung=hung, engine=engine, instance=instance)
             if delivered and stage != "stt":  # half an answer is out: nobody wants it twice, but a transcript is whole
                 self._rungs.pop(key)
                 raise error

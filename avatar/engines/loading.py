@@ -48,6 +48,10 @@ class Engines:
     def ready(self, rung: Rung) -> bool:
         return self._slots[rung.name].instance is not None
 
+    def instance(self, rung: Rung) -> Instance | None:
+        """What is loaded of it now: to name what failed."""
+        return self._slots[rung.name].instance
+
     def busy(self, rung: Rung) -> bool:
         """Whether someone holds a lease of it."""
         instance = self._slots[rung.name].instance
@@ -130,25 +134,39 @@ class Engines:
             instance.release(copy)
 
     # -- failing ----------------------------------------------------------------------------------------------------
-    def fail(self, rung: Rung, error: AvatarError, *, hung: bool = False, engine: Engine | None = None) -> bool:
+    def fail(
+        self,
+        rung: Rung,
+        error: AvatarError,
+        *,
+        hung: bool = False,
+        engine: Engine | None = None,
+        instance: Instance | None = None,
+    ) -> bool:
         """Give up the loaded instance of `rung` after `error`; where it has several copies, only `engine`, the one that
-        failed, and then returns True: the others can serve.
+        failed. Returns whether what is loaded now can serve.
 
         The first hang only costs the instance: a fresh one is loaded on the next use (its thread is left behind). A
-        second hang, or any other failure, takes the rung out until its retry time.
+        second hang, or any other failure, takes the rung out until its retry time. All who were in the same `instance`
+        meet the same failure: it counts once, and costs nothing that was loaded since.
         """
         slot = self._slots[rung.name]
         if engine is not None and self._drop(slot, engine):
             return True
         with self._state:
-            instance, slot.instance = slot.instance, None
-            if hung and instance is None:  # it hangs in its load, and holds this lock for good
+            loaded = slot.instance
+            if instance is not None and loaded is not instance:
+                return loaded is not None
+            if engine is not None and loaded is not None and all(copy.engine is not engine for copy in loaded.copies):
+                return True  # its copy was given up already
+            slot.instance = None
+            if hung and loaded is None:  # it hangs in its load, and holds this lock for good
                 slot.loading, slot.warming = threading.Lock(), False
             slot.hangs += hung
             first_hang = hung and slot.hangs == 1
-        if instance is not None:
-            instance.kill()
-            for copy in instance.copies:
+        if loaded is not None:
+            loaded.kill()
+            for copy in loaded.copies:
                 _close_apart(copy.engine, rung.name)
         if not first_hang:
             self._mark_failed(slot, error)
