@@ -155,6 +155,8 @@ class Turn:
         written, asked = "", prompt
         while True:
 
+            before = len(written)
+
             def write(llm: LLM, messages: list[Message] = asked) -> Generator[str, None, None]:
                 return llm.reply(messages, seat)
 
@@ -165,7 +167,7 @@ class Turn:
                         yield delta
                 return
             except OutOfMemory as error:
-                if not written:
+                if len(written) == before:  # nor has the next one memory for a single word
                     raise
                 self._emit(Notice(error.code, f"{error.sentence} A few words are missing."))
             yield None

@@ -131,6 +131,19 @@ async def test_in_the_middle_of_an_answer_the_next_model_goes_on(make_pool):
     ]
 
 
+async def test_a_model_without_memory_below_one_without_memory_ends_the_turn(make_pool):
+    def poor() -> Starved:  # afresh: every load of it has as little
+        return Starved(FakeLLM(THREE), MEMORY["python"])
+
+    good = Starved(FakeLLM(THREE), MEMORY["torch"], at=6)
+    pool = make_pool({"good": ("llm", good), "poor": ("llm", poor), "voice": ("tts", FakeTTS())})
+    for one in pool.rungs("llm") + pool.rungs("tts"):
+        pool.warm(one)
+    async with asyncio.timeout(10):
+        events = await collect(Pipeline(pool).turn("how is the weather?"))
+    assert isinstance(events[-1], Failure) and events[-1].code == "ENGINE_OUT_OF_MEMORY"
+
+
 async def test_without_any_voice_left_the_reply_is_text(make_pool):
     fakes = {"llm": ("llm", FakeLLM(THREE)), "voice": ("tts", Starved(FakeTTS(), MEMORY["python"], at=3))}
     pool = make_pool(fakes)
