@@ -19,6 +19,7 @@ from avatar.errors import NotFound
 
 COOKIE = "avatar_guest"
 KEY_FILE = "guests.key"
+KEY_BYTES = 32
 LIFE_S = 400 * 86_400  # the longest that Chromium keeps a cookie
 OWNER = "guest:"  # a login name has no place here: with AVATAR_AUTH there are no guests
 
@@ -34,14 +35,14 @@ class Guests:
         """With the key that `data` keeps, so that guests are known again after a restart. Raises OSError."""
         path = data / KEY_FILE
         data.mkdir(mode=0o700, parents=True, exist_ok=True)
-        try:
-            handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        except FileExistsError:
-            return cls(path.read_bytes())
-        with os.fdopen(handle, "wb") as file:
-            file.write(key := secrets.token_bytes(32))
+        if path.exists() and len(key := path.read_bytes()) == KEY_BYTES:
+            return cls(key)
+        new = path.with_suffix(".new")  # half a key, of a full disk or a crash, would be one that can be guessed
+        with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+            file.write(key := secrets.token_bytes(KEY_BYTES))
             file.flush()
             os.fsync(file.fileno())
+        new.replace(path)
         return cls(key)
 
     def issue(self) -> str:

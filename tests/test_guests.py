@@ -31,6 +31,16 @@ def asking(cookie: str) -> SimpleNamespace:
     return SimpleNamespace(headers={"cookie": cookie})
 
 
+@pytest.mark.parametrize("kept", [b"", b"half a key"])
+def test_half_a_key_is_no_key(tmp_path, kept):
+    """A crash or a full disk left it: cookies signed with nothing could be made by anybody."""
+    (tmp_path / KEY_FILE).write_bytes(kept)
+    cookie = f"{COOKIE}={Guests(kept).issue()}"
+    with pytest.raises(NotFound):
+        Guests.open(tmp_path).of(asking(cookie))
+    assert Guests.open(tmp_path).of(asking(f"{COOKIE}={Guests.open(tmp_path).issue()}"))
+
+
 def test_every_browser_is_an_owner_of_its_own(guests):
     with TestClient(app(guests)) as ann, TestClient(app(guests)) as bob:
         set_cookie = ann.get("/").headers["set-cookie"]
