@@ -73,6 +73,8 @@ class ClusterClient:
         try:
             headers = {"Content-Type": "application/octet-stream", KEY: self._key}
             path = f"{self._urls[which].path.rstrip('/')}/{stage}"
+            if connection.sock is None:
+                _connect(connection)
             connection.request("POST", path, request, headers | ({SESSION: session} if session else {}))
             connection.sock.settimeout(FIRST_S)
             with connection.getresponse() as response:
@@ -89,10 +91,10 @@ class ClusterClient:
                     yield head, blob
                     connection.sock.settimeout(NEXT_S)
         except TimeoutError:
+            self._leave(which)
             raise
         except (OSError, http.client.HTTPException, ValueError, KeyError) as exc:
-            with self._lock:
-                self._at = (which + 1) % len(self._urls)
+            self._leave(which)
             raise Lost(type(exc).__name__) from exc
         finally:
             if whole:
@@ -100,6 +102,11 @@ class ClusterClient:
                     self._idle.append((time.monotonic(), which, connection))
             else:
                 connection.close()
+
+    def _leave(self, which: int) -> None:
+        """The next question goes to another proxy than this one."""
+        with self._lock:
+            self._at = (which + 1) % len(self._urls)
 
     def _take(self) -> tuple[int, http.client.HTTPConnection]:
         """A connection to the proxy that answered last. Raises OSError later, when it is used."""
@@ -123,6 +130,14 @@ class ClusterClient:
             idle, self._idle = self._idle, []
         for _, _, connection in idle:
             connection.close()
+
+
+def _connect(connection: http.client.HTTPConnection) -> None:
+    """A node that lost its power answers nothing, not even that it is not there: another proxy may."""
+    try:
+        connection.connect()
+    except TimeoutError as exc:
+        raise ConnectionError("no answer") from exc
 
 
 def knows(key: str, sent: str) -> bool:
