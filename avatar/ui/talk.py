@@ -60,7 +60,7 @@ class TalkEvents:
             async for lines in self.assistant.follow(self.owner_of(request), live):
                 yield messages(lines, language_for(request), again=True)
         except AvatarError as exc:
-            if exc.code != "NOT_FOUND":  # the session ended before this event was served: nothing to tell
+            if exc.code != "SESSION_ENDED":  # the session ended before this event was served: nothing to tell
                 warn(exc, request)
 
     async def typed(
