@@ -73,8 +73,9 @@ class Conversation(Answering):
         self._hearing.patience_ms = preferences.patience_ms
         self._hearing.sensitivity = SENSITIVITIES[preferences.bargein]
         self._hearing.language = self._language()
-        if self._deaf():
+        if self._deaf() or (preferences.half_duplex and self.reply is not None):
             self._forget_speech()
+        if self._deaf():
             self.notice(
                 "LANGUAGE",
                 "The speech recognition in use understands English only, so I am not listening. 中文 needs Whisper: "
@@ -167,6 +168,13 @@ class Conversation(Answering):
         self._hearing.reset()
         self._understanding.forget()
         self._drop_guess()
+        self._unduck()
+
+    def _unduck(self) -> None:
+        """No voice is heard over the reply any more."""
+        if self.reply is not None:
+            self.post("duck", on=False)
+            self.reply.playback.undisturbed.set()
 
     # -- what hearing tells (see listener.Listener) -------------------------------------------------------------------
     def on_words(self, final: str, partial: str) -> None:
@@ -203,9 +211,7 @@ class Conversation(Answering):
     def on_not_interrupting(self, onset_at: float) -> None:
         if self.continuing(onset_at):
             self._went_on_at = onset_at
-        self.post("duck", on=False)
-        if self.reply is not None:
-            self.reply.playback.undisturbed.set()
+        self._unduck()
 
     def continuing(self, onset_at: float) -> bool:
         """Whether a voice that began at `onset_at` goes on with what the running reply answers."""
@@ -226,6 +232,7 @@ class Conversation(Answering):
 
     def on_utterance(self, utterance: Utterance) -> None:
         self._on_activity()
+        self.interrupt()  # a reply that a voice was never judged against: Space was held, or a minute went by
         pieces, self._carry = [*self._carry, utterance], []
         words = joined([piece.words for piece in pieces])
         self.post("heard", final=words, partial="")
@@ -243,6 +250,7 @@ class Conversation(Answering):
     def on_failure(self, error: AvatarError) -> None:
         self._understanding.forget()
         self._drop_guess()
+        self._unduck()
         self._show(self._rest())
         self.post("error", code=error.code, text=error.sentence)
         self._answer_carry()  # what was said before that is understood

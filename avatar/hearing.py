@@ -58,6 +58,7 @@ class Hearing:
         self._in_air: Callable[[], Samples] | None = None  # reply audio that the microphone may hear; None: no reply
         self._overlap: Overlap | None = None  # the voice that is heard, while it began over a reply and is not judged
         self._held = False
+        self._finishing = False  # the utterance is over; its last words are being written down
         self._heard = Heard()
         self._looks = Looks(self._failed)  # partial transcripts, decisions, judgements
         self._ahead: asyncio.Task[None] | None = None  # the transcript that _decide waits for
@@ -81,7 +82,7 @@ class Hearing:
                     self._on_resume(event.after_ms)
                 case Full():
                     self._on_full()
-        if self._activity.speaking and not self._held:
+        if self._activity.speaking and not self._held and not self._finishing:
             self._step()
 
     @property
@@ -101,7 +102,7 @@ class Hearing:
         """Space held: the utterance ends when it is released, and not before."""
         self._held = on
         if not on and self._activity.speaking:
-            self._looks.start(self._finish("released"))
+            self._finish("released")
 
     def reset(self) -> None:
         """Forget what is being said."""
@@ -123,7 +124,7 @@ class Hearing:
 
     def _on_pause(self, silence_ms: int) -> None:
         self._ended_at = self._clock() - silence_ms / 1000
-        if self._held:
+        if self._held or self._finishing:
             return
         if self._overlap is not None:
             if silence_ms >= LOOK_MS:
@@ -138,6 +139,8 @@ class Hearing:
             self._looks.start(self._decide(silence_ms, again=False))
 
     def _on_resume(self, after_ms: int) -> None:
+        if self._finishing:
+            return
         self._ahead = None  # it goes on, and is then a partial transcript
         if self._overlap is None:
             self._habit.went_on(after_ms)
@@ -149,8 +152,7 @@ class Hearing:
 
     def _on_full(self) -> None:
         self._listener.on_too_long()
-        self._ended_at = self._clock()
-        self._looks.start(self._finish("too long"))
+        self._finish("too long")
 
     def _step(self) -> None:
         """After each frame of a running utterance: is anything due?"""
@@ -278,8 +280,12 @@ class Hearing:
         else:
             overlap.look_later(activity.since_onset_ms)
 
-    async def _finish(self, why: str) -> None:
-        """End the utterance now, whatever it is."""
+    def _finish(self, why: str) -> None:
+        """End the utterance now, whatever it is: what is heard from now on does not put it off."""
+        self._finishing, self._ended_at = True, self._clock() - self._activity.silence_ms / 1000
+        self._looks.start(self._last_words(why))
+
+    async def _last_words(self, why: str) -> None:
         started = self._clock()
         await self._transcribe()
         self._hear_ms = (self._clock() - started) * 1000
@@ -317,4 +323,4 @@ class Hearing:
         self._looks.cancel()
         self._ahead = None
         self._activity.end()
-        self._heard, self._decision, self._overlap = Heard(), None, None
+        self._heard, self._decision, self._overlap, self._finishing = Heard(), None, None, False

@@ -4,6 +4,7 @@ Its sound comes at 8 times its speed. Replies are in real time; what the page ta
 """
 
 import asyncio
+import time
 
 import numpy as np
 from fakes import FakeLLM, FakeSTT, FakeTTS
@@ -41,11 +42,13 @@ class Words(FakeSTT):
     def __init__(self, words: str) -> None:
         super().__init__(words)
         self.growing: list[tuple[float, str]] = []
+        self.takes_s = 0.0
         self.asked: list[str | None] = []
 
     def transcribe(self, samples, language):
         self.trouble.start()
         self.asked.append(language)
+        time.sleep(self.takes_s)
         words = next((words for seconds, words in self.growing if len(samples) < seconds * MIC_RATE), self.words)
         yield Transcript(words, final=True, language=self.language)
 

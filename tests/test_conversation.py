@@ -64,6 +64,31 @@ async def test_held_space_ends_the_turn_on_release_only(live):
         await s.until("turn")
 
 
+async def test_who_releases_space_with_the_last_word_is_answered_then(live):
+    async with live() as s:
+        s.smart_turn.value, s.stt.takes_s = 0.0, 0.05
+        s.it.hold(True)
+        await s.hear(0.8)
+        s.it.hold(False)
+        assert (await s.until("latency"))["eot"] < 1000  # counted from the release, not from a pause long ago
+        assert [reason.why for _, reason in s.it.reasons()] == ["released"]
+
+
+async def test_what_is_said_with_space_held_takes_the_place_of_a_running_reply(live):
+    async with live() as s:
+        s.it.hold(True)
+        s.it.say("what is tea?", "id-1")  # with the other hand
+        await s.until("turn")
+        await s.hear(0.8)
+        s.it.hold(False)
+        await s.until("saved", 2)
+        assert {turn[0]: turn[2] for turn in s.saved} == {
+            "what is tea?": "interrupted",
+            "what is the weather today?": "done",
+        }
+        assert s.it.at_rest
+
+
 async def test_muted_nothing_is_heard(live):
     async with live() as s:
         s.it.mute(True)

@@ -121,6 +121,16 @@ async def test_a_minute_without_a_pause_is_closed_with_a_notice(live):
         await s.until("turn")
 
 
+async def test_a_minute_is_closed_although_the_user_draws_breath_while_it_is_written_down(live):
+    async with live() as s:
+        s.stt.takes_s = 0.1  # 0.8 s of sound
+        await s.hear(4.9)
+        await s.silence(0.12)
+        await s.hear(1.0)
+        await s.until("turn")
+        assert s.it.reasons()[-1][1].why == "too long"
+
+
 async def test_chinese_without_ears_for_it_is_told_and_not_listened_to(live):
     async with live(language="zh") as s:
         assert (await s.until("notice"))["code"] == "LANGUAGE"

@@ -1,5 +1,6 @@
 """A voice over the reply: an interruption, a listening noise, or the rest of what was asked."""
 
+import pytest
 from fakes import Trouble
 from live_session import SPEED
 
@@ -154,6 +155,26 @@ async def test_words_whose_reply_was_withdrawn_are_kept_when_the_user_turns_to_t
             ("never mind, what is coffee?", "done"),
             ("tell me about tea", "interrupted"),
         ]
+
+
+@pytest.mark.parametrize("end", ["mute", "failure", "half duplex"])
+async def test_a_reply_is_not_left_ducked_when_the_voice_over_it_is_not_judged(live, end):
+    async with live() as s:
+        if end == "failure":
+            s.stt.trouble.fail_on = (1,)
+        s.llm.text = "I am well today. How are you feeling now? " * 3
+        s.it.say("what is tea?", "id-1")
+        await s.until("latency")
+        await s.hear(0.15)
+        await s.until("duck", on=True)
+        if end == "mute":
+            s.it.mute(True)
+        elif end == "half duplex":
+            s.it.prefer(Preferences(half_duplex=True))
+        else:
+            await s.hear(0.2)
+        await s.until("duck", on=False)
+        assert (await s.until("saved"))["state"] == "done"
 
 
 async def test_half_duplex_hears_nothing_while_speaking(live):
