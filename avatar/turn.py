@@ -154,7 +154,6 @@ class Turn:
         """The deltas of the answer; None where the model's memory ran out in the middle, and the next one goes on."""
         written, asked = "", prompt
         while True:
-
             before = len(written)
 
             def write(llm: LLM, messages: list[Message] = asked) -> Generator[str, None, None]:

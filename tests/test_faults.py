@@ -1,5 +1,6 @@
 """Memory that runs out and engines that hang, injected into the real pipeline, pool, seats and store."""
 
+import asyncio
 import threading
 import time
 

@@ -1,13 +1,16 @@
 """What an owner says, chooses and rates: told to their own turns, and out of reach for anyone else's."""
 
 import asyncio
+from types import SimpleNamespace
 
+import gradio as gr
 import pytest
 from assistants import typed
 from fakes import FakeLLM, FakeTTS
 
 from avatar.errors import AvatarError, NotFound, ServerFull
 from avatar.sessions import LOCAL
+from avatar.ui.talk import TalkEvents
 from avatar.wire import Hello
 
 
@@ -84,6 +87,12 @@ async def test_no_owner_reaches_what_is_anothers(new_assistant):
     finally:
         await assistant.leave(live)
         assistant.attendant._task.cancel()
+
+
+async def test_that_a_session_ended_while_its_chat_was_drawn_is_no_news(new_assistant):
+    on = TalkEvents(new_assistant(), lambda _: LOCAL)
+    told, page = SimpleNamespace(_data={"live": "one that has ended"}), gr.Request(headers={})
+    assert [lines async for lines in on.follow(told, page)] == []  # a toast would be a warning, which fails here
 
 
 async def test_two_seats_for_one_user_five_for_this_machine(new_assistant):
