@@ -25,7 +25,7 @@ def door(
         Middleware(SecurityHeaders),
         Middleware(Guard, settings=settings, hosts=hosts, on_refusal=metrics.refusal),
     ]
-    if not settings.loopback:
+    if settings.auth or not settings.loopback:
         layers.append(Middleware(Throttle, on_refusal=metrics.refusal))
     if guests is not None:
         layers.append(Middleware(Doorman, guests=guests))

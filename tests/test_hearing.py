@@ -123,7 +123,7 @@ async def test_a_minute_without_a_pause_is_closed_with_a_notice(live):
 
 async def test_a_minute_is_closed_although_the_user_draws_breath_while_it_is_written_down(live):
     async with live() as s:
-        s.stt.takes_s = 0.1  # 0.8 s of sound
+        s.stt.takes_s = 0.05  # 0.4 s of sound
         await s.hear(4.9)
         await s.silence(0.12)
         await s.hear(1.0)

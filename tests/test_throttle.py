@@ -9,6 +9,10 @@ from starlette.testclient import TestClient
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from avatar import throttle
+from avatar.door import door
+from avatar.guard import Hosts
+from avatar.metrics import Metrics
+from avatar.settings import Settings
 from avatar.throttle import ASKS, CLIENTS, LOGINS_OF_ALL, LOGINS_OF_CLIENT, Buckets, Rate, Throttle
 
 SECRET = "right"
@@ -120,3 +124,13 @@ def test_requests_beyond_the_burst_are_refused_and_pages_are_not_counted(app, cl
 def test_basic_authentication_is_a_login_too():
     scope = {"type": "http", "method": "GET", "path": "/metrics", "headers": [(b"authorization", b"Basic x")]}
     assert throttle._is_login(scope)
+
+
+@pytest.mark.parametrize(
+    ("changes", "counted"), [({}, False), ({"auth": "me:secret"}, True), ({"host": "0.0.0.0", "open": True}, True)]
+)
+def test_whoever_can_try_a_password_is_counted(changes, counted):
+    """On loopback too: what forwards a port here comes from this machine."""
+    settings = Settings(**changes)
+    layers = door(settings, Hosts(settings), Metrics(), None, lambda _: "", "")
+    assert (Throttle in [layer.cls for layer in layers]) == counted
