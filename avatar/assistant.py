@@ -16,7 +16,7 @@ from avatar.audio import Decoder
 from avatar.chat import Chat, ChatLine
 from avatar.conversation import Conversation
 from avatar.engines.pool import EnginePool
-from avatar.errors import AvatarError, NotFound, StorageError, WeightsError
+from avatar.errors import AvatarError, NotFound, ServerFull, StorageError, WeightsError
 from avatar.events import Notice
 from avatar.export import Exports
 from avatar.hearing import PAUSES_MS, Hearing
@@ -79,7 +79,13 @@ class Assistant:
         self._opened = Opened(store, self.voices.voice)
         self.exports = Exports(settings.data, store, None if studio is None else studio.voices)
         self._single = SingleTurns(
-            opened=self._opened, store=store, seats=seats, pipeline=pipeline, recorder=self._recorder, decoder=decoder
+            opened=self._opened,
+            store=store,
+            seats=seats,
+            pipeline=pipeline,
+            recorder=self._recorder,
+            decoder=decoder,
+            refused=metrics.refusal,
         )
         self.wishes = Wishes(store, pool, self.voices, self._opened, self._mine)
         self._closing: dict[str, asyncio.Task[None]] = {}  # by live id: what was heard is being stored
@@ -186,6 +192,14 @@ class Assistant:
         """Why a live session answered, waited or stopped: the newest decisions first, with their age in seconds.
         Raises NotFound."""
         return self._mine(owner, live_id).reasons()
+
+    def admit(self, owner: str) -> None:
+        """Before `answer`: raises ServerFull, and counts it, when a turn without a socket would find no seat now."""
+        try:
+            self.seats.check(owner)
+        except ServerFull as error:
+            self.metrics.refusal(error.code)
+            raise
 
     def answer(
         self,

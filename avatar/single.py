@@ -2,7 +2,7 @@
 
 import asyncio
 import secrets
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from avatar.audio import Decoder, pcm16, resample
 from avatar.chat import Chat, ChatLine, Exchange, again_id
 from avatar.engines.base import Voice
-from avatar.errors import AudioError, AvatarError, StorageError
+from avatar.errors import AudioError, AvatarError, ServerFull, StorageError
 from avatar.events import AudioChunk, Failure, Notice, Samples, Serving, Token, Transcript, TurnDone
 from avatar.opened import Opened
 from avatar.pipeline import Pipeline
@@ -37,9 +37,18 @@ class SingleTurns:
     """Of all owners; each turn holds a seat while it runs."""
 
     def __init__(
-        self, *, opened: Opened, store: Store, seats: Seats, pipeline: Pipeline, recorder: Recorder, decoder: Decoder
+        self,
+        *,
+        opened: Opened,
+        store: Store,
+        seats: Seats,
+        pipeline: Pipeline,
+        recorder: Recorder,
+        decoder: Decoder,
+        refused: Callable[[str], None],
     ) -> None:
-        self._opened, self._store, self._seats = opened, store, seats
+        """`refused` is told the code when there is no seat."""
+        self._opened, self._store, self._seats, self._refused = opened, store, seats, refused
         self._pipeline, self._recorder, self._decoder = pipeline, recorder, decoder
 
     async def answer(
@@ -65,7 +74,11 @@ class SingleTurns:
             return
         sayings = await asyncio.to_thread(self._store.sayings.of, owner)
         key = secrets.token_urlsafe(16)
-        seat = self._seats.admit(owner, key)
+        try:
+            seat = self._seats.admit(owner, key)
+        except ServerFull as error:
+            self._refused(error.code)
+            raise
         if old is not None:
             chat.drop(old)
         voice = replace(chat.voice, rate=min(max(rate_pct, RATE_PCT[0]), RATE_PCT[1]) / 100)

@@ -169,6 +169,9 @@ class FakeAssistant:
     async def current(self, owner: str, conversation_id: str) -> list[Line]:
         return self.live
 
+    def admit(self, owner: str) -> None:
+        self.seats.check(owner)
+
     async def follow(self, owner: str, live_id: str) -> AsyncIterator[list[Line]]:
         yield self.live
 

@@ -121,8 +121,10 @@ async def test_the_sixth_turn_is_refused_before_any_work(new_assistant, recordin
         await typed(assistant)
     with pytest.raises(ServerFull):
         [u async for u in assistant.answer(LOCAL, "", recording().with_name("missing.wav"), "t1", "auto")]
+    with pytest.raises(ServerFull):
+        assistant.admit(LOCAL)
     assert llm.prompts == [] and assistant.store.conversations(LOCAL) == []
-    assert assistant.seats.count() == 5
+    assert assistant.seats.count() == 5 and assistant.metrics.counted().refusals == {"SERVER_FULL": 3}
 
 
 async def test_a_resend_is_one_turn(new_assistant):

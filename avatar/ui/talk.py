@@ -48,7 +48,7 @@ class TalkEvents:
         if session_of(stage)[1]:  # spoken over the open socket, which has a seat; if it has ended, the turn will say so
             return
         try:
-            self.assistant.seats.check(self.owner_of(request))
+            self.assistant.admit(self.owner_of(request))
         except AvatarError as exc:
             sentence = html.escape(failure(exc, language_for(request)))
             raise gr.Error(sentence, title="", print_exception=False) from exc
