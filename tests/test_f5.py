@@ -1,5 +1,6 @@
 """F5-TTS without its weights: what it makes of a voice, and keeps. The solver is a fake that knows its reference."""
 
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 
 from avatar.engines.base import Voice
 from avatar.engines.f5 import F5TTS, HOP, RATE, Worker
+from avatar.errors import EngineError
 from avatar.events import AudioChunk
 
 pytestmark = pytest.mark.voice  # torch
@@ -81,3 +83,19 @@ def test_a_file_that_is_damaged_or_foreign_is_made_again(cache: Path) -> None:
     np.savez(file, mel=np.full((1, 9, 100), np.nan, np.float32), text=np.zeros(2, np.uint8))
     said(engine(again := Solver()), voice(cache))
     assert again.made == 1
+
+
+def test_who_asks_one_that_was_closed_is_told_and_does_not_wait(cache: Path) -> None:
+    tts, told = engine(Solver()), list[EngineError]()
+    tts.close()
+
+    def ask() -> None:
+        try:
+            said(tts, voice(cache))
+        except EngineError as error:
+            told.append(error)
+
+    asking = threading.Thread(target=ask, daemon=True)
+    asking.start()
+    asking.join(5)
+    assert not asking.is_alive() and [str(error) for error in told] == ["F5-TTS was closed."]

@@ -104,16 +104,20 @@ class Worker:
 
     def __init__(self) -> None:
         self._jobs: SimpleQueue[tuple[Callable[[], Any], Future[Any]] | None] = SimpleQueue()
+        self._closed = False
         threading.Thread(target=self._run, daemon=True, name="f5").start()
 
     def __call__(self, job: Callable[[], T]) -> T:
-        """Blocks until it is done. Raises what `job` raises."""
+        """Blocks until it is done. Raises what `job` raises, and EngineError once it is closed."""
+        if self._closed:
+            raise _error("F5-TTS was closed.")
         done: Future[T] = Future()
         self._jobs.put((job, done))
         return done.result()
 
     def close(self) -> None:
         """End behind the jobs that wait; returns at once."""
+        self._closed = True
         self._jobs.put(None)
 
     def _run(self) -> None:
