@@ -63,8 +63,7 @@ class Hearing:
         self._looks = Looks(self._failed)  # partial transcripts, decisions, judgements
         self._ahead: asyncio.Task[None] | None = None  # the transcript that _decide waits for
         self._decision: Decision | None = None
-        self._hear_ms = 0.0
-        self._next_partial_ms = 0.0
+        self._hear_ms = self._next_partial_ms = 0.0
         self._habit = Habit()
         self._merged_pause_ms = 0.0  # the pause that was answered too early, when this utterance goes on after it
         self._onset_at = self._ended_at = 0.0
@@ -78,10 +77,11 @@ class Hearing:
                     self._on_onset()
                 case Pause():
                     self._on_pause(event.silence_ms)
-                case Resume():
+                case Resume() if not self._finishing:
                     self._on_resume(event.after_ms)
                 case Full():
-                    self._on_full()
+                    self._listener.on_too_long()
+                    self._finish("too long")
         if self._activity.speaking and not self._held and not self._finishing:
             self._step()
 
@@ -139,8 +139,6 @@ class Hearing:
             self._looks.start(self._decide(silence_ms, again=False))
 
     def _on_resume(self, after_ms: int) -> None:
-        if self._finishing:
-            return
         self._ahead = None  # it goes on, and is then a partial transcript
         if self._overlap is None:
             self._habit.went_on(after_ms)
@@ -149,10 +147,6 @@ class Hearing:
             self._heard = self._heard.kept_whole()
         self._decision = None
         self._listener.on_resumed()
-
-    def _on_full(self) -> None:
-        self._listener.on_too_long()
-        self._finish("too long")
 
     def _step(self) -> None:
         """After each frame of a running utterance: is anything due?"""
