@@ -257,7 +257,7 @@ class Assistant:
 
     def erase(self, owner: str) -> None:
         """Blocks. Everything that is kept of an owner. Raises AvatarError: ERASE_LIVE while they talk; StorageError."""
-        if any(live.owner == owner for live in list(self.live.values())):
+        if owner in self._single.answering or any(live.owner == owner for live in list(self.live.values())):
             raise AvatarError("A conversation is running. End it, then erase everything.", code="ERASE_LIVE")
         self.store.erase(owner)
         if self.studio is not None:

@@ -1,6 +1,7 @@
 """A turn without a socket: a recording or typed text, answered once, in a seat that it holds for so long."""
 
 import asyncio
+import math
 import secrets
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
@@ -50,6 +51,7 @@ class SingleTurns:
         """`refused` is told the code when there is no seat."""
         self._opened, self._store, self._seats, self._refused = opened, store, seats, refused
         self._pipeline, self._recorder, self._decoder = pipeline, recorder, decoder
+        self.answering: list[str] = []  # the owner of each turn that runs, or is being stored
 
     async def answer(
         self,
@@ -73,6 +75,7 @@ class SingleTurns:
             yield Update(chat.id, chat.lines())
             return
         sayings = await asyncio.to_thread(self._store.sayings.of, owner)
+        voice = replace(chat.voice, rate=_pace(rate_pct))
         key = secrets.token_urlsafe(16)
         try:
             seat = self._seats.admit(owner, key)
@@ -81,7 +84,7 @@ class SingleTurns:
             raise
         if old is not None:
             chat.drop(old)
-        voice = replace(chat.voice, rate=min(max(rate_pct, RATE_PCT[0]), RATE_PCT[1]) / 100)
+        self.answering.append(owner)
         running = _Running(chat, voice, client_turn_id, old)
         state: TurnState = "interrupted"
         try:
@@ -100,7 +103,10 @@ class SingleTurns:
             state = "failed" if running.failure else "done"
         finally:
             self._seats.release(key)
-            unsaved = await self._keep(owner, running, state)
+            try:
+                unsaved = await self._keep(owner, running, state)
+            finally:
+                self.answering.remove(owner)
         if running.failure is not None and old is not None:
             yield Update(chat.id, chat.lines())  # with the old reply, whose place this was to take
         running.check()
@@ -120,6 +126,12 @@ class SingleTurns:
             unsaved = Notice(error.code, error.sentence)
         running.exchange.over = True
         return unsaved
+
+
+def _pace(rate_pct: float) -> float:
+    """Of the voice's own, within what can be chosen. JSON from a page can carry NaN, which no voice can follow."""
+    low, high = RATE_PCT
+    return 1.0 if math.isnan(rate_pct) else min(max(rate_pct, low), high) / 100
 
 
 class _Running:

@@ -235,3 +235,27 @@ async def test_five_turns_at_once(new_assistant):
     assert [u[-1].lines[0].text for u in results] == [f"question {n}" for n in range(5)]
     assert all(u[-1].audio is not None for u in results)
     assert len(assistant.store.conversations(LOCAL)) == 5 and assistant.seats.count() == 0
+
+
+async def test_a_rate_that_is_no_number_is_the_voices_own(new_assistant):
+    """JSON knows no NaN, but Python reads it: an engine that fails at it would be taken from everybody."""
+    tts = FakeTTS()
+    assistant = new_assistant(tts=tts)
+    answering = assistant.answer(LOCAL, "", "how are you", "t1", "auto", math.nan)
+    updates = [update async for update in answering]
+    assert updates[-1].audio is not None and [voice.rate for voice in tts.voices[-1:]] == [1.0]
+    assert assistant.seats.count() == 0
+
+
+async def test_nothing_is_erased_while_a_turn_runs_that_would_be_stored_after_it(new_assistant):
+    llm = FakeLLM(trouble=Trouble(hang_at=1))
+    assistant = new_assistant(llm=llm)
+    turn = assistant.answer(LOCAL, "", "how are you", "t1", "auto")
+    await anext(turn)
+    with pytest.raises(AvatarError) as refused:
+        await asyncio.to_thread(assistant.erase, LOCAL)
+    assert refused.value.code == "ERASE_LIVE"
+    llm.trouble.hang.set()
+    assert [update async for update in turn]
+    await asyncio.to_thread(assistant.erase, LOCAL)
+    assert assistant.store.conversations(LOCAL) == []
