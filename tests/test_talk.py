@@ -16,6 +16,7 @@ from avatar.ui.rating import RatingEvents
 from avatar.ui.stage import overview
 from avatar.ui.talk import TalkEvents
 from avatar.ui.why import WhyEvents
+from avatar.wire import MAX_TEXT
 
 
 @pytest.mark.parametrize("stage", ["c9", "other"])
@@ -70,6 +71,15 @@ async def test_typed_text_goes_to_the_open_socket() -> None:
     steps = [step async for step in on.typed("Hi", {"conversation": "", "live": "L"}, "t1", "auto", 100, ENGLISH)]
     assert assistant.asked == [("say", "local", "L", "Hi", "t1")] and steps[0][0] == ""
     assert [step async for step in on.typed("  ", STAGE, "t2", "auto", 100, ENGLISH)] == []
+
+
+async def test_typed_text_is_whole_characters_and_not_endless() -> None:
+    assistant = FakeAssistant()
+    on = TalkEvents(assistant, owner_of)  # type: ignore[arg-type]
+    for sent, kept in (("cut \ud83d", "cut ?"), ("x" * 10_000, "x" * MAX_TEXT)):
+        assistant.asked.clear()
+        assert [step async for step in on.typed(sent, STAGE, "t1", "auto", 100, ENGLISH)]
+        assert assistant.asked[0][3] == kept
 
 
 async def test_the_last_words_are_answered_again_with_and_without_a_socket() -> None:

@@ -69,7 +69,9 @@ class TalkEvents:
         """-> text box, accepted id, chat, stage, reply. The text stays until the turn has begun, and when it failed."""
         conversation, live = session_of(stage)
         owner, begun = self.owner_of(request), False
-        if not (text or "").strip():
+        # half a character, of an emoji that was cut, is text to a browser and to no database or engine
+        text = (text or "")[:MAX_TEXT].encode(errors="replace").decode()
+        if not text.strip():
             return
         try:
             if live:
