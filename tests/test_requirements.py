@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-NAMES = tuple(f"requirements{name}.txt" for name in ("", "-voice", "-gpu", "-dev", "-cluster"))
+NAMES = tuple(f"requirements{name}.txt" for name in ("", "-voice", "-gpu", "-dev", "-cluster", "-peer"))
 
 
 def pins(name: str) -> list[str]:

@@ -140,6 +140,10 @@ class Client:
                 return ready()
         return True
 
+    def wake(self) -> None:
+        """What `until` waits for may have happened."""
+        self._changed.set()
+
     @property
     def newest(self) -> Answer | None:
         return self.answers[max(self.answers)] if self.answers else None
@@ -175,7 +179,7 @@ class Client:
                     answer.sound(message[4:], now)
             else:
                 await self.take(json.loads(message), now)
-            self._changed.set()
+            self.wake()
 
     async def report(self) -> None:
         """Tell the server what has been played, as the page's player does."""
@@ -248,7 +252,7 @@ async def joined(url: str, token: str, **hello: Any) -> AsyncIterator[Client]:
 
 def _ended(client: Client) -> None:
     client.closed = True
-    client._changed.set()
+    client.wake()
 
 
 async def refusal_s(url: str, token: str) -> tuple[float, str]:

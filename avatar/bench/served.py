@@ -154,7 +154,10 @@ def serving() -> Iterator[App]:
 
 
 class Watch:
-    """Samples memory and CPU from start to stop: of the app with its children, of the bench, of everyone else."""
+    """Samples memory and CPU from start to stop: of the app with its children, of the bench, of everyone else.
+
+    `pid` may be the bench's own, where what it measures runs inside it: then all of it is the app.
+    """
 
     def __init__(self, pid: int) -> None:
         self._app, self._me = psutil.Process(pid), psutil.Process()
@@ -166,7 +169,7 @@ class Watch:
 
     def __enter__(self) -> "Watch":
         self._look()
-        self._began, self._cpu_began = time.monotonic(), (_busy_s(), sum(self._cpu.values()), _own_s(self._me))
+        self._began, self._cpu_began = time.monotonic(), (_busy_s(), sum(self._cpu.values()), self._bench_s())
         self._thread.start()
         return self
 
@@ -174,7 +177,7 @@ class Watch:
         self._stop.set()
         self._thread.join()
         self._look()
-        self._ended, self._cpu_ended = time.monotonic(), (_busy_s(), sum(self._cpu.values()), _own_s(self._me))
+        self._ended, self._cpu_ended = time.monotonic(), (_busy_s(), sum(self._cpu.values()), self._bench_s())
 
     def _run(self) -> None:
         while not self._stop.wait(LOOK_S):
@@ -196,6 +199,9 @@ class Watch:
             return [self._app, *self._app.children(recursive=True)]
         except psutil.NoSuchProcess:
             return []
+
+    def _bench_s(self) -> float:
+        return 0.0 if self._me == self._app else _own_s(self._me)
 
     @property
     def rss_mib(self) -> int:

@@ -83,8 +83,8 @@ async def _campaign(app: App, clips: Sequence[Clip], options: Options) -> tuple[
     trials, clause_trials = list[Trial](), list[Trial]()
     async with seated(app, options.sessions) as clients:
         if options.sessions == 1:
-            turns = await _one(clients[0], spoken)
-            trials, clause_trials = await _pauses(clients[0], clips, options.quick)
+            turns = await one_by_one(clients[0], spoken)
+            trials, clause_trials = await stretched_pauses(clients[0], clips, options.quick)
         elif options.together:
             turns = await _in_unison(clients, spoken)
         else:
@@ -95,7 +95,7 @@ async def _campaign(app: App, clips: Sequence[Clip], options: Options) -> tuple[
         wasted = _wasted(clients)
     measured = {
         **_answered(turns),
-        **_paused(trials, clause_trials),
+        **paused(trials, clause_trials),
         "wasted_tokens": wasted,
         "server_full_ms": summary(full_ms),
         "errors": sum(bool(turn.error) for turn in turns) + sum(bool(t.error) for t in trials) + admitted,
@@ -110,7 +110,7 @@ async def answered(app: App, clips: Sequence[Clip], sessions: int, rng: random.R
     """Every clip spoken and answered in so many sessions at once, each in its own rhythm."""
     async with seated(app, sessions) as clients:
         if sessions == 1:
-            turns = await _one(clients[0], clips)
+            turns = await one_by_one(clients[0], clips)
         else:
             alone = (_rhythm(c, clips, n, random.Random(rng.random())) for n, c in enumerate(clients))
             turns = [turn for session in await asyncio.gather(*alone) for turn in session]
@@ -139,7 +139,8 @@ async def seated(app: App, count: int) -> AsyncIterator[list[Client]]:
         yield clients
 
 
-async def _one(client: Client, clips: Sequence[Clip]) -> list[Turn]:
+async def one_by_one(client: Client, clips: Sequence[Clip]) -> list[Turn]:
+    """Every clip spoken and answered, in one conversation."""
     turns = []
     for clip in clips:
         turns.append(_told(await ask(client, clip)))
@@ -166,7 +167,7 @@ async def _in_unison(clients: Sequence[Client], clips: Sequence[Clip]) -> list[T
     return turns
 
 
-async def _pauses(client: Client, clips: Sequence[Clip], quick: bool) -> tuple[list[Trial], list[Trial]]:
+async def stretched_pauses(client: Client, clips: Sequence[Clip], quick: bool) -> tuple[list[Trial], list[Trial]]:
     """Each mid-sentence pause alone at each length; the clause pauses of a clip all in one play."""
     mid = [(clip, (pause,), s) for clip in clips for pause in clip.pauses if pause.kind == "mid" for s in LENGTHS_S]
     clause = [
@@ -246,7 +247,7 @@ def _wasted(clients: Sequence[Client]) -> dict[str, Any]:
     return {"total": total, "replies": replies, "per_reply": round(total / replies, 1) if replies else None}
 
 
-def _paused(trials: Sequence[Trial], clauses: Sequence[Trial]) -> dict[str, Any]:
+def paused(trials: Sequence[Trial], clauses: Sequence[Trial]) -> dict[str, Any]:
     """The fraction of mid-sentence pauses answered before the end, and of those the fraction that became one turn.
 
     `early_anywhere` counts the clip's other, unstretched pauses too: jfk.flac has two of more than a second.
