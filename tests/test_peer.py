@@ -83,7 +83,7 @@ async def test_a_turn_is_timed_as_the_bench_of_the_app_times_it() -> None:
     async with talking(line()) as client:
         turn = await ask(client, clip(0.2, 0.3))
     assert (turn.error, turn.heard, turn.reply, turn.sure, turn.early) == ("", WORDS[0], "An answer.", True, 0)
-    assert 140 < turn.voice_to_voice_ms < 400  # 60 of silence, 90 until the first loud sample, 20 of a frame
+    assert 140 < turn.voice_to_voice_ms < 1000  # 60 of silence, 90 until the first loud sample, 20 of a frame
     assert sum(turn.stages_ms.values()) == pytest.approx(turn.voice_to_voice_ms)
     assert turn.engines == ENGINES
 
@@ -95,14 +95,18 @@ async def test_an_early_reply_counts_and_the_last_one_answers_all_of_it() -> Non
     assert (trial.early, trial.elsewhere, trial.error, trial.heard) == (1, 0, "", " ".join(WORDS))
 
 
-async def test_a_cut_reply_is_no_answer_and_nothing_of_it_is_heard_any_more() -> None:
+@pytest.mark.parametrize(("sounded", "saved", "merged"), [(True, "interrupted", False), (False, "", True)])
+async def test_nothing_is_heard_of_a_reply_that_was_cut(sounded: bool, saved: str, merged: bool) -> None:
     made = line()
     await made.began("one")
+    if sounded:
+        await made.sound(LOUD)
     await made.cut()
     await made.sound(LOUD)
     await made.over()
     (answer,) = made.client.answers.values()
-    assert (answer.saved, answer.received, answer.flushed_at is not None) == ("interrupted", 0, True)
+    assert (answer.saved, answer.merged, answer.received) == (saved, merged, 960 * sounded)
+    assert answer.flushed_at is not None
 
 
 @pytest.mark.parametrize(

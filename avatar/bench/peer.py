@@ -120,11 +120,11 @@ class Line:
         self.client.wake()
 
     async def cut(self) -> None:
-        """The reply, if there is one, was interrupted."""
-        if self._speaking is not None:
+        """The reply, if there is one, was interrupted; one that nobody heard is as if it had not been."""
+        if (answer := self._speaking) is not None:
             self._speaking = None
             await self._tell("flush")
-            await self._tell("saved", state="interrupted")
+            await (self._tell("saved", state="interrupted") if answer.received else self._tell("merged"))
 
     async def over(self) -> None:
         """All of the reply was heard."""
