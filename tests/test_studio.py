@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import gradio as gr
 import numpy as np
 import pytest
 from fakes import FakeSTT
@@ -20,6 +21,7 @@ from avatar.own_voice import Said, TooLittleSpeech
 from avatar.preview import Previews
 from avatar.store import Turn
 from avatar.studio import RATE, Studio
+from avatar.ui.voice_events import ListEvents
 from avatar.verify import examine
 from avatar.voiced import listen
 
@@ -268,6 +270,17 @@ class TestPreview:
         await previews.begin("ann", "", "Hello.")
         with pytest.raises(NotFound):
             previews.get("ann", preview.id)
+
+    async def test_one_whose_voice_is_deleted_meanwhile_ends(self, studio: Studio, voice: Cloner) -> None:
+        previews = Previews(studio, studio._pipeline)
+        voice.trouble.hang_at = 3
+        speaking = ListEvents(studio, previews, lambda _: "ann").preview(
+            "", "The kettle is on.", gr.Request(headers={})
+        )
+        assert "audio" in (await anext(speaking))[0]
+        previews.forget("ann")
+        assert [step async for step in speaking] == []
+        voice.trouble.hang.set()
 
     async def test_how_like_its_voice_something_sounds(self, studio: Studio) -> None:
         kept = studio.save("ann", (await studio.open("ann", GEORGE)).id, **FIELDS)

@@ -1,5 +1,6 @@
 """The handlers of the Voices tab. The owner comes from the request; ids come from the page and are checked with it."""
 
+import asyncio
 import html
 import os
 from collections.abc import AsyncIterator, Awaitable
@@ -68,7 +69,12 @@ class ListEvents:
             if preview.error is None:
                 yield player(preview.id, language), ""
             if preview.task is not None:
-                await preview.task
+                await asyncio.wait(
+                    (preview.task,)
+                )  # its cancellation is not ours, which would end no event of the page
+                if preview.task.cancelled():  # the voice was deleted, or another preview takes its place
+                    return
+                preview.task.result()
             if preview.error is not None:
                 raise preview.error
         except AvatarError as exc:
