@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from avatar.chat import Chat, Exchange
 from avatar.engines.base import Message
-from avatar.errors import AvatarError
+from avatar.errors import AvatarError, NotFound
 from avatar.events import Failure, Notice
 from avatar.hearing import Hearing
 from avatar.listener import Utterance
@@ -184,7 +184,8 @@ class Answering:
             turn_id = reply.exchange.turn_id
             self.post("saved", turn=reply.turn, id=turn_id, state=state, conversation=reply.chat.id)
         except AvatarError as error:
-            self.post("error", code=error.code, text=error.sentence)
+            if not isinstance(error, NotFound) or reply.chat is self.chat:  # else it was deleted, and left, meanwhile
+                self.post("error", code=error.code, text=error.sentence)
         finally:
             reply.exchange.over = True
             self._replies.pop(reply.turn, None)

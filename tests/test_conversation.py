@@ -157,6 +157,18 @@ async def test_a_new_conversation_leaves_the_running_turn_in_the_old_one(live):
         assert s.chats == [old] and s.it.chat is not old and s.it.chat.lines() == []
 
 
+async def test_a_conversation_that_is_deleted_in_a_reply_and_left_is_no_error(live):
+    async with live() as s:
+        s.it.say("what is tea?", "id-1")
+        await s.until("latency")
+        s.save_error = NotFound("There is no such conversation.")
+        s.it.begin_again()
+        await s.silence(2.0)
+        assert s.kinds("error", "saved") == []
+        s.it.say("what is tea?", "id-2")
+        assert (await s.until("error"))["code"] == "NOT_FOUND"  # of the one that is shown it is told
+
+
 async def test_a_page_that_reads_nothing_is_hung_up_on(live, monkeypatch):
     monkeypatch.setattr("avatar.outbox.MOST", 10)
     async with live() as s:
