@@ -1,6 +1,5 @@
 """The rungs of a cluster, against real replicas around fake engines, over real HTTP."""
 
-import socket
 import subprocess
 import sys
 import time
@@ -171,37 +170,6 @@ def test_a_cluster_that_is_not_there_is_lost(there: Cluster) -> None:
     with pytest.raises(EngineError, match="cannot be reached") as error:
         list(mouth.speak("Hi.", OWN_VOICE, "en"))
     assert error.value.lost and there.asked.count("tts") == 1 + cluster_client.TRIES
-
-
-def test_another_proxy_of_the_cluster_takes_over(there: Cluster) -> None:
-    mouth = there.keep(load_tts(Settings(ray_url=f"http://127.0.0.1:1, {there.url}"), lambda _: None))
-    assert len(list(mouth.speak("Hi.", OWN_VOICE, "en"))) == 3
-
-
-def test_another_proxy_takes_over_from_one_whose_machine_is_gone(
-    there: Cluster, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(cluster_client, "CONNECT_S", 0.2)
-    with socket.socket() as gone, socket.socket() as first, socket.socket() as second:
-        gone.bind(("127.0.0.1", 0))
-        gone.listen(0)  # once these two wait, Linux answers nobody else
-        for waiting in (first, second):
-            waiting.setblocking(False)
-            waiting.connect_ex(gone.getsockname())
-        urls = f"http://127.0.0.1:{gone.getsockname()[1]}, {there.url}"
-        mouth = there.keep(load_tts(Settings(ray_url=urls), lambda _: None))
-        assert len(list(mouth.speak("Hi.", OWN_VOICE, "en"))) == 3
-
-
-def test_after_one_that_says_nothing_another_proxy_is_asked(there: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cluster_client, "FIRST_S", 0.2)
-    with socket.create_server(("127.0.0.1", 0)) as mute:
-        urls = f"http://127.0.0.1:{mute.getsockname()[1]}, {there.url}"
-        client = cluster_client.ClusterClient(urls)
-        with pytest.raises(EngineTimeout):
-            list(client.ask("tts", {"do": "abilities"}))
-        assert [head["is"] for head, _ in client.ask("tts", {"do": "abilities"})] == ["abilities"]
-        client.close()
 
 
 def test_a_cluster_that_says_nothing_is_left_in_time(there: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
