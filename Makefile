@@ -15,19 +15,20 @@ run-gpu: $(VENV)/.gpu                 ## the same with the engines of one NVIDIA
 voice: $(VENV)/.voice                 ## once: a natural English voice (torch, pocket-tts and its weights)
 	$(BIN)/python -m avatar.weights fetch pocket-tts-en
 
-# Two files of slow ones at a time, and those that measure alone. What is skipped, for want of a browser say, is listed
-# with its reason.
+# More at a time than there are cores, for half of their time is waiting: fast ones four, slow ones three files, and
+# those that measure alone. What is skipped, for want of a browser say, is listed with its reason.
 test: $(VENV)/.dev                    ## all tests, real engines and browser included, and their coverage
 	$(BIN)/python -m avatar.weights fetch bundled
-	$(BIN)/python -m pytest -m "not slow" -n 3 --cov --cov-report=
-	$(BIN)/python -m pytest -m "slow and not alone" -n 2 --dist loadfile -rs --cov --cov-append --cov-report=
+	$(BIN)/python -m pytest -m "not slow" -n 4 --cov --cov-report=
+	$(BIN)/python -m pytest -m "slow and not alone" -n 3 --dist loadfile --no-loadscope-reorder -rs \
+	  --cov --cov-append --cov-report=
 	$(BIN)/python -m pytest -m alone -rs --cov --cov-append --cov-report=term --cov-fail-under=80
 
 check: $(VENV)/.dev                   ## format, lint, types and the fast tests, under a minute
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -m "not slow" -n 3
+	$(BIN)/python -m pytest -m "not slow" -n 4
 
 campaign: $(VENV)/.dev                ## make campaign NAME=...: one long test at full size
 	$(BIN)/python -m pytest -s -m campaign -k "$(NAME)" tests/campaigns

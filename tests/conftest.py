@@ -7,14 +7,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Itera
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import hypothesis
 import pytest
 from assistants import Door, door, make_assistant, put_away
 from fakes import FakeLLM, FakeSTT, FakeTTS, rung
 from live_session import REPORT_S, Live
-from running import Running
 from voice_profiles import opened
 
 from avatar import log, weights
@@ -26,8 +25,16 @@ from avatar.store import Store
 from avatar.turntaking.voice import Silero
 from avatar.voices import Voices
 
+if TYPE_CHECKING:
+    from running import Running
+
 hypothesis.settings.register_profile("avatar", deadline=None)  # on a busy machine an example takes what it takes
 hypothesis.settings.load_profile("avatar")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Those marked long come first; the order of the others stays."""
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -103,8 +110,10 @@ def live(
 
 
 @pytest.fixture(scope="session")
-def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+def app(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[Running]":
     """app.py as a process, one for all slow tests. A stand-in for torch leaves a mark when something imports it."""
+    from running import Running  # imports half of Gradio, for which xdist's own process has no use
+
     folder = tmp_path_factory.mktemp("app")
     trap = folder / "trap" / "torch"
     trap.mkdir(parents=True)

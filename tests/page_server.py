@@ -18,6 +18,7 @@ from page_rows import tone
 from starlette.routing import Route, WebSocketRoute
 
 from avatar.ui.page import build, launch_options
+from avatar.ui.quality import hq_possible
 from avatar.voice_routes import voice_routes
 
 
@@ -83,7 +84,27 @@ class FakeSocket:
         return [m for m in self.got if m["t"] == t]
 
 
-def built(assistant: FakeAssistant, owner_of: Callable[[object], str] = owner_of) -> Blocks:
+class Behind:
+    """Whoever is behind the page: another assistant and another socket for each test, with one server for many.
+
+    The page is built around a studio and the switch to HQ: `shape` says for whom a page that is there will do.
+    """
+
+    def __init__(self, assistant: FakeAssistant) -> None:
+        self.turn_to(assistant)
+
+    def turn_to(self, assistant: FakeAssistant) -> None:
+        self.assistant, self.socket = assistant, FakeSocket(assistant)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.assistant, name)
+
+    @staticmethod
+    def shape(assistant: FakeAssistant) -> tuple[object, bool]:
+        return assistant.studio, hq_possible(assistant.pool.status())  # type: ignore[arg-type]
+
+
+def built(assistant: FakeAssistant | Behind, owner_of: Callable[[object], str] = owner_of) -> Blocks:
     """Gradio makes locks while it builds; without a running loop it makes a loop for each and never closes it. In a
     thread, because Playwright's loop runs in the test's."""
 
@@ -95,14 +116,13 @@ def built(assistant: FakeAssistant, owner_of: Callable[[object], str] = owner_of
 
 
 @contextmanager
-def served(assistant: FakeAssistant) -> Iterator[tuple[str, FakeSocket]]:
-    """The page on a free port of the loopback: (address, socket)."""
-    socket = FakeSocket(assistant)
-    page = built(assistant)
+def served(behind: Behind) -> Iterator[str]:
+    """The page on a free port of the loopback: its address."""
+    page = built(behind)
     with closing(socketlib.socket()) as free:  # Gradio's own search leaves a socket open at each port that is taken
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    app, address, _ = page.queue().launch(
+    app, address, _ = page.launch(
         server_name="127.0.0.1", server_port=port, prevent_thread_lock=True, quiet=True, **launch_options()
     )
 
@@ -110,14 +130,14 @@ def served(assistant: FakeAssistant) -> Iterator[tuple[str, FakeSocket]]:
         return Response(wav(tone(0.4)), media_type="audio/wav")
 
     async def endpoint(ws: WebSocket) -> None:
-        await socket(ws)
+        await behind.socket(ws)
 
     app.router.routes.insert(0, WebSocketRoute("/avatar/ws", endpoint))
     app.router.routes.insert(0, Route("/avatar/audio/{turn}/{side}", sound))
-    if assistant.studio is not None and assistant.previews is not None:
-        app.router.routes[:0] = voice_routes(assistant.studio, assistant.previews, owner_of)
+    if behind.studio is not None and behind.previews is not None:
+        app.router.routes[:0] = voice_routes(behind.studio, behind.previews, owner_of)
     try:
-        yield address, socket
+        yield address
     finally:
         page.close()
 

@@ -93,6 +93,7 @@ def data(tmp_path: Path) -> Path:
     return tmp_path / "data"
 
 
+@pytest.mark.slow
 def test_backups_while_five_talk_restore_equal(tmp_path: Path) -> None:
     assert backups_under_load(tmp_path, 3) > 5
 

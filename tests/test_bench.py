@@ -87,6 +87,7 @@ def test_clips_that_are_missing_end_the_bench_with_a_sentence(
     assert "lacks jfk.flac" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_what_the_app_and_others_take_is_told_apart() -> None:
     burn = [sys.executable, "-c", "import time\nend = time.monotonic() + 1.5\nwhile time.monotonic() < end: pass"]
     with subprocess.Popen(burn) as process:
@@ -100,6 +101,7 @@ def test_what_the_app_and_others_take_is_told_apart() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_the_real_app_is_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Three clips, two pauses and a full house: that they are answered, not how fast (other tests run beside it)."""
     assert main(["talk", "--quick", "--json", str(tmp_path / "out.json")]) == 0

@@ -44,6 +44,7 @@ def test_a_pause_gets_its_length_and_the_rest_stays(length_s: float) -> None:
     assert len(silent) == 0 or np.abs(silent).max() < 0.01
 
 
+@pytest.mark.slow
 def test_the_bundled_clips_end_where_their_manifest_says() -> None:
     written = json.loads((Path(report.__file__).parent / "clips.json").read_text(encoding="utf-8"))
     assert measure(FOLDER) == written

@@ -119,7 +119,7 @@ def test_the_command_prints_a_line_for_each_number_of_people(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("avatar.bench.capacity.POOLS", (1, 2))
-    monkeypatch.setattr("avatar.bench.queueing.RUN_S", 60.0)
+    monkeypatch.setattr("avatar.bench.queueing.RUN_S", 20.0)
     costs().write(tmp_path / "costs.json")
     picture, found = tmp_path / "plot.png", tmp_path / "found.json"
     assert capacity.main([str(tmp_path / "costs.json"), "--plot", str(picture), "--json", str(found)]) == 0

@@ -254,6 +254,7 @@ def test_only_who_asks_for_the_cluster_gets_it() -> None:
         allowed(CATALOG, Settings(stt="siri"))
 
 
+@pytest.mark.slow
 def test_ray_is_imported_by_nobody_who_does_not_ask(tmp_path: Path) -> None:
     """Not even by a front that uses a cluster, nor to write serve.yaml: a `ray` that ends the program stands first."""
     (tmp_path / "ray.py").write_text("raise SystemExit('ray was imported')")

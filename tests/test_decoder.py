@@ -281,6 +281,7 @@ async def fuzz(count: int, seed: int, folder: Path) -> dict[str, float]:
     return answers | {"slowest_s": slowest_s, "peak_mib": peak}
 
 
+@pytest.mark.slow
 @linux
 async def test_fuzz(tmp_path: Path) -> None:
     result = await fuzz(200, 1, tmp_path)

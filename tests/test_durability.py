@@ -177,6 +177,7 @@ def test_a_disk_that_becomes_read_only_is_said_and_heals_without_a_restart(tmp_p
         store.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("crashed", [False, True])
 def test_a_disk_that_is_read_only_at_the_start_is_read_and_heals_without_a_restart(
     tmp_path: Path, crashed: bool

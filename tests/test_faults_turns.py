@@ -209,6 +209,7 @@ async def test_who_vanishes_from_a_turn_without_a_socket_leaves_no_seat_and_find
         put_away(assistant)
 
 
+@pytest.mark.slow
 async def test_ten_in_a_hundred_turns_fail_and_the_others_do_not_notice(settings, make_pool):
     """Five talk at once; every tenth call of the model fails."""
     calls = range(10, 60, 10)

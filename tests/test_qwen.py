@@ -90,6 +90,7 @@ def loaded(hub: Hub, settings: Settings) -> Iterator[llamacpp.LlamaCppLLM]:
     engine.close()
 
 
+@pytest.mark.slow
 def test_the_real_load_answers_each_seat_and_after_a_cancel(loaded: llamacpp.LlamaCppLLM) -> None:
     for seat in (0, 3):
         loaded.prefill(QUESTION, seat)
@@ -100,12 +101,14 @@ def test_the_real_load_answers_each_seat_and_after_a_cancel(loaded: llamacpp.Lla
     assert "".join(loaded.reply(QUESTION, 0)) == REPLY
 
 
+@pytest.mark.slow
 def test_a_file_of_the_users_loads_the_same_way(settings: Settings, tmp_path: Path) -> None:
     engine = llamacpp.load(replace(settings, gguf=tiny_gguf(tmp_path / "mine.gguf")), lambda fraction: None)
     assert "".join(engine.reply(QUESTION, 0)) == REPLY
     engine.close()
 
 
+@pytest.mark.slow
 async def test_got_on_the_status_tab_it_answers_the_next_turn(hub: Hub, settings: Settings) -> None:
     """Stalled, cancelled, cut and resumed on the way here; nothing is asked of the hub before somebody wants it."""
     pool = EnginePool(settings, [row for row in CATALOG if row.name in ("qwen", "espeak")])

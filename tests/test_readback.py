@@ -19,6 +19,7 @@ from avatar.saying import spoken
 from avatar.settings import Settings
 from avatar.wire import REPLY_RATE
 
+pytestmark = pytest.mark.slow
 CLAUSES = ("The weather will be fine tomorrow,", "so take a walk.", "It costs $3.50 to rent a boat on the lake.")
 
 

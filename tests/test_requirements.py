@@ -26,6 +26,7 @@ def test_every_pin_is_exact_and_says_why(name):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_the_pins_resolve_with_the_gpu_engines():
     """Asks the package index for metadata only."""
     uv = shutil.which("uv", path=str(Path(sys.executable).parent)) or shutil.which("uv")

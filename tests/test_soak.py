@@ -64,6 +64,7 @@ def test_too_little_is_not_figures():
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_two_sessions_last_for_a_while():
     result = soak.run(soak.Options(sessions=2, minutes=1))
     print(soak.table(result, bars(result)))

@@ -73,6 +73,7 @@ def kill_writers(folder: Path, kills: int) -> int:
     return len(promised)
 
 
+@pytest.mark.slow
 def test_kill_nine_loses_no_acknowledged_turn(tmp_path: Path) -> None:
     assert kill_writers(tmp_path, kills=6) > 6
 

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from ctranslate2.specs import WhisperSpec
 from numpy.typing import NDArray
 from tokenizers import Tokenizer, decoders, models
 from tokenizers.pre_tokenizers import ByteLevel
@@ -12,6 +12,9 @@ from tokenizers.pre_tokenizers import ByteLevel
 from avatar.engines.catalog import WHISPER_LANGUAGES
 from avatar.engines.whisper import WhisperSTT
 from avatar.events import Samples, Transcript
+
+if TYPE_CHECKING:
+    from ctranslate2.specs import WhisperSpec
 
 RATE = 16_000
 WIDTH, HEADS, MELS, FRAMES, TEXT = 16, 2, 80, 1_500, 448
@@ -43,7 +46,9 @@ def make(folder: Path, *, multilingual: bool = True, certain: bool = True) -> Pa
     return folder
 
 
-def weights(vocabulary: int) -> WhisperSpec:
+def weights(vocabulary: int) -> "WhisperSpec":
+    from ctranslate2.specs import WhisperSpec  # imports torch where it is installed: 1.5 s of every worker
+
     random = np.random.default_rng(0)
 
     def some(*shape: int) -> NDArray[np.float32]:
