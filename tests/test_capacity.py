@@ -115,6 +115,7 @@ def test_what_does_not_disturb_slows_nothing_down() -> None:
     assert _beside(lambda seat: sleep(0.05), lambda seat: sleep(0.01)) < 0.5
 
 
+@pytest.mark.slow  # imports matplotlib
 def test_the_command_prints_a_line_for_each_number_of_people(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -38,7 +38,7 @@ while head := stdin.read(4):
 
 @pytest.fixture
 def fake() -> Iterator[EspeakTTS]:
-    engine = EspeakTTS((sys.executable, "-c", FAKE), deadline_s=0.5)
+    engine = EspeakTTS((sys.executable, "-c", FAKE), deadline_s=10)
     yield engine
     engine.close()
 
@@ -93,10 +93,12 @@ def test_a_voice_that_it_does_not_have_is_refused(fake: EspeakTTS) -> None:
 
 
 def test_a_hang_is_killed_at_the_deadline_and_the_next_clause_spoken(fake: EspeakTTS) -> None:
+    fake._deadline_s = 0.5
     started = time.monotonic()
     with pytest.raises(EngineTimeout, match="within 0.5 s") as failure:
         spoken(fake, "hang")
-    assert time.monotonic() - started < 3
+    assert time.monotonic() - started < 10  # its hang is 60 s long
+    fake._deadline_s = 10  # nothing else here has to be quick, on a machine that may be busy
     assert (failure.value.stage, failure.value.engine) == ("tts", "espeak")
     assert len(spoken(fake, "hello"))
 

@@ -12,7 +12,7 @@ from avatar.engines.f5 import F5TTS, HOP, RATE, Worker
 from avatar.errors import EngineError
 from avatar.events import AudioChunk
 
-pytestmark = pytest.mark.voice  # torch
+pytestmark = [pytest.mark.slow, pytest.mark.voice]  # torch: 2 s of a core to import
 
 
 class Solver:

@@ -178,7 +178,7 @@ async def test_a_hung_engine_is_abandoned_and_seat_and_lease_come_back(settings,
     engine = FAKES[stage]()
     engine.trouble = Trouble(hang_at=0)
     assistant = make_assistant(settings, make_pool, **{stage: engine})
-    assistant._single._pipeline._timeouts = Timeouts(stt=0.2, llm=0.2, tts=0.2)
+    assistant._single._pipeline._timeouts = Timeouts(**{stage: 0.2})
     asked = "hello"
     if stage == "stt":
         asked = tmp_path / "asked.wav"
@@ -190,6 +190,7 @@ async def test_a_hung_engine_is_abandoned_and_seat_and_lease_come_back(settings,
         assert told.value.code == "ENGINE_TIMEOUT" and assistant.seats.count() == 0
         assert not any(assistant.pool.busy(one) for one in assistant.pool.rungs(stage))
         engine.trouble.hang_at = None  # what is loaded afresh works, while the old thread still hangs
+        assistant._single._pipeline._timeouts = Timeouts()
         updates = [update async for update in assistant.answer("local", "", asked, "second", "auto")]
         assert updates[-1].audio is not None and assistant.seats.count() == 0
     finally:

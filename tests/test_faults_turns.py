@@ -16,7 +16,7 @@ from avatar.errors import AvatarError, StorageError
 from avatar.sessions import Seats
 
 DAY_S = 86_400
-BUDGET_S = 3.0  # of the typed error; the timeout of a stage is 0.2 s here
+BUDGET_S = 8.0  # of the typed error, on a busy machine: a stage has 0.2 s here, and a fake hangs for 10 s
 
 
 class Broken(Trouble):

@@ -12,10 +12,11 @@ import pytest
 from page_fakes import FakeAssistant
 from page_server import Behind, served
 from page_site import Open, Site
-from playwright.sync_api import Browser, BrowserContext, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, expect, sync_playwright
 
 from avatar.bench.browser import FLAGS
 
+expect.set_options(timeout=15_000)  # as Site.wait: on a busy machine an upload was judged after 5 s
 Serve = Callable[[FakeAssistant], tuple[str, Behind]]
 Context = Callable[[str], BrowserContext]
 
