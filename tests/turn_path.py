@@ -41,7 +41,8 @@ def kill_on_the_turn_path(data: Path, kills: int) -> int:
         writer = subprocess.Popen([sys.executable, "-c", WRITER, data], stdout=subprocess.PIPE, text=True)
         assert writer.stdout is not None
         writer.stdout.readline()
-        time.sleep(chance.uniform(0.05, 0.5))
+        acknowledged |= {writer.stdout.readline().strip() for _ in range(chance.randint(2, 9))}
+        time.sleep(chance.uniform(0, 0.1))  # in the middle of one
         writer.send_signal(signal.SIGKILL)
         acknowledged |= set(writer.stdout.read().split("\n")[:-1])  # a line that was cut promised nothing
         writer.wait()
