@@ -36,7 +36,7 @@ from avatar.turntaking.smartturn import SmartTurn
 from avatar.turntaking.voice import Silero, VoiceActivity
 from avatar.voice_choice import VoiceChoices
 from avatar.weights.downloads import Downloads
-from avatar.wire import Hello, Preferences
+from avatar.wire import Hello
 from avatar.wishes import Wishes
 
 log = logging.getLogger(__name__)
@@ -44,6 +44,8 @@ T = TypeVar("T")
 
 
 class Assistant:
+    """One for the whole server. Coroutines belong to its event loop; a method that says "Blocks" is for a thread."""
+
     def __init__(
         self,
         *,
@@ -126,12 +128,11 @@ class Assistant:
         self.live[live_id] = conversation
         self.greet(conversation)
         conversation.prepare()
-        conversation.prefer(
-            Preferences(hello.patience_ms, hello.language, hello.half_duplex, hello.bargein, hello.rate_pct)
-        )
+        conversation.prefer(hello.preferences)
         return conversation
 
     def greet(self, conversation: Conversation) -> None:
+        """Tell the page which conversation it is in: at first, and after each `new`."""
         self._opened.tell(conversation.owner, conversation.chat)
         conversation.post(
             "ready",

@@ -16,6 +16,8 @@ RESTART = 1012  # how the socket closes then: "service restart", after which a p
 
 
 class Attendant:
+    """One for all live sessions. Lives in the event loop, but for `drain`."""
+
     def __init__(
         self,
         seats: Seats,

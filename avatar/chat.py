@@ -18,6 +18,8 @@ FOLLOW_S = 0.1  # the page is sent the growing chat at most this often
 
 @dataclass(frozen=True, slots=True)
 class ChatLine:
+    """One side of an exchange as the page shows it."""
+
     role: Literal["user", "assistant"]
     text: str
     turn_id: str | None = None  # once its sound is stored: /avatar/audio/{turn_id}/user and /reply replay it

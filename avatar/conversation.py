@@ -65,6 +65,7 @@ class Conversation(Answering):
         self._hearing.mic(pcm16)
 
     def prefer(self, preferences: Preferences) -> None:
+        """From now on, and for the next reply; an answer that was begun as a guess is begun anew."""
         self._preferences = preferences
         self._drop_guess()
         if self.chat.language != self._language():

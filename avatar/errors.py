@@ -6,8 +6,8 @@ AvatarError
  ├── EngineError        an engine failed while serving; has .stage, .engine and .lost
  │    ├── EngineLoadError   it could not be loaded at all
  │    ├── OutOfMemory       its memory ran out, the card's or the machine's
- │    └── EngineTimeout     it did not deliver an item in time; its thread is abandoned
- ├── NoEngine           every rung of a stage has failed
+ │    ├── EngineTimeout     it did not deliver an item in time; its thread is abandoned
+ │    └── NoEngine          every rung of a stage has failed, or none can do what was asked
  ├── ServerFull         all seats are taken, or this owner holds too many
  ├── AudioError         a recording or upload that cannot be used
  ├── ConsentError       a voice without a consent on record, or one that was deleted

@@ -38,6 +38,8 @@ class Clause:
 
 @dataclass(frozen=True, slots=True)
 class AudioChunk:
+    """A piece of the reply's sound, in order."""
+
     samples: Samples
     sample_rate: int  # Hz; the rate travels with the samples
 

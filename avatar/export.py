@@ -33,6 +33,8 @@ FORMAT = 1
 
 
 class Exports:
+    """Of all owners. May be used from many threads at once."""
+
     def __init__(self, data: Path, store: Store, voices: Voices | None = None) -> None:
         self._folder, self._store, self._voices = data / "exports", store, voices
 

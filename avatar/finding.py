@@ -24,6 +24,8 @@ _PIECE = re.compile(r'"([^"]*)"|(\S+)')
 
 @dataclass(frozen=True, slots=True)
 class Token:
+    """What is looked for and found as one."""
+
     word: str  # folded: no case, no accents, no width
     start: int  # in the text, in characters
     end: int
@@ -39,6 +41,7 @@ class Phrase:
 
 
 def tokens(text: str) -> list[Token]:
+    """All words of `text` in order, and each character of a script without spaces by itself."""
     found: list[Token] = []
     word, start = "", 0
     for at, char in enumerate(text):

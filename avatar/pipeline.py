@@ -25,6 +25,8 @@ async def at_once() -> None:
 
 
 class Pipeline:
+    """Keeps nothing from turn to turn: any number of them may run at once, in one event loop."""
+
     def __init__(
         self,
         pool: EnginePool,

@@ -140,6 +140,7 @@ class Tokens:
         self._issued: dict[bytes, tuple[str, float]] = {}  # digest -> owner, expiry; oldest first
 
     def issue(self, owner: str) -> str:
+        """A new one; of those that an owner has not used yet only the newest TOKENS_PER_OWNER are good."""
         token = secrets.token_urlsafe(32)
         with self._lock:
             now = self._clock()

@@ -41,6 +41,8 @@ OWN_NAME = "My voice"
 
 
 class Studio:
+    """Of all owners. Thread-safe, because its drafts and voices are."""
+
     def __init__(
         self,
         voices: Voices,

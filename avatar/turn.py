@@ -52,6 +52,7 @@ class Turn:
         language: str | None,
         room: Callable[[], Awaitable[None]],
     ) -> None:
+        """Hear, think and speak: see Pipeline.turn. Emits exactly one TurnDone or Failure; cancel to stop."""
         start = self._clock()
         try:
             words, spoken_language = await self._hear(heard, language)

@@ -26,7 +26,7 @@ server -> page
   duck      {on}: lower the reply while we find out whether the user is speaking
   flush     {turn}: stop playing at once; frames up to and including this turn are stale
   end       {turn, samples}: all audio of this turn has been sent
-  saved     {turn, id, state}: the turn is on disk
+  saved     {turn, id, state, conversation}: the turn is on disk
   take      an HQ take of an earlier reply is there to be played
   merged    {turn}: this reply came too early and is withdrawn; its words go on in the next turn
   alive     the answer to alive
@@ -55,6 +55,8 @@ class WireError(AvatarError):
 
 @dataclass(frozen=True, slots=True)
 class Preferences:
+    """The page's settings; also what `hello` brings of them."""
+
     patience_ms: int = 1300
     language: str = "auto"
     half_duplex: bool = False
@@ -71,6 +73,10 @@ class Hello:
     half_duplex: bool = False
     bargein: str = "normal"
     rate_pct: int = 100
+
+    @property
+    def preferences(self) -> Preferences:
+        return Preferences(self.patience_ms, self.language, self.half_duplex, self.bargein, self.rate_pct)
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,8 @@ ANSWER_IN = {"en": "Answer in English.", "zh": "請用臺灣的繁體中文回�
 
 @dataclass(frozen=True, slots=True)
 class Message:
+    """One of a prompt. A system message that a history begins with is its persona."""
+
     role: Literal["system", "user", "assistant"]
     content: str
 
@@ -89,6 +91,8 @@ class Abilities:
 
 
 class STT(Protocol):
+    """Called from threads, from as many at once as its row of the catalog says (`parallel`); LLM and TTS too."""
+
     def transcribe(self, samples: Samples, language: str | None) -> Generator[Transcript, None, None]:
         """samples: float32 (n,) at STT_RATE. Yields cumulative transcripts, the last one final; silence gives ''."""
         ...

@@ -34,6 +34,8 @@ class Turn:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TurnRow(Turn):
+    """A turn as it is stored."""
+
     id: str
     conversation: str
     number: int  # 1, 2, 3... within the conversation
@@ -43,6 +45,8 @@ class TurnRow(Turn):
 
 @dataclass(frozen=True, slots=True)
 class ConversationRow:
+    """A conversation as it is listed."""
+
     id: str
     title: str
     voice_profile: str | None
