@@ -4,7 +4,7 @@ import logging
 import os
 import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -56,6 +56,32 @@ def settings(tmp_path: Path) -> Settings:
 
 
 @pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    store = Store(tmp_path / "data")
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def voices(tmp_path: Path) -> Voices:
+    return opened(tmp_path)
+
+
+@pytest.fixture
+def tiny_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 16 MiB; yields its folder."""
+    folder = tmp_path / "tiny"
+    folder.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=16m", "none", folder], capture_output=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip(f"cannot mount a small disk: {mounted.stderr.decode().strip()}")
+    yield folder
+    subprocess.run(["umount", "--lazy", folder], check=True)  # lazy: a failed test leaves files open
+
+
+@pytest.fixture
 def restored_logging() -> Iterator[None]:
     """What a test sets up for the whole process is undone."""
     root = logging.getLogger()
@@ -69,9 +95,9 @@ def restored_logging() -> Iterator[None]:
 
 
 @pytest.fixture
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Attempts of `remote` follow each other at once."""
-    monkeypatch.setattr("avatar.engines.remote_client.RETRIES_S", (0.001, 0.001))
+def engines() -> dict[str, Any]:
+    """A fake of each stage."""
+    return {"stt": FakeSTT(), "llm": FakeLLM(), "tts": FakeTTS()}
 
 
 @pytest.fixture
@@ -91,6 +117,41 @@ def make_pool(settings: Settings) -> Callable[..., EnginePool]:
 
 
 @pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Attempts of `remote` follow each other at once."""
+    monkeypatch.setattr("avatar.engines.remote_client.RETRIES_S", (0.001, 0.001))
+
+
+@pytest.fixture
+def new_assistant(settings: Settings, make_pool: Callable[..., EnginePool]) -> Iterator[Callable[..., Assistant]]:
+    """new_assistant(llm=engine, setting=value): an Assistant over fakes, put away after the test."""
+    made: list[Assistant] = []
+
+    def make(**changes: Any) -> Assistant:
+        engines = {name: changes.pop(name) for name in ("stt", "llm", "tts") if name in changes}
+        made.append(make_assistant(replace(settings, **changes), make_pool, **engines))
+        return made[-1]
+
+    yield make
+    for one in made:
+        put_away(one)
+
+
+@pytest.fixture
+async def open_door(
+    new_assistant: Callable[..., Assistant], monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Callable[..., Awaitable[Door]]]:
+    """`await open_door(setting=value, llm=engine)`: a server over fakes, closed after the test."""
+    monkeypatch.setattr("avatar.answering.SETTLE_S", 0.05)
+    async with AsyncExitStack() as doors:
+
+        async def start(**changes: Any) -> Door:
+            return await doors.enter_async_context(door(new_assistant(**changes)))
+
+        yield start
+
+
+@pytest.fixture
 def live(
     make_pool: Callable[..., EnginePool], monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., AbstractAsyncContextManager[Live]]:
@@ -107,6 +168,11 @@ def live(
             await session.page
 
     return start
+
+
+@pytest.fixture(scope="session")
+def silero() -> Silero:
+    return Silero.load(weights.path("silero-vad", Settings.from_env().weights))
 
 
 @pytest.fixture(scope="session")
@@ -135,75 +201,3 @@ def chromium() -> str:
         return chromium()
     except BrowserMissing as error:
         pytest.skip(error.sentence)
-
-
-@pytest.fixture(scope="session")
-def silero() -> Silero:
-    return Silero.load(weights.path("silero-vad", Settings.from_env().weights))
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    store = Store(tmp_path / "data")
-    yield store
-    store.close()
-
-
-@pytest.fixture
-def tiny_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 16 MiB; yields its folder."""
-    folder = tmp_path / "tiny"
-    folder.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=16m", "none", folder], capture_output=True, check=False
-    )
-    if mounted.returncode:
-        pytest.skip(f"cannot mount a small disk: {mounted.stderr.decode().strip()}")
-    yield folder
-    subprocess.run(["umount", "--lazy", folder], check=True)  # lazy: a failed test leaves files open
-
-
-@pytest.fixture
-async def open_door(
-    settings: Settings, make_pool: Callable[..., EnginePool], monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[Callable[..., Awaitable[Door]]]:
-    """`await open_door(setting=value, llm=engine)`: a server over fakes, closed after the test."""
-    monkeypatch.setattr("avatar.answering.SETTLE_S", 0.05)
-    opened = []
-
-    async def start(**changes: Any) -> Door:
-        engines = {name: changes.pop(name) for name in ("stt", "llm", "tts") if name in changes}
-        assistant = make_assistant(replace(settings, **changes), make_pool, **engines)
-        opened.append((running := door(assistant), assistant))
-        return await running.__aenter__()
-
-    yield start
-    for running, assistant in opened:
-        await running.__aexit__(None, None, None)
-        put_away(assistant)
-
-
-@pytest.fixture
-def voices(tmp_path: Path) -> Voices:
-    return opened(tmp_path)
-
-
-@pytest.fixture
-def new_assistant(settings: Settings, make_pool: Callable[..., EnginePool]) -> Iterator[Callable[..., Assistant]]:
-    """new_assistant(llm=engine, setting=value): an Assistant over fakes, put away after the test."""
-    made: list[Assistant] = []
-
-    def make(**changes: Any) -> Assistant:
-        engines = {name: changes.pop(name) for name in ("stt", "llm", "tts") if name in changes}
-        made.append(make_assistant(replace(settings, **changes), make_pool, **engines))
-        return made[-1]
-
-    yield make
-    for one in made:
-        put_away(one)
-
-
-@pytest.fixture
-def engines() -> dict[str, Any]:
-    """A fake of each stage."""
-    return {"stt": FakeSTT(), "llm": FakeLLM(), "tts": FakeTTS()}
