@@ -1,4 +1,4 @@
-"""The colours of assets/live.css: the contrast of every pair that meets on the page, by the formula of WCAG 2.2."""
+"""The colours of assets/tokens.css: the contrast of every pair that meets on the page, by the formula of WCAG 2.2."""
 
 import re
 
@@ -18,7 +18,7 @@ BORDERS = [(line, ground) for line in ("line-strong", "speak") for ground in GRO
 
 
 def colours(theme: str) -> dict[str, str]:
-    css = (ASSETS / "live.css").read_text(encoding="utf-8")
+    css = (ASSETS / "tokens.css").read_text(encoding="utf-8")
     blocks = [re.search(rf"^{re.escape(name)} {{(.*?)^}}", css, re.S | re.M) for name in (":root", ".dark")]
     light, dark = (dict(re.findall(r"--av-([\w-]+): (#[0-9a-f]{6});", block[1])) for block in blocks if block)
     return light | dark if theme == "dark" else light

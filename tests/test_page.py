@@ -10,6 +10,7 @@ from page_server import built
 from avatar.ui import fragments
 from avatar.ui.page import launch_options
 from avatar.ui.stage import stage_script
+from avatar.ui.theme import STYLES
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +50,11 @@ def test_nothing_of_the_page_comes_from_another_host() -> None:
     assert found == {"http://www.w3.org"}  # the namespace of SVG, which nobody fetches
     options = launch_options()
     assert options["run_history"] is False and not options["theme"]._stylesheets
+
+
+def test_every_style_sheet_reaches_the_page() -> None:
+    assert sorted(STYLES) == sorted(path.name for path in fragments.ASSETS.glob("*.css"))
+    assert [path.name for path in launch_options()["css_paths"]] == [*STYLES]
 
 
 def test_the_script_carries_the_worklets_as_text() -> None:

@@ -18,7 +18,7 @@ from avatar.ui.sidebar import settings_sidebar
 from avatar.ui.status import Memory, status_tab
 from avatar.ui.strings import T
 from avatar.ui.talk import talk_tab
-from avatar.ui.theme import theme
+from avatar.ui.theme import STYLES, theme
 from avatar.ui.voice import voice_row
 from avatar.ui.voices import voices_tab
 from avatar.ui.why import why_panel
@@ -59,7 +59,7 @@ def launch_options() -> dict[str, Any]:
     """What belongs to the page among the arguments of `Blocks.launch`."""
     return {
         "theme": theme(),
-        "css_paths": [ASSETS / "live.css"],
+        "css_paths": [ASSETS / name for name in STYLES],
         "i18n": T,
         "favicon_path": ASSETS / "favicon.svg",
         "footer_links": ["settings"],

@@ -1,9 +1,22 @@
-"""Gradio's theme variables, mapped onto the tokens at the top of assets/live.css, which alone hold values."""
+"""The page's style sheets; Gradio's theme variables, mapped onto the tokens of the first, which alone hold values."""
 
 import inspect
-from typing import Any
+from typing import Any, Final
 
 import gradio as gr
+
+# in this order: later ones override earlier ones where both are as specific
+STYLES: Final = (
+    "tokens.css",
+    "frame.css",
+    "controls.css",
+    "stage.css",
+    "chat.css",
+    "history.css",
+    "status.css",
+    "voices.css",
+    "narrow.css",
+)
 
 FONTS = [
     "ui-sans-serif",
