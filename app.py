@@ -8,8 +8,9 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from avatar.engines.loading import Loader
 from avatar.engines.pool import EnginePool, import_and_load
 from avatar.errors import AvatarError, WeightsError
 from avatar.events import Notice
+from avatar.export import Exports
 from avatar.gpu import Gpus, cublas_folder, load_cublas
 from avatar.guard import Hosts
 from avatar.guests import Guests
@@ -31,7 +33,7 @@ from avatar.owners import owners
 from avatar.pipeline import Pipeline
 from avatar.planner import Plan, plan, whisper_bytes
 from avatar.preparing import Preparing
-from avatar.pressure import Pressure
+from avatar.pressure import Pressure, refusal
 from avatar.relief import room_for, steps
 from avatar.server import routes
 from avatar.sessions import Seats, Tokens
@@ -68,6 +70,28 @@ def main(argv: list[str] | None = None, loader: Loader = import_and_load) -> int
     return 0
 
 
+@dataclass(frozen=True)
+class Parts:
+    """What is built once, and put away at the end."""
+
+    assistant: Assistant
+    pool: EnginePool
+    store: Store
+    downloads: Downloads
+    decoders: tuple[Decoder, ...]
+    pressures: Sequence[Pressure]
+
+    def close(self) -> None:
+        """Blocks. After the page is closed: its sockets store what was said."""
+        self.downloads.close()
+        for decoder in self.decoders:
+            decoder.close()
+        for pressure in self.pressures:
+            pressure.close()
+        self.pool.close()
+        self.store.close()
+
+
 def serve(settings: Settings, loader: Loader = import_and_load) -> None:
     """Build, launch, wait for the end, and put everything away."""
     started = time.monotonic()
@@ -80,43 +104,47 @@ def serve(settings: Settings, loader: Loader = import_and_load) -> None:
     gpus = Gpus(settings.vram_gib)
     planned = plan_cards(settings, gpus, say)
     settings = replace(settings, max_sessions=planned.seats)
+    parts = assemble(settings, loader, planned, gpus, say)
+    say("Engines are warming; building the page.")
+    # Gradio serves whatever lies in its temporary folder, by default the one that all Gradio programs here share
+    with tempfile.TemporaryDirectory(prefix="avatar-") as folder:
+        close_page = open_page(settings, parts.assistant, gpus, folder, say)
+        saying.prepare()
+        wait_for_the_end(parts.assistant, settings.drain_s)
+        print("Closing: storing what was said.", flush=True)
+        if parts.assistant.takes is not None:
+            parts.assistant.takes.end()
+        close_page()
+        parts.close()
+
+
+def assemble(settings: Settings, loader: Loader, planned: Plan, gpus: Gpus, say: Callable[[str], None]) -> Parts:
+    """Everything but the page. The engines load in the background from here on, while the page's own libraries load."""
     pool = EnginePool(
         settings,
         loader=loader,
         plan=planned,
         room=lambda rung: room_for(rung, None if rung.share is None else gpus.of(rung.share.card)),
     )
-    pool.start()  # in the background, while the page's own libraries load
+    pool.start()
     downloads = Downloads(settings.weights, settings.download, on_done=pool.look_again)
     downloads.start_missing(name for rung in pool.status() for name in rung.lacks)
     store = Store(settings.data)
-    whole = not (store.damaged or store.unwritable)
-    if whole:
-        store.sweep()
-    else:
-        say(store.damaged or f"Nothing new is kept until that is mended: {store.unwritable}")
     told: list[Notice] = []  # of all cards
     pressures = [Pressure(gpu.memory, steps(pool, card), told=told) for card, gpu in enumerate(gpus.each)]
     for pressure in pressures:
         pressure.start()
     voices = Voices(settings.data, store.profiles, [Starter.of(one) for one in starters.load()], pool.forget)
-    if whole:
-        voices.sweep()
     decoder = Decoder(Limits(max_bytes=settings.upload_mib << 20, max_s=settings.max_utterance_s))
+    clips = Decoder(Limits(max_bytes=settings.upload_mib << 20, min_s=MIN_S, max_s=MAX_S, sample_rate=RATE))
     silero, smart_turn, encoder = load_small_models(settings, say)
     pipeline = Pipeline(pool, permit=voices.permit)
-    clips = Decoder(Limits(max_bytes=settings.upload_mib << 20, min_s=MIN_S, max_s=MAX_S, sample_rate=RATE))
     assistant = Assistant(
         settings=settings,
         pool=pool,
         pipeline=pipeline,
         store=store,
-        seats=Seats(
-            settings.seats,
-            settings.idle_warn_s,
-            settings.idle_s,
-            lambda: next(filter(None, (pressure.refusal() for pressure in pressures)), ""),
-        ),
+        seats=Seats(settings.seats, settings.idle_warn_s, settings.idle_s, partial(refusal, pressures)),
         tokens=Tokens(),
         metrics=Metrics(),
         decoder=decoder,
@@ -126,20 +154,32 @@ def serve(settings: Settings, loader: Loader = import_and_load) -> None:
         studio=Studio(voices, store, pipeline, clips, silero, encoder, prepare=Preparing(pool, voices.permit).ask),
         news=lambda since: told[since:],
     )
-    if whole:
-        assistant.exports.sweep(0)
-    say("Engines are warming; building the page.")
+    sweep(store, voices, assistant.exports, say)
+    return Parts(assistant, pool, store, downloads, (decoder, clips), pressures)
+
+
+def sweep(store: Store, voices: Voices, exports: Exports, say: Callable[[str], None]) -> None:
+    """Remove what a crash left behind; where nothing can be kept, say so instead."""
+    if store.damaged or store.unwritable:
+        say(store.damaged or f"Nothing new is kept until that is mended: {store.unwritable}")
+        return
+    store.sweep()
+    voices.sweep()
+    exports.sweep(0)
+
+
+def open_page(
+    settings: Settings, assistant: Assistant, gpus: Gpus, folder: str, say: Callable[[str], None]
+) -> Callable[[], None]:
+    """Serve the page; `folder` is for Gradio's uploads and outputs. Returns what closes it, and with it the sockets."""
+    os.environ["GRADIO_TEMP_DIR"] = folder
+    # after every event it would sum up all events so far, for a page that is closed here: 27 % of its time under load
+    os.environ["GRADIO_ANALYTICS_CACHE_FREQUENCY"] = str(1 << 62)
+    from avatar.ui.page import build, launch_options  # imports gradio: 2 to 3 s, while the engines load
 
     def gpu_gib() -> tuple[float, float] | None:
         memory = gpus.memory()
         return (memory.used / 2**30, memory.total / 2**30) if memory else None
-
-    # Gradio serves whatever lies in its temporary folder, by default the one that all Gradio programs here share
-    temporary = tempfile.TemporaryDirectory(prefix="avatar-")
-    os.environ["GRADIO_TEMP_DIR"] = temporary.name
-    # after every event it would sum up all events so far, for a page that is closed here: 27 % of its time under load
-    os.environ["GRADIO_ANALYTICS_CACHE_FREQUENCY"] = str(1 << 62)
-    from avatar.ui.page import build, launch_options  # imports gradio: 2 to 3 s, while the engines load
 
     guests = Guests.open(settings.data) if settings.open and not settings.loopback else None
     hosts, tls = Hosts(settings), https_files(settings)
@@ -154,7 +194,7 @@ def serve(settings: Settings, loader: Loader = import_and_load) -> None:
         blocked_paths=[str(settings.data), str(settings.weights), str(ROOT / "profiles"), str(ROOT / ".env")],
         state_session_capacity=50,
         app_kwargs={
-            "middleware": door(settings, hosts, assistant.metrics, guests, owner_of, temporary.name),
+            "middleware": door(settings, hosts, assistant.metrics, guests, owner_of, folder),
             "routes": [*routes(assistant, owner_of), *health_routes(assistant, owner_of, gpus)],
         },
         prevent_thread_lock=True,
@@ -163,20 +203,7 @@ def serve(settings: Settings, loader: Loader = import_and_load) -> None:
         **launch_options(),
     )
     tell_addresses(settings, url, hosts, say)
-    saying.prepare()
-    wait_for_the_end(assistant, settings.drain_s)
-    print("Closing: storing what was said.", flush=True)
-    if assistant.takes is not None:
-        assistant.takes.end()
-    demo.close(verbose=False)  # ends the sockets, and each stores its running turn
-    downloads.close()
-    decoder.close()
-    clips.close()
-    for pressure in pressures:
-        pressure.close()
-    pool.close()
-    store.close()
-    temporary.cleanup()
+    return partial(demo.close, verbose=False)
 
 
 def wait_for_the_end(assistant: Assistant, drain_s: float) -> None:

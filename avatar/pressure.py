@@ -124,3 +124,8 @@ _FULL = (
     "The graphics memory is {part:.0%} full; new conversations begin below {again:.0%}. "
     "Try again when someone has ended."
 )
+
+
+def refusal(pressures: Sequence[Pressure]) -> str:
+    """Why there is no room for somebody new on any of the cards; "" while there is."""
+    return next(filter(None, (pressure.refusal() for pressure in pressures)), "")
