@@ -1,8 +1,7 @@
 """The user's side of a live session: microphone frames in; words, pauses, utterances and interruptions out.
 
-Knows no socket, no database, and of a reply only its sound. Everything but the models runs in the event loop, where the
-listener is told at once; time is counted in received samples, so a slow machine or a stalled page never ends a turn by
-itself.
+Knows no socket, no database, and of a reply only its sound. Everything but the models runs in the event loop; time is
+counted in received samples, so a slow machine or a stalled page never ends a turn by itself.
 """
 
 import asyncio
