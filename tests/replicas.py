@@ -4,16 +4,29 @@ import asyncio
 import socket
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from avatar.engines.base import Voice
+from avatar.events import AudioChunk
 from avatar.replica import Replica
 
+ANN = Voice(
+    name="Ann",
+    profile_id="ann",
+    reference=AudioChunk(np.full(2400, 0.25, np.float32), 24_000),
+    reference_text="These are my words.",
+    embedding=np.full(256, 1 / 16, np.float32),
+    consent="c0ffee",
+    cache=Path("/nowhere"),
+)
 RUNGS = {"stt": "moonshine", "llm": "llamacpp", "tts": "espeak"}
 
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fakes import FakeLLM, FakeSTT, FakeTTS, Trouble
-from replicas import Cluster
+from replicas import ANN, Cluster
 
 from avatar.engines import cluster_client
-from avatar.engines.base import OWN_VOICE, Abilities, Message, Voice
+from avatar.engines.base import OWN_VOICE, Abilities, Message
 from avatar.engines.catalog import CATALOG, allowed
 from avatar.engines.clustered import ClusterLLM, ClusterSTT, ClusterTTS, load_llm, load_stt, load_tts
 from avatar.engines.frames import pack
@@ -21,20 +21,12 @@ from avatar.engines.pool import EnginePool, import_and_load
 from avatar.errors import EngineError, EngineTimeout, OutOfMemory, SettingsError
 from avatar.events import AudioChunk, Notice, Serving, TurnDone
 from avatar.pipeline import Pipeline
-from avatar.replica import KnownVoices, Seating
 from avatar.settings import Settings
 
 HELLO = (Message("system", "Be brief."), Message("user", "Hello"))
+
+
 SAMPLES = np.linspace(-1, 1, 1600, dtype=np.float32)
-ANN = Voice(
-    name="Ann",
-    profile_id="ann",
-    reference=AudioChunk(np.full(2400, 0.25, np.float32), 24_000),
-    reference_text="These are my words.",
-    embedding=np.full(256, 1 / 16, np.float32),
-    consent="c0ffee",
-    cache=Path("/nowhere"),
-)
 
 
 @pytest.fixture
@@ -268,33 +260,3 @@ def test_ray_is_imported_by_nobody_who_does_not_ask(tmp_path: Path) -> None:
         command = [sys.executable, "-c", f"import sys; sys.path[:0] = [{str(tmp_path)!r}, {str(root)!r}]; {program}"]
         done = subprocess.run(command, capture_output=True, text=True, timeout=120)
         assert done.returncode == 0, done.stderr
-
-
-class TestSeating:
-    def test_a_conversation_comes_back_to_its_seat(self) -> None:
-        seating = Seating(2)
-        seats = []
-        for session in ("a", "b", "a", "c", "b"):
-            with seating.seat(session) as seat:
-                seats.append(seat)
-        assert seats == [0, 1, 0, 1, 0], "c took the seat of b, who had asked before a; b then that of a"
-
-    def test_nobody_takes_the_seat_of_who_is_being_answered(self) -> None:
-        seating = Seating(1)
-        with seating.seat("a") as mine, seating.seat("b") as other:
-            assert (mine, other) == (0, 1)
-        with seating.seat("c") as third:
-            assert third in (0, 1)
-
-
-def test_so_many_voices_are_remembered() -> None:
-    from avatar.engines.frames import voice_blob, voice_head
-
-    known = KnownVoices()
-    heads = []
-    for number in range(20):
-        voice = replace(ANN, reference=AudioChunk(np.full(10, number / 20, np.float32), 24_000))
-        heads.append(voice_head(voice))
-        assert known.voice(heads[-1], b"") is None
-        assert known.voice(heads[-1], voice_blob(voice)) is not None
-    assert [known.voice(head, b"") is not None for head in heads] == [False] * 4 + [True] * 16
