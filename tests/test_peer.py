@@ -5,6 +5,7 @@ import json
 import re
 import subprocess
 import sys
+import time
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -88,10 +89,17 @@ async def test_a_turn_is_timed_as_the_bench_of_the_app_times_it() -> None:
     assert turn.engines == ENGINES
 
 
+async def test_the_microphone_does_not_run_while_the_engines_are_loaded() -> None:
+    made = line()
+    loaded_at = time.perf_counter()
+    async with talking(made) as client:
+        assert client.time_of(0) >= loaded_at
+
+
 async def test_an_early_reply_counts_and_the_last_one_answers_all_of_it() -> None:
     paused = clip(0.2, 0.1, 0.2, 0.3, pauses=(Pause(0.2, 0.3, "mid", WORDS[0]),))
     async with talking(line()) as client:
-        trial = await interject(client, paused, paused.pauses, 0.6)
+        trial = await interject(client, paused, paused.pauses, 1.5)
     assert (trial.early, trial.elsewhere, trial.error, trial.heard) == (1, 0, "", " ".join(WORDS))
 
 

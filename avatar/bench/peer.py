@@ -62,13 +62,18 @@ class Line:
     """
 
     def __init__(self, engines: dict[str, str], clock: Callable[[], float] = time.perf_counter) -> None:
-        self.client = Client(cast(ClientConnection, self))
+        self.client = self.open()
         self.pipe: Pipe | None = None
         self.engines = engines
         self._clock = clock
         self._speaking: Answer | None = None
         self._turns = self._written = 0
         self._silence_s = self._stopped_at = self._heard_at = self._began_at = self._clause_at = 0.0
+
+    def open(self) -> Client:
+        """A client whose microphone begins now."""
+        self.client = Client(cast(ClientConnection, self))
+        return self.client
 
     # -- what the client sends ----------------------------------------------------------------------------------------
     async def send(self, message: bytes | str) -> None:
@@ -154,9 +159,10 @@ class Line:
 @asynccontextmanager
 async def talking(line: Line) -> AsyncIterator[Client]:
     """The line's client with its microphone open, until the block ends."""
-    microphone = asyncio.create_task(line.client.speak())
+    client = line.open()  # not before: the engines were still loading
+    microphone = asyncio.create_task(client.speak())
     try:
-        yield line.client
+        yield client
     finally:
         microphone.cancel()
         await asyncio.gather(microphone, return_exceptions=True)

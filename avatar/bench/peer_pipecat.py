@@ -37,7 +37,7 @@ from pipecat.processors.aggregators.llm_response_universal import LLMContextAggr
 from pipecat.processors.frame_processor import FrameDirection
 from pipecat.services.llm_service import LLMService
 from pipecat.services.moonshine.stt import MoonshineSTTService
-from pipecat.services.settings import LLMSettings, TTSSettings
+from pipecat.services.settings import LLMSettings, STTSettings, TTSSettings
 from pipecat.services.stt_service import SegmentedSTTService, STTService
 from pipecat.services.tts_service import TTSService
 from pipecat.transports.base_input import BaseInputTransport
@@ -127,7 +127,7 @@ class AvatarEars(_Timed, SegmentedSTTService):
     wants_wav_segments = False
 
     def __init__(self, engine: STT) -> None:
-        super().__init__(sample_rate=RATE)
+        super().__init__(sample_rate=RATE, settings=unset(STTSettings))
         self._engine = engine
 
     async def run_stt(self, audio: bytes) -> AsyncGenerator[Frame, None]:
