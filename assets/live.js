@@ -14,6 +14,7 @@ const fill = (text, values, how) => text.replace(/\{(\w+)\}/g, (_, name) => how(
 const t = (key, values = {}) => fill(WORDS[key] ?? props.strings.en[key] ?? key, values, String);
 const escaped = text => String(text).replace(/[&<>"']/g, c => `&#${c.charCodeAt(0)};`);
 const markup = (key, values = {}) => fill(WORDS[key] ?? props.strings.en[key], values, escaped);
+const grouped = ms => ms.toLocaleString('en-US');   // 1,234, as in the conversation and on Status
 const has = key => key in WORDS || key in props.strings.en;
 
 // Between two pieces of a sentence: Chinese has no spaces.
@@ -49,6 +50,8 @@ const GLYPH = {
 const LIVE = ['listening', 'pausing', 'thinking', 'speaking', 'muted'];
 const BUSY = ['thinking', 'speaking'];
 const calm = matchMedia('(prefers-reduced-motion: reduce)');
+const touch = matchMedia('(pointer: coarse)');      // no Space to hold there
+const hintOf = next => (next === 'idle' && touch.matches ? 'hi_idle_touch' : `hi_${next}`);
 let state = 'idle';
 let data = {};
 let pausedAt = 0;
@@ -88,6 +91,7 @@ const ui = window.avatarUI = {
 
   set(next, detail = {}) {
     if (muted && (next === 'listening' || next === 'pausing')) next = 'muted';
+    if (state === 'idle' && next !== 'idle') ui.caption('', '');   // the engines' names stood there
     if (next === 'pausing' && state !== 'pausing') pausedAt = performance.now();
     if (next !== state) ui.mark('state', next);
     state = next;
@@ -99,7 +103,7 @@ const ui = window.avatarUI = {
     const word = t(`st_${next}`, detail);
     if ($('.av-state').textContent !== word) $('.av-state').textContent = word;   // said once, not at every message
     const keep = ['idle', 'listening', 'muted'].includes(next) && performance.now() < told.until;
-    $('.av-hint').textContent = fault ? '' : keep ? told.sentence : t(`hi_${next}`, detail);
+    $('.av-hint').textContent = fault ? '' : keep ? told.sentence : t(hintOf(next), detail);
     $('.av-hint').hidden = fault;
     $('.av-notice').hidden = !fault;
     if (fault) {
@@ -184,12 +188,12 @@ const ui = window.avatarUI = {
     const ms = Object.fromEntries(PARTS.map(([part]) => [part, Math.round(Number(turn[part]) || 0)]));
     const total = PARTS.reduce((sum, [part]) => sum + ms[part], 0);
     const good = total <= GOAL_MS;
-    const verdict = good ? t('lat_in') : t('lat_over', { by: total - GOAL_MS });
+    const verdict = good ? t('lat_in') : t('lat_over', { by: grouped(total - GOAL_MS) });
     const bars = PARTS.map(([part]) => `<i class="av-${part}" style="width:${100 * ms[part] / FULL_MS}%"></i>`);
     const legs = PARTS.map(([part, colour]) => `<div style="--k:var(--av-${colour})"><dt>${t(`lat_${part}`)}</dt>`
-      + `<dd>${ms[part]} ms<small>${escaped(turn.engines?.[part] ?? '')}</small></dd></div>`);
+      + `<dd>${grouped(ms[part])} ms<small>${escaped(turn.engines?.[part] ?? '')}</small></dd></div>`);
     card.setAttribute('aria-label', t('lat_read', { total, ...ms }));
-    card.innerHTML = `<div class="av-lat-top" aria-hidden="true"><b>${total} ms</b><span>${t('lat_what')}</span>`
+    card.innerHTML = `<div class="av-lat-top" aria-hidden="true"><b>${grouped(total)} ms</b><span>${t('lat_what')}</span>`
       + `<span class="av-goal ${good ? 'av-good' : 'av-slow'}">${verdict}</span></div>`
       + `<div class="av-bar" aria-hidden="true">${bars.join('')}${goal}</div><dl class="av-legs">${legs.join('')}</dl>`;
   },

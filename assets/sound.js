@@ -197,4 +197,5 @@ ui.onreplay = on => {
 ui.worklets = WORKLETS;                             // tests run them offline
 ui.latency(null);
 ui.set('idle');
-keepLooking();
+listMicrophones();
+keepLooking().then(resume);                        // by then the page takes what the stage says

@@ -279,6 +279,12 @@ ui.fresh = () => {                                   // its id comes with the ne
   send({ t: 'new' });
 };
 
+// A page that was loaded again shows its conversation before Start.
+function resume() {
+  publish();
+  trigger('resume', { conversation: link.conversation });
+}
+
 watch('value', () => {                               // Python opened another conversation, or began a new one
   const { conversation, live } = props.value;
   const another = conversation !== link.conversation;

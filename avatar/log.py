@@ -8,7 +8,7 @@ import sys
 from datetime import UTC, datetime
 
 # Their information is ours, or is a URL that holds somebody's words.
-QUIET = ("httpx", "httpcore", "httpx2", "httpcore2", "openai", "asyncio")
+QUIET = ("httpx", "httpcore", "httpx2", "httpcore2", "openai", "asyncio", "gguf")
 _OWN = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
 
 

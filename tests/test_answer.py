@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from avatar.engines.answer import ENOUGH, MOST, Clip, Thoughts
+from avatar.engines.answer import ENOUGH, MOST, Clip, Openings, Thoughts
 
 PIECES = st.lists(st.sampled_from(["<think>", "</think>", "<", "</", "think>", "<thi", "nk", "a", " b.", "<b>"]))
 CUTS = st.lists(st.integers(1, 9), min_size=1)
@@ -80,3 +80,46 @@ def test_a_long_answer_ends_with_its_sentence_or_line() -> None:
     assert clipped("- an item\n" * 30, [4]) == "- an item\n" * 14 + "- an item"
     assert clipped("word " * 200, [4]) == ("word " * 200)[:MOST]
     assert clipped("  \nShort.", [1]) == "Short."
+
+
+def uncircled(text: str, sizes: list[int]) -> str:
+    openings, spoken = Openings(), ""
+    for piece in chunks(text, sizes):
+        spoken += openings.push(piece)
+        if openings.again:
+            return spoken
+    return spoken + openings.flush()
+
+
+SENTENCES = st.lists(
+    st.sampled_from(["I'm glad you came. ", "I'm glad. ", "We do! ", "It is so, ", "Yes. ", "What is it? "])
+)
+
+
+@given(SENTENCES, CUTS)
+def test_circles_end_at_the_same_place_however_the_text_is_cut(sentences: list[str], sizes: list[int]) -> None:
+    text = "".join(sentences)
+    spoken = uncircled(text, sizes)
+    assert spoken == uncircled(text, [1]) and text.startswith(spoken)
+    begun = [tuple(part.split()[:2]) for part in re.split(r"(?<=[.!?])\s", spoken) if part.strip()]
+    assert len(begun) == len(set(begun))
+
+
+@pytest.mark.parametrize(
+    ("text", "spoken"),
+    [
+        ("I'm glad you're here. I'm glad you asked. I hope so.", "I'm glad you're here."),
+        ("Hello, I am AVATAR. I am fine. How are you?", "Hello, I am AVATAR. I am fine. How are you?"),
+        ("Yes. Yes.", "Yes."),
+        ("It is 3.5 kilometres. We do", "It is 3.5 kilometres. We do"),
+        ("今天很好。今天很好。", "今天很好。今天很好。"),
+    ],
+)
+def test_examples_of_circles(text: str, spoken: str) -> None:
+    assert uncircled(text, [1]) == uncircled(text, [99]) == spoken
+
+
+def test_the_first_sentence_waits_for_nothing_and_a_later_one_for_two_words() -> None:
+    openings = Openings()
+    pieces = ["I", " am", " here", ".", " You", " are", " not", "."]
+    assert [openings.push(piece) for piece in pieces] == ["I", " am", " here", ".", "", "", " You are not", "."]

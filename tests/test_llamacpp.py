@@ -159,6 +159,15 @@ def test_old_turns_go_in_blocks_so_that_the_cached_prefix_survives() -> None:
     assert 2 <= moves <= len(starts) / 4
 
 
+def test_only_the_smallest_model_is_stopped_when_it_goes_in_circles() -> None:
+    said = ("I hope you are well.", " I hope you are happy.", " I hope", *[" so"] * 500)
+    server = FakeServer(*said, delay_s=0.001)
+    assert "".join(LlamaCppLLM(server, 1, EXAMPLES).reply(HELLO, 0)) == "I hope you are well."
+    assert server.ended.wait(2) and server.pushed < 100
+    larger = "".join(LlamaCppLLM(FakeServer(*said[:3]), 1).reply(HELLO, 0))
+    assert larger == "I hope you are well. I hope you are happy. I hope"
+
+
 def test_the_smallest_model_does_not_read_the_same_answer_of_its_own_twice() -> None:
     lines = ("Hi", "Oh, no.", "Who?", "oh, no. ", "Why?", "Because.", "Really?")
     talk = [Message("assistant" if number % 2 else "user", line) for number, line in enumerate(lines)]

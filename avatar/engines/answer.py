@@ -9,6 +9,8 @@ OPEN: Final = "<think>"
 CLOSE: Final = "</think>"
 ENOUGH = 140  # an answer this long ends with its sentence: it is listened to, not read
 MOST = 340  # about 22 s of speech at 165 words per minute: here it ends anywhere
+ENDS: Final = (".", "!", "?")
+OPENING = 2  # words by which a sentence is known again
 WIDE = 3  # a hanzi, kana or hangul syllable (from U+3000 on) takes as long to say as so many letters
 
 
@@ -67,3 +69,45 @@ class Clip:
             self._length += WIDE if char >= "\u3000" else 1
             self._last = char
         return text
+
+
+class Openings:
+    """Ends an answer before a sentence that begins with the two words of an earlier one: so a small model goes in
+    circles ("I'm glad you're here. I'm glad ..."). The first sentence passes as it comes; of a later one
+    its first words are held. Not thread-safe."""
+
+    def __init__(self) -> None:
+        self._seen = set[tuple[str, ...]]()
+        self._sentence, self._held = "", ""
+        self._first = self._passed = True
+        self.again = False
+
+    def push(self, text: str) -> str:
+        """Take the next piece; returns what of it is spoken. After `again`, nothing more is."""
+        spoken = ""
+        for char in text:
+            if char.isspace() and self._sentence[-1:] in ENDS:
+                spoken += self._judged()
+                self._sentence, self._first, self._passed = "", False, False
+            if self.again:
+                break
+            self._sentence += char
+            self._held += char
+            if self._first or self._passed:
+                spoken, self._held = spoken + self._held, ""
+            elif len(self._sentence.split()) > OPENING:
+                spoken += self._judged()
+        return spoken
+
+    def flush(self) -> str:
+        """The answer is complete: returns what was held."""
+        return self._judged()
+
+    def _judged(self) -> str:
+        if self._first or not self._passed:
+            words = tuple(word.strip(",.!?") for word in self._sentence.lower().split()[:OPENING])
+            self.again = bool(words) and words in self._seen
+            self._seen.add(words)
+            self._passed = True
+        held, self._held = "" if self.again else self._held, ""
+        return held

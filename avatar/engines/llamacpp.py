@@ -20,7 +20,7 @@ from queue import Empty, Queue
 from typing import Any, Protocol
 
 from avatar import weights
-from avatar.engines.answer import Clip
+from avatar.engines.answer import Clip, Openings
 from avatar.engines.base import SYSTEM_PROMPT, Message, Progress
 from avatar.errors import EngineError, EngineTimeout
 from avatar.settings import Settings
@@ -32,9 +32,10 @@ MAX_SLOTS = 8  # 23 KB of cache per token: 40 MB per slot for SmolLM2
 REUSE_TOKENS = 32  # after old turns went, pieces of the cache at least this long are shifted instead of computed
 MAX_TOKENS = 80  # about 22 s of speech at 165 words per minute
 PROMPT_TOKENS = SLOT_TOKENS - MAX_TOKENS - 64  # the rest is the template's own
-# Of SmolLM2's prompt, by the estimate of `tokens`: four or five exchanges, all that 135 M parameters make use of. What
-# is remembered slows every later token: without this, its part grew from 120 to 380 ms in nine turns (2026-11-23).
-DEMO_TOKENS = 700
+# Of SmolLM2's prompt, by the estimate of `tokens`: the examples, and two or three exchanges. Of four or five it took up
+# the old subjects, and its own phrases, instead of the question. What is remembered slows every later token, too:
+# without this, its part grew from 120 to 380 ms in nine turns (2026-11-23).
+DEMO_TOKENS = 530
 QUESTION_TOKENS = 160  # are left for the question itself, however much a persona takes of the budget
 CLOSE_S = 2.0  # a token takes 10 ms
 COPY_S = 3.0  # for copying what one seat has read, which takes 2 ms
@@ -162,12 +163,19 @@ class LlamaCppLLM:
         """Yields text deltas on one line, ending after a whole sentence where it can. Closing it stops the model
         within a token and waits for nothing. Raises EngineError, EngineTimeout.
         """
-        clip = Clip()
+        clip, openings = Clip(), Openings() if self._examples else None
         pushed = self._push(messages, seat, {"max_tokens": MAX_TOKENS, **NO_LOOPS})
         try:
             while not clip.full and (delta := pushed.next(self._stall_s)) is not None:
-                if spoken := clip.push(NEWLINES.sub(" ", delta)):
+                spoken = clip.push(NEWLINES.sub(" ", delta))
+                if openings is not None:
+                    spoken = openings.push(spoken)
+                if spoken:
                     yield spoken
+                if openings is not None and openings.again:
+                    return
+            if openings is not None and (held := openings.flush()):
+                yield held
         finally:
             pushed.cancel()
 

@@ -13,7 +13,7 @@ from avatar.owners import OwnerOf
 from avatar.ui.fragments import fragment, messages
 from avatar.ui.handlers import QUICK, language_for, pressed, session_of, warn
 from avatar.ui.quality import QUALITIES
-from avatar.ui.strings import T, say
+from avatar.ui.strings import T, counted
 from avatar.ui.voice import voice_choices
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class ForkEvents:
         except AvatarError as exc:
             warn(exc, request)
             return gr.skip(), gr.skip(), "", gr.skip(), gr.skip()
-        words = html.escape(say("fork_ask", language, n=turn.number))
+        words = html.escape(counted("fork_ask", language, turn.number))
         ask = f'<p class="av-ask" role="alert">{words}</p>'
         return gr.Column(visible=True), ask, turn.id, gr.Dropdown(voices, value=voice), quality
 

@@ -62,7 +62,7 @@ def launch_options() -> dict[str, Any]:
         "css_paths": [ASSETS / name for name in STYLES],
         "i18n": T,
         "favicon_path": ASSETS / "favicon.svg",
-        "footer_links": ["settings"],
+        "footer_links": [],  # Gradio's own settings speak to who builds the page; its theme is a choice of ours
         "run_history": False,  # it would keep inputs and outputs in the browser
         "ssr_mode": False,
         "pwa": False,

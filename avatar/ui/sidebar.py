@@ -26,6 +26,12 @@ FITS: Final[dict[str, Any]] = {  # name of a setting -> choices, or {min, max}, 
     "volume": {"min": VOLUME_PCT[0], "max": VOLUME_PCT[1]},
     "rate_pct": {"min": RATE_PCT[0], "max": RATE_PCT[1]},
 }
+_HEAD: Final = '<h2 class="av-settings" data-t="settings"></h2>'
+_LOOK: Final = (
+    '<label class="av-field"><span data-t="look"></span><select class="av-look">'
+    '<option value="" data-t="look_system"></option><option value="light" data-t="look_light"></option>'
+    '<option value="dark" data-t="look_dark"></option></select></label>'
+)
 _MIC: Final = '<label class="av-field"><span data-t="mic"></span><select class="av-mic"></select></label>'
 # Runs before the stage's script may be there. What an earlier version kept, and this one does not know, is left out.
 _RECALL: Final = """(...now) => {
@@ -57,6 +63,7 @@ class Controls:
 def settings_sidebar(blocks: gr.Blocks, patience_ms: int, more: Callable[[], None]) -> Controls:
     """Lay it out inside `blocks`. `more` lays out what comes below."""
     with gr.Sidebar(T("settings"), open=False, position="right", width=320):
+        fragment(_HEAD)
         choices: list[Any] = list(zip((T("auto"), "English", "中文"), LANGUAGES, strict=True))
         language = gr.Dropdown(choices, value="auto", label=T("lang"))
         volume = gr.Slider(*VOLUME_PCT, 100, step=5, label=T("volume"))
@@ -64,9 +71,10 @@ def settings_sidebar(blocks: gr.Blocks, patience_ms: int, more: Callable[[], Non
         fragment(_MIC)
         patience = gr.Slider(*PATIENCE_MS, patience_ms, step=100, label=T("patience"))
         levels = [(T(f"bargein_{level}"), level) for level in SENSITIVITIES]
-        bargein = gr.Radio(levels, value="normal", label=T("bargein"), info=T("bargein_why"))
+        bargein = gr.Radio(levels, value="normal", label=T("bargein"), info=T("bargein_why"), elem_classes="av-seg")
         duplex = gr.Checkbox(label=T("duplex"))
         captions = gr.Checkbox(label=T("caps"), value=True)
+        fragment(_LOOK)
         more()
     every: list[Any] = [language, patience, bargein, duplex, captions, volume, rate]
     blocks.load(None, every, every, js=_RECALL.replace("FITS", json.dumps(FITS)), api_visibility="private")

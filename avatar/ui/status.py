@@ -91,8 +91,8 @@ def turns_plot(totals_ms: Sequence[float], language: str) -> gr.LinePlot:
         title=say("last_turns", language),
         x_title=say("turn", language),
         y_title="ms",
-        x_lim=[1, max(10, len(totals_ms))],  # fewer would put fractions on the axis
-        y_lim=[0, max([1000, *totals_ms])],
+        x_lim=[1, RECENT],  # fewer would put fractions on the axis
+        y_lim=[0, 1.05 * max([1000, *totals_ms])],
         visible=len(totals_ms) > 1,
     )
 

@@ -14,7 +14,7 @@ from avatar.errors import AvatarError
 from avatar.owners import OwnerOf
 from avatar.ui.fragments import fragment
 from avatar.ui.handlers import QUICK, language_for, warn
-from avatar.ui.strings import STRINGS, T, say
+from avatar.ui.strings import STRINGS, T, counted, say
 
 if TYPE_CHECKING:
     from avatar.assistant import Assistant
@@ -38,7 +38,7 @@ class StorageEvents:
         except AvatarError as exc:
             warn(exc, request)
             return ""
-        words = say("kept_now", language, n=len(kept), mb=f"{sum(one.size for one in kept) / MB:,.1f}")
+        words = counted("kept_now", language, len(kept), mb=f"{sum(one.size for one in kept) / MB:,.1f}")
         link = f'<a href="avatar/export/all" download>{html.escape(say("export_all", language))}</a>' if kept else ""
         return f'<p class="av-note">{html.escape(words)} {link}</p>'
 
@@ -76,7 +76,7 @@ class StorageEvents:
         except AvatarError as exc:
             warn(exc, request)
             return gr.skip(), {}, gr.Button(visible=False)
-        gr.Info(say("cleared", language_for(request), n=gone), title="")
+        gr.Info(counted("cleared", language_for(request), gone), title="")
         return "", {}, gr.Button(visible=False)
 
     def _others(self, owner: str, in_use: set[str]) -> "list[Kept]":
@@ -100,7 +100,7 @@ def _going(going: "Sequence[Kept]", language: str) -> str:
     if not going:
         return f'<p class="av-note" role="status">{html.escape(say("going_none", language))}</p>'
     size = f"{sum(one.size for one in going) / MB:,.1f}"
-    head = html.escape(say("going", language, n=len(going), mb=size))
+    head = html.escape(counted("going", language, len(going), mb=size))
     titles = [html.escape(f"{one.last_at[:10]} · {one.title or say('untitled', language)}") for one in going[:LISTED]]
     more = f"<li>+ {len(going) - LISTED}</li>" if len(going) > LISTED else ""
     items = "".join(f"<li>{title}</li>" for title in titles) + more

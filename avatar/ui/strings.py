@@ -40,6 +40,11 @@ def say(key: str, language: str, **values: object) -> str:
     return STRINGS[language][key].format(**values)
 
 
+def counted(key: str, language: str, n: int, **values: object) -> str:
+    """The sentence `key` for `n` things; `key_1` for one."""
+    return say(f"{key}_1" if n == 1 else key, language, n=n, **values)
+
+
 def failure(what: AvatarError | Notice, language: str) -> str:
     """What to tell about a failure or a notice: the table's sentence for its code, else its own."""
     return STRINGS[language].get(f"err_{what.code}", what.sentence)

@@ -63,6 +63,17 @@ class TalkEvents:
             if exc.code != "SESSION_ENDED":  # the session ended before this event was served: nothing to tell
                 warn(exc, request)
 
+    def resume(self, event: gr.EventData, request: gr.Request) -> Any:
+        """-> chat, as a page that was loaded again left it. Blocks."""
+        conversation, _ = session_of(event._data)
+        try:
+            lines = self.assistant.lines(self.owner_of(request), conversation) if conversation else []
+        except AvatarError as exc:
+            if exc.code != "NOT_FOUND":  # deleted in another window
+                warn(exc, request)
+            return gr.skip()
+        return messages(lines, language_for(request), again=True) if lines else gr.skip()
+
     async def typed(
         self, text: str, stage: object, client_turn_id: str, language: str, rate_pct: float, request: gr.Request
     ) -> AsyncIterator[Any]:
@@ -153,6 +164,7 @@ def talk_tab(
 
     on, spoken = TalkEvents(assistant, owner_of), [settings.language, settings.rate_pct]
     stage.turn(on.follow, None, chat, **FOLLOW)
+    stage.resume(on.resume, None, chat, **QUICK)
     stage.again(on.admit, stage, None, **QUICK).success(on.again, [stage, *spoken], [chat, stage, reply], **TURN)
     stage.notice(on.notice, None, None, **QUICK)
     # A resend of what was not accepted keeps its id, so that it cannot become two turns.

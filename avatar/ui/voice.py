@@ -37,7 +37,13 @@ class ReplyVoiceEvents:
 
     def voices(self, stage: object, request: gr.Request) -> Any:
         """-> voice. Blocks."""
-        conversation, _ = session_of(stage)
+        return self._listed(session_of(stage)[0], request)
+
+    def voice_opened(self, event: gr.EventData, request: gr.Request) -> Any:
+        """-> voice, of the conversation that a page was loaded with. Blocks."""
+        return self._listed(session_of(event._data)[0], request)
+
+    def _listed(self, conversation: str, request: gr.Request) -> Any:
         owner, language = self.owner_of(request), language_for(request)
         try:
             kept = self.assistant.store.voice(owner, conversation)
@@ -74,4 +80,5 @@ def voice_row(assistant: "Assistant", owner_of: OwnerOf, stage: gr.HTML) -> None
     quality_note(assistant, owner_of, stage, switch)
     on = ReplyVoiceEvents(assistant, owner_of)
     gr.on([stage.change, voice.focus], on.voices, stage, voice, **QUICK)
+    stage.resume(on.voice_opened, None, voice, **QUICK)
     voice.input(on.choose_voice, [voice, stage], stage, **QUICK).then(on.voices, stage, voice, **QUICK)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 # Judging a recording keeps a core busy for a second: two at once, whoever asks.
 WORK: Final[dict[str, Any]] = {**QUICK, "concurrency_limit": 2, "concurrency_id": "studio", "show_progress": "minimal"}
 _WAVES: Final = gr.WaveformOptions(waveform_color="#8d887c", waveform_progress_color="#169a7f")
+_JUDGING: Final = """() => '<p class="av-note av-busy" role="status" data-t="v_judging"></p>'"""
 _SMALL: Final[dict[str, Any]] = {"size": "sm", "min_width": 80}
 
 
@@ -43,7 +44,7 @@ def _list(on: ListEvents, tab: gr.Tab) -> dict[str, Any]:
         text = gr.Textbox(T("v_say_text"), label=T("v_say"), show_label=False, max_length=200, min_width=160)
         preview = gr.Button(T("v_preview"), **_SMALL)
     player, said = fragment(), fragment()
-    with gr.Row(elem_classes="av-actions", visible=False) as actions:
+    with gr.Row(elem_id="voice-actions", elem_classes="av-actions", visible=False) as actions:
         use = gr.Button(T("v_use"), **_SMALL)
         export = gr.Button(T("v_export"), link_target="_blank", **_SMALL)
         rename = gr.Button(T("rename"), **_SMALL)
@@ -80,6 +81,7 @@ def _new(on: NewEvents, listing: dict[str, Any], bring: gr.UploadButton) -> None
     draft, sentence = gr.State(""), gr.State("")  # ids; the server asks whose they are
     clip = _recorder(["microphone", "upload"], "v_clip", waveform_options=_WAVES, elem_id="clip")
     other = gr.UploadButton(T("v_file"), size="sm")  # type: ignore[arg-type]
+    judging = fragment()
     with gr.Column(visible=False) as steps:
         report = fragment()
         with gr.Row():
@@ -98,11 +100,13 @@ def _new(on: NewEvents, listing: dict[str, Any], bring: gr.UploadButton) -> None
         agree = gr.Checkbox(label=T("v_agree"))
         save = gr.Button(T("v_save_agree"), variant="primary", interactive=False)
 
+    judged: dict[str, Any] = {"fn": None, "inputs": None, "outputs": judging, "js": "() => ''"}
     opened = [draft, steps, report, start, end, words, language, name, note, whose, person, proof, asked, agreement]
     opened += [agree, save, reading]
-    gr.on([clip.stop_recording, clip.upload], on.recorded, clip, opened, **WORK)
-    other.upload(on.uploaded, other, opened, **WORK)
-    bring.upload(on.imported, bring, opened, **WORK)
+    gr.on([clip.stop_recording, clip.upload, other.upload, bring.upload], None, None, judging, js=_JUDGING)
+    gr.on([clip.stop_recording, clip.upload], on.recorded, clip, opened, **WORK).then(**judged)
+    other.upload(on.uploaded, other, opened, **WORK).then(**judged)
+    bring.upload(on.imported, bring, opened, **WORK).then(**judged)
     clip.clear(on.cleared, draft, [draft, steps], **QUICK)
     gr.on([start.release, end.release], on.cut, [draft, start, end], [report, start, end, words, asked], **WORK)
     consenting = [draft, whose, person, agree]

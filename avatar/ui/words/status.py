@@ -53,7 +53,7 @@ ENGLISH: Final[dict[str, str]] = {
     "no_cloning": "no voice cloning",
     "many_voices": "{n} voices",
     "demo_rung": "demo model",
-    "slower_stt": "0.7 s for a question on two cores; clear English stays with the faster rung below",
+    "slower_stt": "0.7 s for a question on two cores; clear English stays with the faster engine below",
     "slower_llm": "on two cores a reply begins up to a second later than the demo model's",
     "many_languages": "{n} languages",
     "lang_en": "English",

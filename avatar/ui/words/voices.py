@@ -42,7 +42,7 @@ ENGLISH: Final[dict[str, str]] = {
     "v_none": "No voice is here yet. Add one: your own, or somebody's who allows it.",
     "v_mine": "mine",
     "v_permitted": "permitted",
-    "v_licensed": "comes with AVATAR",
+    "v_licensed": "starter voice",
     "v_quality": "quality {score}",
     "v_default": "default",
     "v_say": "Say this",
@@ -67,6 +67,7 @@ ENGLISH: Final[dict[str, str]] = {
     "v_add": "Add a voice",
     "v_clip": "1  Record or upload 3 to 30 s",
     "v_file": "Another file, or a video",
+    "v_judging": "Listening to the recording. It takes a few seconds.",
     "v_sounds": "2  How it sounds",
     "v_score": "Quality {score} of 100",
     "v_from": "Imitate from (s)",
@@ -91,7 +92,7 @@ ENGLISH: Final[dict[str, str]] = {
     "v_save_clip": "Save voice: record or upload first",
     "v_save_agree": "Save voice: tick the box above first",
     "v_save_person": "Save voice: name the person first",
-    "v_saved": "Saved. Choose it on the left to hear it.",
+    "v_saved": "Saved and chosen in the list. Press Preview to hear it.",
     # your own voice, in Talk
     "own": "Answer in my voice",
     "own_why": "AVATAR learns your voice from what you said in this conversation, and answers in it. It stays here, "
@@ -162,6 +163,7 @@ CHINESE: Final[dict[str, str]] = {
     "v_add": "加入聲音",
     "v_clip": "1  錄音或上傳 3 到 30 秒",
     "v_file": "其他檔案或影片",
+    "v_judging": "正在聽這段錄音，需要幾秒鐘。",
     "v_sounds": "2  聽起來如何",
     "v_score": "品質 {score} 分，滿分 100 分",
     "v_from": "模仿的片段，從（秒）",
@@ -186,7 +188,7 @@ CHINESE: Final[dict[str, str]] = {
     "v_save_clip": "儲存聲音：請先錄音或上傳",
     "v_save_agree": "儲存聲音：請先勾選上面的同意",
     "v_save_person": "儲存聲音：請先寫出姓名",
-    "v_saved": "已儲存。在左邊選它就能試聽。",
+    "v_saved": "已儲存，並在清單中選好。按「試聽」就能聽。",
     "own": "用我的聲音回答",
     "own_why": "AVATAR 從您在這段對話裡說的話學習您的聲音，並用它回答。"
     "聲音只留在這裡，只有您能使用，按「忘記」就會清除。",
