@@ -124,7 +124,7 @@ def test_the_latency_card_has_one_scale_and_one_sentence(site: Open) -> None:
     s.socket.send("latency", engines=ENGINES, **TIMES | {"llm": 216})
     expect(card).to_contain_text(ENGLISH["lat_over"].format(by=120))
     s.socket.send("latency", engines=ENGINES, **TIMES | {"llm": 4000})
-    expect(card).to_contain_text("4404 ms")
+    expect(card).to_contain_text("4,404 ms")
     end = s.page.locator(".av-bar .av-tts").bounding_box()
     assert end is not None and end["x"] + end["width"] >= bar["x"] + bar["width"] - 1  # the bar is full
 
