@@ -49,7 +49,8 @@ ENGLISH: Final[dict[str, str]] = {
     "st_lost": "Connection lost",
     "no_lost": "<b>Reconnecting, try {n}.</b>Your conversation is kept and goes on where it stopped.",
     "st_offline": "No live connection",
-    "no_offline": "<b>The live connection did not open within 3 seconds; something between us may not pass it on.</b>"
+    "no_offline": "<b>The live connection did not open within 3 seconds: the machine is busy, or something between us "
+    "does not pass it on.</b>"
     "Record a message below, or type: both are answered aloud. Try again looks for the connection once more.",
     "st_tongue": "I cannot hear 中文 yet",
     "no_tongue": "<b>{name} understands no 中文, so I do not listen and guess.</b>{get} Typing in 中文 works, or "
@@ -147,7 +148,8 @@ CHINESE: Final[dict[str, str]] = {
     "st_lost": "連線中斷",
     "no_lost": "<b>正在重新連線，第 {n} 次。</b>對話已保留，會從中斷處繼續。",
     "st_offline": "沒有即時連線",
-    "no_offline": "<b>即時連線在 3 秒內沒有開啟，中間可能有設備不讓它通過。</b>請在下方錄音或打字，兩者都會出聲回答。"
+    "no_offline": "<b>即時連線在 3 秒內沒有開啟，可能是主機太忙，或中間有設備不讓它通過。</b>"
+    "請在下方錄音或打字，兩者都會出聲回答。"
     "按「再試一次」會重新連線。",
     "st_tongue": "我還聽不懂中文",
     "no_tongue": "<b>{name} 不懂中文，所以我先不聽，以免亂猜。</b>{get}用中文打字沒有問題，"
