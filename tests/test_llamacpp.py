@@ -208,9 +208,9 @@ def test_real_answer_streams_and_names_the_capital(engine: LlamaCppLLM) -> None:
 @pytest.mark.slow
 def test_every_real_slot_has_read_the_beginning(engine: LlamaCppLLM) -> None:
     def seconds(system: str, seat: int) -> float:
-        started = time.perf_counter()
+        started = time.process_time()  # not the clock's: the machine may be busy
         engine.prefill([Message("system", system), Message("user", "Who are you?")], seat)
-        return time.perf_counter() - started
+        return time.process_time() - started
 
     known = [seconds(llamacpp.SYSTEM_PROMPT, seat) for seat in (3, 4)]
     unknown = [seconds(f"{seat}. {llamacpp.SYSTEM_PROMPT}", seat) for seat in (3, 4)]
