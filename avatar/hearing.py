@@ -15,6 +15,7 @@ from avatar.errors import AvatarError
 from avatar.events import Samples
 from avatar.heard import Heard
 from avatar.listener import Listener, Utterance
+from avatar.log import unquoted
 from avatar.looks import Looks
 from avatar.pipeline import Pipeline
 from avatar.turntaking.bargein import ECHO_LIKENESS, NORMAL, has_words
@@ -29,8 +30,7 @@ log = logging.getLogger(__name__)
 
 # A pause is reported at each of these. At the first the words are written down, and the answer begins if they can be
 # all. At the second Smart Turn looks, and a voice over the reply is judged; at the others Smart Turn looks again. A
-# look at 64 ms would win nothing: the first clause is not written before 250 ms, and the transcript takes twice as
-# long beside Smart Turn.
+# look at 64 ms would win nothing: no first clause is written before 250 ms, and the two slow each other down.
 PAUSES_MS = (64, 160, 320, 480)
 LOOK_MS, LAST_MS = PAUSES_MS[1], PAUSES_MS[-1]
 LEAST_MS = LOOK_MS  # of silence before any answer: pauses inside words are shorter
@@ -164,7 +164,7 @@ class Hearing:
     def _failed(self, error: BaseException) -> None:
         self._forget()
         if not isinstance(error, AvatarError):
-            log.error("hearing failed", exc_info=error)
+            log.error("hearing failed: %s", unquoted(error))
             error = AvatarError("Something went wrong while listening. Please say it again.")
         self._listener.on_failure(error)
 

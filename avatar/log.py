@@ -5,6 +5,7 @@ event; what a line holds is chosen where it is written, and is never a user's wo
 import json
 import logging
 import sys
+import traceback
 from datetime import UTC, datetime
 
 # Their information is ours, or is a URL that holds somebody's words.
@@ -37,6 +38,11 @@ class ShortLines(logging.Formatter):
         extra = "".join(f", {key}: {_short(value)}" for key, value in _extra(record).items())
         line = f"{datetime.fromtimestamp(record.created):%H:%M:%S} {level}{record.getMessage()}{extra}"
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+
+
+def unquoted(error: BaseException) -> str:
+    """What kind of error and where, without its message, which may hold a user's words."""
+    return "".join([f"{type(error).__name__}\n", *traceback.format_tb(error.__traceback__)]).rstrip()
 
 
 def _extra(record: logging.LogRecord) -> dict[str, object]:

@@ -17,6 +17,7 @@ from avatar.attendant import RESTART
 from avatar.conversation import Conversation
 from avatar.errors import AvatarError, NotFound, ServerFull
 from avatar.export_routes import export_routes
+from avatar.log import unquoted
 from avatar.owners import OwnerOf
 from avatar.pulse import Pulse
 from avatar.voice_routes import voice_routes
@@ -128,7 +129,7 @@ def _error(task: asyncio.Task[None]) -> AvatarError | None:
         return None
     if isinstance(error, AvatarError):
         return error
-    log.error("a live session ended in a bug", exc_info=error)
+    log.error("a live session ended in a bug: %s", unquoted(error))
     return AvatarError("Something went wrong inside AVATAR. The log has the details.", code="BUG")
 
 

@@ -67,7 +67,7 @@ class Live:
         self.messages: list[dict] = []
         self.audio: dict[int, int] = {}
         self.touched = 0
-        pipeline = Pipeline(self.pool, Timeouts(stt=1, llm=1, tts=1))
+        pipeline = Pipeline(self.pool, Timeouts(stt=5, llm=5, tts=5))
         self.it = Conversation(
             owner="local",
             live_id="live",

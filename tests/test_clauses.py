@@ -176,10 +176,10 @@ def test_what_cannot_be_said_is_not_the_first_clause() -> None:
 
 
 def test_a_long_reply_costs_next_to_nothing() -> None:
-    began = time.perf_counter()
+    began = time.process_time()
     clauses("The weather in Paris is lovely today, and it will stay sunny. " * 30, 4)
     clauses("今天的天气非常好我们可以去公园散步" * 30, 1)
-    assert time.perf_counter() - began < 0.5  # 0.02 s on an idle core
+    assert time.process_time() - began < 0.5  # 0.02 s
 
 
 def letters(text: str) -> str:

@@ -29,6 +29,16 @@ def test_a_traceback_stays_on_its_line(capsys, restored_logging):
     assert line["event"] == "a\nbug here" and "ValueError: two\nlines" in line["traceback"]
 
 
+def test_a_bug_is_logged_without_its_message() -> None:
+    """A traceback's last line may hold what somebody said."""
+    said = "the secret words"
+    try:
+        raise ValueError(f"no number in: {said}")
+    except ValueError as error:
+        told = log.unquoted(error)
+    assert told.startswith("ValueError") and "test_log.py" in told and "secret" not in told
+
+
 def test_what_is_no_json_is_written_as_text(capsys, restored_logging):
     log.start("info")
     logging.getLogger("x").info("odd", extra={"path": ValueError("v"), "words": "天氣"})
