@@ -1,6 +1,5 @@
 """Nothing that a user names, says or finds becomes markup: looked for in Chromium, wherever the page shows it."""
 
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -121,7 +120,7 @@ def test_a_voice_and_its_recording(page, carol, seen, tmp_path: Path):
     press(page, "Delete")
     shows(page, ".av-ask")
     press(page, "Use as default")
-    page.get_by_text(re.compile("default", re.IGNORECASE)).first.wait_for()
+    page.get_by_text("From the next reply on, replies are spoken in this voice.").first.wait_for()
     page.get_by_role("tab", name="Talk").click()
     page.click("#voice input")
     page.locator("[role=option]").filter(has_text="onerror").first.wait_for(timeout=15_000)
