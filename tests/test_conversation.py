@@ -78,7 +78,8 @@ async def test_what_is_said_with_space_held_takes_the_place_of_a_running_reply(l
     async with live() as s:
         s.it.hold(True)
         s.it.say("what is tea?", "id-1")  # with the other hand
-        await s.until("turn")
+        first, play = (await s.until("turn"))["turn"], s.play
+        s.play = lambda turn, samples: asyncio.sleep(0) if turn == first else play(turn, samples)  # it is not heard out
         await s.hear(0.8)
         s.it.hold(False)
         await s.until("saved", 2)
