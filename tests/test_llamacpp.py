@@ -14,10 +14,10 @@ from unittest.mock import MagicMock
 import pytest
 
 from avatar import weights
-from avatar.engines import llamacpp
+from avatar.engines import llamacpp, prompt
 from avatar.engines.answer import ENOUGH
 from avatar.engines.base import Message
-from avatar.engines.llamacpp import EXAMPLES, LlamaCppLLM, build, tokens
+from avatar.engines.llamacpp import EXAMPLES, LlamaCppLLM
 from avatar.errors import EngineError, EngineTimeout
 from avatar.settings import Settings
 
@@ -129,36 +129,6 @@ def test_close_ends_what_runs_and_refuses_what_comes() -> None:
         next(engine.reply(HELLO, 0))
 
 
-def turns(count: int) -> Iterator[Message]:
-    yield Message("system", "Be brief.")
-    for number in range(count):
-        yield Message("user", f"question {'x' * 60} {number}")
-        yield Message("assistant", f"answer {'y' * 60} {number}")
-
-
-def test_a_long_persona_leaves_room_for_the_question() -> None:
-    persona = Message("system", f"{llamacpp.SYSTEM_PROMPT}\n{'茶' * 400}")
-    question = Message("user", "What do you think about the tea that I had this morning?")
-    past = [Message("assistant" if n % 2 else "user", f"{n} is a number that was said.") for n in range(40)]
-    prompt = build([persona, *past, question], EXAMPLES, llamacpp.DEMO_TOKENS)
-    assert prompt[0] == persona and prompt[-1] == question
-    assert sum(map(llamacpp.tokens, prompt)) <= llamacpp.PROMPT_TOKENS
-
-
-def test_old_turns_go_in_blocks_so_that_the_cached_prefix_survives() -> None:
-    history = list(turns(60))
-    starts = []
-    for count in range(2, len(history) + 1, 2):
-        prompt = build(history[:count], EXAMPLES, budget=800)
-        assert sum(map(tokens, prompt)) <= 800
-        assert prompt[0].role == "system" and prompt[-1] == history[count - 1]
-        assert tuple(prompt[1 : 1 + len(EXAMPLES)]) == EXAMPLES
-        starts.append(prompt[1 + len(EXAMPLES)].content)
-        assert prompt[1 + len(EXAMPLES)].role == "user"
-    moves = sum(one != two for one, two in zip(starts, starts[1:], strict=False))
-    assert 2 <= moves <= len(starts) / 4
-
-
 def test_only_the_smallest_model_is_stopped_when_it_goes_in_circles() -> None:
     said = ("I hope you are well.", " I hope you are happy.", " I hope", *[" so"] * 500)
     server = FakeServer(*said, delay_s=0.001)
@@ -166,23 +136,6 @@ def test_only_the_smallest_model_is_stopped_when_it_goes_in_circles() -> None:
     assert server.ended.wait(2) and server.pushed < 100
     larger = "".join(LlamaCppLLM(FakeServer(*said[:3]), 1).reply(HELLO, 0))
     assert larger == "I hope you are well. I hope you are happy. I hope"
-
-
-def test_the_smallest_model_does_not_read_the_same_answer_of_its_own_twice() -> None:
-    lines = ("Hi", "Oh, no.", "Who?", "oh, no. ", "Why?", "Because.", "Really?")
-    talk = [Message("assistant" if number % 2 else "user", line) for number, line in enumerate(lines)]
-    kept = [message.content for message in build(talk, EXAMPLES)[len(EXAMPLES) :]]
-    assert kept == ["Hi", "Oh, no.", "Why?", "Because.", "Really?"]
-    assert list(build(talk)) == talk  # a larger one may say yes to two questions
-    opening = [Message("assistant", "Hi."), Message("assistant", "Hi."), Message("user", "Hi")]
-    assert list(build(opening, EXAMPLES)[len(EXAMPLES) :]) == opening  # no question goes that was not answered
-
-
-@pytest.mark.parametrize("text", ["word " * 20_000, "你好" * 20_000, "7" * 20_000])
-def test_one_endless_message_keeps_its_end(text: str) -> None:
-    prompt = build([Message("system", "Be brief."), Message("user", text + "?")])
-    assert sum(map(tokens, prompt)) <= llamacpp.PROMPT_TOKENS
-    assert len(prompt) == 2 and prompt[1].content.endswith("?")
 
 
 @pytest.fixture(scope="module")
@@ -230,6 +183,6 @@ def test_real_answer_is_cancelled_and_the_slot_serves_again(engine: LlamaCppLLM)
 
 @pytest.mark.slow
 def test_real_context_overflow_is_an_error_not_silence(engine: LlamaCppLLM, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(llamacpp, "tokens", lambda message: 1)  # an estimate that is far too low
+    monkeypatch.setattr(prompt, "tokens", lambda message: 1)  # an estimate that is far too low
     with pytest.raises(EngineError, match="context size"):
         list(engine.reply([Message("user", "seven " * 3000)], 2))

@@ -15,8 +15,8 @@ from remotes import HELLO, NOWHERE, SHORT, asked, connected
 from avatar.engines import remote
 from avatar.engines.base import SYSTEM_PROMPT, Message
 from avatar.engines.catalog import CATALOG
-from avatar.engines.llamacpp import tokens
 from avatar.engines.pool import EnginePool
+from avatar.engines.prompt import tokens
 from avatar.engines.remote import Patience, RemoteLLM
 from avatar.errors import EngineError, EngineTimeout
 from avatar.settings import Settings

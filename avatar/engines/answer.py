@@ -3,6 +3,7 @@
 Pure functions of text, independent of how it is cut into chunks; knows no engine.
 """
 
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 OPEN: Final = "<think>"
@@ -111,3 +112,15 @@ class Openings:
             self._passed = True
         held, self._held = "" if self.again else self._held, ""
         return held
+
+
+def without_circles(pieces: Iterable[str]) -> Iterator[str]:
+    """An answer piece by piece, as far as `Openings` lets it go on."""
+    openings = Openings()
+    for piece in pieces:
+        if spoken := openings.push(piece):
+            yield spoken
+        if openings.again:
+            return
+    if held := openings.flush():
+        yield held

@@ -20,8 +20,9 @@ from queue import Empty, Queue
 from typing import Any, Protocol
 
 from avatar import weights
-from avatar.engines.answer import Clip, Openings
+from avatar.engines.answer import Clip, without_circles
 from avatar.engines.base import SYSTEM_PROMPT, Message, Progress
+from avatar.engines.prompt import fitted
 from avatar.errors import EngineError, EngineTimeout
 from avatar.settings import Settings
 
@@ -36,7 +37,6 @@ PROMPT_TOKENS = SLOT_TOKENS - MAX_TOKENS - 64  # the rest is the template's own
 # the old subjects, and its own phrases, instead of the question. What is remembered slows every later token, too:
 # without this, its part grew from 120 to 380 ms in nine turns (2026-11-23).
 DEMO_TOKENS = 530
-QUESTION_TOKENS = 160  # are left for the question itself, however much a persona takes of the budget
 CLOSE_S = 2.0  # a token takes 10 ms
 COPY_S = 3.0  # for copying what one seat has read, which takes 2 ms
 STALL_S = 15.0  # no token for this long: the server hangs
@@ -163,21 +163,18 @@ class LlamaCppLLM:
         """Yields text deltas on one line, ending after a whole sentence where it can. Closing it stops the model
         within a token and waits for nothing. Raises EngineError, EngineTimeout.
         """
-        clip, openings = Clip(), Openings() if self._examples else None
         pushed = self._push(messages, seat, {"max_tokens": MAX_TOKENS, **NO_LOOPS})
         try:
-            while not clip.full and (delta := pushed.next(self._stall_s)) is not None:
-                spoken = clip.push(NEWLINES.sub(" ", delta))
-                if openings is not None:
-                    spoken = openings.push(spoken)
-                if spoken:
-                    yield spoken
-                if openings is not None and openings.again:
-                    return
-            if openings is not None and (held := openings.flush()):
-                yield held
+            lines = self._clipped(pushed)
+            yield from without_circles(lines) if self._examples else lines
         finally:
             pushed.cancel()
+
+    def _clipped(self, pushed: "_Pushed") -> Generator[str, None, None]:
+        clip = Clip()
+        while not clip.full and (delta := pushed.next(self._stall_s)) is not None:
+            if spoken := clip.push(NEWLINES.sub(" ", delta)):
+                yield spoken
 
     def prefill(self, messages: Sequence[Message], seat: int) -> None:
         """On one core a token of the prompt costs as much as a token of the answer, 7-10 ms: those of the user's words
@@ -194,7 +191,10 @@ class LlamaCppLLM:
         if server is None:
             raise EngineError("The language model was closed.", stage="llm", engine="llamacpp")
         request = {
-            "messages": [{"role": m.role, "content": m.content} for m in build(messages, self._examples, self._budget)],
+            "messages": [
+                {"role": m.role, "content": m.content}
+                for m in fitted(messages, self._budget, self._examples, PROMPT_TOKENS)
+            ],
             "stream": True,
             "id_slot": seat % self._slots,
             "cache_prompt": True,
@@ -269,56 +269,3 @@ class _Pushed:
     def _put(self, item: str | None | Exception) -> None:
         if not self._cancelled.is_set():
             self._items.put(item)
-
-
-def build(
-    messages: Sequence[Message], examples: Sequence[Message] = (), budget: int = PROMPT_TOKENS
-) -> Sequence[Message]:
-    """Fit `messages` into `budget` tokens: the system messages, then `examples`, then as much of the end as fits. With
-    `examples`, which only the smallest model needs, exchanges that repeat an answer are left out.
-
-    Old messages go in blocks, down to half the budget, decided by replaying the history: the same history gives the
-    same start, so the cached prefix stays valid for many turns instead of moving with each.
-    """
-    system = [message for message in messages if message.role == "system"]
-    fixed = [*system, *examples]
-    taken = sum(map(tokens, fixed))
-    budget = max(budget - taken, min(QUESTION_TOKENS, PROMPT_TOKENS - taken))
-    window: list[Message] = []
-    used = 0
-    talk = [message for message in messages if message.role != "system"]
-    for message in without_echoes(talk) if examples else talk:
-        window.append(message)
-        used += tokens(message)
-        if used > budget:
-            while len(window) > 1 and (used > budget // 2 or window[0].role == "assistant"):
-                used -= tokens(window.pop(0))
-    while window and tokens(window[-1]) > max(budget // 2, 16):  # one endless message: its end asks
-        last = window.pop()
-        window.append(Message(last.role, last.content[len(last.content) // 2 :]))
-    return [*fixed, *window]
-
-
-def without_echoes(talk: Sequence[Message]) -> list[Message]:
-    """`talk` without the exchanges in which an earlier answer came again: a small model that has read the same words of
-    its own twice says them to everything ("Oh, no." to eight questions in a row, once)."""
-    kept: list[Message] = []
-    said = set[str]()
-    for message in talk:
-        if message.role == "assistant":
-            words = message.content.strip().lower()
-            if words in said and kept and kept[-1].role == "user":
-                kept.pop()
-                continue
-            said.add(words)
-        kept.append(message)
-    return kept
-
-
-def tokens(message: Message) -> int:
-    """An upper estimate: the tokenizer is out of reach. Letters in words are 3 and more to a token in English, a
-    digit or sign may be one each, other scripts up to one per byte; 8 for the template around a message.
-    """
-    plain = sum(1 for char in message.content if char.isascii() and (char.isalpha() or char == " "))
-    rest = len("".join(c for c in message.content if not (c.isascii() and (c.isalpha() or c == " "))).encode())
-    return 8 + plain // 3 + rest

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 from avatar.engines.answer import Clip, Thoughts
 from avatar.engines.base import SYSTEM_PROMPT, Message, Progress
-from avatar.engines.llamacpp import build
+from avatar.engines.prompt import fitted
 from avatar.errors import EngineError, EngineTimeout
 from avatar.settings import LOOPBACK, Settings
 
@@ -105,7 +105,7 @@ class RemoteLLM:
         closes the connection at once. Raises EngineError, EngineTimeout.
         """
         with self._lock:
-            before, call = self._asked.get(seat), self._call(build(messages, (), PROMPT_TOKENS), seat)
+            before, call = self._asked.get(seat), self._call(fitted(messages, PROMPT_TOKENS), seat)
             self._asked[seat] = call
         if before is not None:
             before.cancel()
@@ -130,7 +130,7 @@ class RemoteLLM:
         """
         if not self._local:
             return
-        call = self._call(build(messages, (), PROMPT_TOKENS), seat, tokens=1)
+        call = self._call(fitted(messages, PROMPT_TOKENS), seat, tokens=1)
         call.expect(self._patience.first)
         try:
             while call.next() is not None:
