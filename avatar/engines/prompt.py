@@ -38,7 +38,7 @@ def fitted(
 
 def without_echoes(talk: Sequence[Message]) -> list[Message]:
     """`talk` without the exchanges in which an earlier answer came again: a small model that has read the same words of
-    its own twice says them to everything ("Oh, no." to eight questions in a row, once)."""
+    its own twice says them to everything ("Oh, no." to seven questions of fourteen, once)."""
     kept: list[Message] = []
     said = set[str]()
     for message in talk:
