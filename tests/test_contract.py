@@ -34,6 +34,8 @@ ADAPTERS = ("vllm.py", "f5.py", "f5_solver.py", "whisper.py", "cosyvoice_omni.py
 METHODS: dict[tuple[str, str, str], dict[str, tuple[str, ...]]] = {
     ("vllm", "vllm/v1/engine/async_llm.py", "AsyncLLM"): {
         "generate": ("prompt", "sampling_params", "request_id"),
+        "pause_generation": ("mode", "clear_cache"),
+        "resume_generation": (),
         "shutdown": (),
     },
     ("vllm_omni", "vllm_omni/entrypoints/async_omni.py", "AsyncOmni"): {

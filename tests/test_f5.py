@@ -1,6 +1,8 @@
 """F5-TTS without its weights: what it makes of a voice, and keeps. The solver is a fake that knows its reference."""
 
 import threading
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -99,3 +101,19 @@ def test_who_asks_one_that_was_closed_is_told_and_does_not_wait(cache: Path) -> 
     asking.start()
     asking.join(5)
     assert not asking.is_alive() and [str(error) for error in told] == ["F5-TTS was closed."]
+
+
+def test_the_card_is_a_first_clauses_own_and_no_later_ones(cache: Path) -> None:
+    solver, inside = Solver(), list[int]()
+
+    @contextmanager
+    def alone() -> Generator[None, None, None]:
+        before = len(solver.spoken)
+        yield
+        inside.append(len(solver.spoken) - before)
+
+    tts = F5TTS(solver, lambda text: [0] * len(text), Worker(), {}, (7, 16), alone)
+    list(tts.begin("The kettle is on.", voice(cache), "en"))
+    assert inside == [1]
+    assert said(tts, voice(cache)) > 0.5
+    assert inside == [1]

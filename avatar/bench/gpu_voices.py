@@ -1,11 +1,10 @@
 """The steps of the bench on a card that are voices: alone, beside a language model that writes, and in HQ."""
 
-import asyncio
 import threading
 import time
-from collections.abc import Coroutine, Generator
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable, Generator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -66,7 +65,8 @@ def f5(models: Path, save: Save) -> None:
 
 
 def beside(models: Path, save: Save) -> None:
-    """F5-TTS while vLLM, in another process, does nothing, answers one, answers five: they have the card by turns."""
+    """F5-TTS while vLLM, in another process, does nothing, answers one, answers five: with the rest that it gets for a
+    first clause, and without."""
     import avatar.engines.f5 as voice_adapter
     import avatar.engines.vllm as llm_adapter
 
@@ -75,26 +75,20 @@ def beside(models: Path, save: Save) -> None:
     engine = voice_adapter.load(settings, lambda fraction: None, planned["f5"])
     voice, result = recorded(3.0), dict[str, Any]()
 
-    server: Any = llm._server
-    core = server._engine.engine_core
-
-    def asked(work: Coroutine[Any, Any, object]) -> Future[object]:
-        return asyncio.run_coroutine_threadsafe(work, llm._loop)
-
     def first() -> float:
         return took(lambda: list(engine.begin(CLAUSE, voice, "en")))
 
-    def held_up() -> float:
-        """The same while vLLM rests for it; the time of asking it to is in it."""
+    def not_held_up() -> float:
+        """The same while vLLM writes on."""
+        alone, engine._alone = engine._alone, nullcontext
+        try:
+            return first()
+        finally:
+            engine._alone = alone
 
-        def say() -> None:
-            asked(core.pause_scheduler_async(mode="keep", clear_cache=False)).result()
-            list(engine.begin(CLAUSE, voice, "en"))
-            asked(core.resume_scheduler_async())
-
-        milliseconds = took(say)
-        time.sleep(0.02)  # it writes again
-        return milliseconds
+    def paced(work: Callable[[], float]) -> float:
+        time.sleep(0.05)  # vLLM writes again
+        return work()
 
     @contextmanager
     def answering(seats: int) -> Generator[None, None, None]:
@@ -118,8 +112,8 @@ def beside(models: Path, save: Save) -> None:
         with answering(seats):
             for _ in range(5):
                 first()
-            result[f"first_clause_beside_{seats}"] = summary([first() for _ in range(40)])
-            result[f"first_clause_held_up_{seats}"] = summary([held_up() for _ in range(40)])
+            result[f"first_clause_beside_{seats}"] = summary([paced(first) for _ in range(40)])
+            result[f"first_clause_not_held_up_{seats}"] = summary([paced(not_held_up) for _ in range(40)])
             save(result)
     engine.close()
     llm.close()

@@ -106,12 +106,14 @@ def files(settings: Settings) -> dict[str, Path]:
 
 def view(parts: dict[str, Path]) -> Path:
     """A folder of links with the names that vllm-omni looks for, and a config.json: the published one is empty, and the
-    model is then guessed by the folder's name."""
+    model is then guessed by the folder's name. Before 0.30, vllm-omni also believed in 14 heads of keys instead of 2,
+    and the talker ended on numbers that are none (its issue 6416)."""
     folder = Path(tempfile.mkdtemp(prefix="avatar-cosyvoice3-"))
     (folder / BLANK).mkdir()
     for name, file in parts.items():
         (folder / name).symlink_to(file.resolve())
-    (folder / "config.json").write_text(json.dumps({"model_type": "cosyvoice3", "architectures": ["CosyVoice3Model"]}))
+    described = {"model_type": "cosyvoice3", "architectures": ["CosyVoice3Model"], "num_key_value_heads": 2}
+    (folder / "config.json").write_text(json.dumps(described))
     return folder
 
 

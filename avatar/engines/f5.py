@@ -10,7 +10,9 @@ import logging
 import threading
 from collections.abc import Callable, Generator
 from concurrent.futures import Future
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, Protocol, TypeVar, cast
@@ -20,6 +22,7 @@ import numpy as np
 from avatar import weights
 from avatar.audio import resample
 from avatar.engines.base import Abilities, Progress, Voice
+from avatar.engines.card_time import CARD_TIME
 from avatar.engines.conditioning import Conditioning
 from avatar.engines.f5_clauses import HOP, RATE, frames_for, pieces, trimmed, voiced
 from avatar.engines.own_voices import own_voices
@@ -56,6 +59,14 @@ class Prepared:
     text: str
 
 
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How a clause is made: in so many steps, and within what."""
+
+    steps: int
+    alone: Callable[[], AbstractContextManager[None]] = nullcontext
+
+
 def load(settings: Settings, progress: Progress, share: Share | None = None) -> "F5TTS":
     """Load it, make a graph for every length, and say something: on a GPU about half a minute. Raises WeightsError."""
     model_file, vocabulary, vocoder_folder, configuration = files(settings)  # before the slow imports
@@ -66,7 +77,8 @@ def load(settings: Settings, progress: Progress, share: Share | None = None) -> 
         progress(0.2)
         if share is not None:
             worker(lambda: solver.warm(lambda fraction: progress(0.2 + 0.7 * fraction)))
-        engine = F5TTS(solver, encode, worker, own_voices(), (settings.f5_first_steps, settings.f5_steps))
+        alone = nullcontext if share is None else partial(CARD_TIME.mine, share.card)
+        engine = F5TTS(solver, encode, worker, own_voices(), (settings.f5_first_steps, settings.f5_steps), alone)
         for language, text in WARM_UP.items():  # weights that make no sound show here
             for _ in engine.begin(text, Voice(), language):
                 progress(0.95)
@@ -140,10 +152,13 @@ class F5TTS:
         worker: Worker,
         own: dict[str, tuple[str, Reference]],
         steps: tuple[int, int],
+        alone: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
-        """`encode`: text -> the model's numbers for it. `steps`: for the first clause of a reply, and for the rest."""
+        """`encode`: text -> the model's numbers for it. `steps`: for the first clause of a reply, and for the rest.
+        `alone`: entered while a first clause is made, on the thread that makes it."""
         self._solver: Solver | None = solver
         self._encode, self._worker, self._own, self._steps = encode, worker, own, steps
+        self._alone = alone
         self._own_ready: dict[str, Prepared] = {}
         self._profiles = Conditioning[Prepared]("f5", ".npz", PREPARED)
         self._eased = False
@@ -151,14 +166,14 @@ class F5TTS:
 
     def begin(self, text: str, voice: Voice, language: str | None) -> Generator[AudioChunk, None, None]:
         """Like `speak`, for the first clause of a reply: fewer steps, so that it sounds sooner."""
-        yield from self._say(text, voice, language, self._steps[0])
+        yield from self._say(text, voice, language, Way(self._steps[0], self._alone))
 
     def speak(self, text: str, voice: Voice, language: str | None) -> Generator[AudioChunk, None, None]:
         """Yields the clause whole, or in several pieces where it is longer than the model can say at once; nothing for
         a text without letters and digits. Raises EngineError."""
-        yield from self._say(text, voice, language, self._steps[0 if self._eased else 1])
+        yield from self._say(text, voice, language, Way(self._steps[0 if self._eased else 1]))
 
-    def _say(self, text: str, voice: Voice, language: str | None, steps: int) -> Generator[AudioChunk, None, None]:
+    def _say(self, text: str, voice: Voice, language: str | None, way: Way) -> Generator[AudioChunk, None, None]:
         words = " ".join("".join(c if c.isprintable() else " " for c in text[:MAX_CHARS]).split())
         if not any(map(str.isalnum, words)):
             return
@@ -168,14 +183,14 @@ class F5TTS:
         prepared = self._voice(voice, tag)
         pace = prepared.frames / weight(prepared.text)  # frames of the reference for each byte of its words
         for piece in pieces(words, int((LONGEST - prepared.frames) / pace / 1.05)):
-            yield AudioChunk(self._clause(prepared, piece, pace, steps), RATE)
+            yield AudioChunk(self._clause(prepared, piece, pace, way), RATE)
 
-    def _clause(self, prepared: Prepared, piece: str, pace: float, steps: int) -> Samples:
+    def _clause(self, prepared: Prepared, piece: str, pace: float, way: Way) -> Samples:
         frames = min(frames_for(piece, pace), LONGEST - prepared.frames)
         numbers = self._encode(prepared.text + piece)
         sound = np.zeros(0, np.float32)
         for seed in range(2):
-            sound = self._worker(lambda: self._sound(prepared, numbers, frames, steps, seed))  # noqa: B023 - done at once
+            sound = self._worker(lambda: self._sound(prepared, numbers, frames, way, seed))  # noqa: B023 - done at once
             if not np.isfinite(sound).all():
                 raise _error("F5-TTS made a broken sound: its weights are damaged. Fetch them again.")
             if voiced(sound) >= SPOKEN_PART * weight(piece) * pace * HOP:
@@ -184,10 +199,11 @@ class F5TTS:
             raise _error("F5-TTS made no sound of this clause. Please try again.")
         return np.clip(sound, -1.0, 1.0)
 
-    def _sound(self, prepared: Prepared, numbers: Any, frames: int, steps: int, seed: int) -> Samples:
+    def _sound(self, prepared: Prepared, numbers: Any, frames: int, way: Way, seed: int) -> Samples:
         if (solver := self._solver) is None:
             raise _error("F5-TTS was closed.")
-        return cast(Samples, solver.speak(prepared.mel, numbers, frames, steps, seed).numpy())
+        with way.alone():
+            return cast(Samples, solver.speak(prepared.mel, numbers, frames, way.steps, seed).numpy())
 
     def _voice(self, voice: Voice, tag: str) -> Prepared:
         """Made once, in a few milliseconds: for a profile's recording, and for each of its own voices."""

@@ -5,6 +5,7 @@ tokenizer. How questions of several seats, interruptions and patience are dealt 
 that is remote.py's. Written for vllm 0.30.0; run with 0.26.0 (docs/benchmarks.md).
 """
 
+import asyncio
 import logging
 import os
 import uuid
@@ -15,6 +16,7 @@ from typing import Any
 
 from avatar import weights
 from avatar.engines.base import Message, Progress
+from avatar.engines.card_time import CARD_TIME, Rests
 from avatar.engines.remote import Patience, Put, RemoteLLM
 from avatar.errors import EngineError, WeightsError
 from avatar.planner import CONTEXT_TOKENS, Share
@@ -61,6 +63,7 @@ class VllmServer:
         self._folder, self._share, self._requests = folder, share, requests
         self._engine: Any = None
         self._tokenizer: Any = None
+        self._rests: Rests | None = None
 
     async def models(self) -> list[str]:
         """Starts the engine: takes its part of the card at once and for good. Raises what vLLM raises."""
@@ -83,6 +86,13 @@ class VllmServer:
                     enable_log_requests=False,  # they are words of users
                 )
             )
+        # "keep": what is being answered goes on where it stood; public, and asks the process only
+        self._rests = Rests(
+            asyncio.get_running_loop(),
+            lambda: self._engine.pause_generation(mode="keep", clear_cache=False),
+            lambda: self._engine.resume_generation(),
+        )
+        CARD_TIME.shared(self._share.card, self._rests)
         return [self._folder.name]
 
     async def answer(self, model: str, messages: Sequence[Message], tokens: int, put: Put) -> None:
@@ -112,6 +122,9 @@ class VllmServer:
 
     async def close(self) -> None:
         """Ends vLLM's process, which frees the card."""
+        if self._rests is not None:
+            CARD_TIME.left(self._rests)
+            await self._rests.close()
         if self._engine is not None:
             self._engine.shutdown()
 
