@@ -91,6 +91,36 @@ class Answering:
         """What comes before the words that are read ahead; None while there is an answer to write."""
         return self.chat.messages() if self.reply is None and self._guess is None else None
 
+    # -- the chat ---------------------------------------------------------------------------------------------------
+    def prepare(self) -> None:
+        """Let the model read what it knows of this conversation: the seat's cache may hold another."""
+        self._reader.read("", anyway=True)
+
+    def _language(self) -> str | None:
+        """That the user chose."""
+        return None if self._preferences.language == "auto" else self._preferences.language
+
+    def _begin_chat(self) -> None:
+        self._drop_guess()  # it was made for the one that was
+        self.chat = Chat()
+        self.chat.language = self._language()
+        self.prepare()
+
+    async def _move_on(self) -> None:
+        """The conversation is gone, and nobody has said so: a backup was restored, say. What of it is not stored yet
+        goes on as a new one."""
+        gone, unstored = self.chat, [reply for reply in self._replies.values() if reply.chat is self.chat]
+        self._begin_chat()
+        for reply in unstored:
+            gone.drop(reply.exchange)
+            reply.chat, reply.instead_of = self.chat, None
+            self.chat.add(reply.exchange)
+        await self._tell_renewed()
+
+    async def _tell_renewed(self) -> None:
+        """Another chat has taken the place of one that is gone: the page must know."""
+        raise NotImplementedError
+
     # -- answering --------------------------------------------------------------------------------------------------
     def _begin(self, words: str, language: str | None) -> Reply:
         async def send(pcm16: bytes) -> None:
@@ -180,12 +210,17 @@ class Answering:
             await asyncio.sleep(SETTLE_S)
             reply.cut()
         try:
-            await self._save(self.owner, reply.chat, reply.ended(state))
+            try:
+                await self._save(self.owner, reply.chat, reply.ended(state))
+            except NotFound:
+                if reply.chat is not self.chat:  # deleted, and left, meanwhile
+                    return
+                await self._move_on()
+                await self._save(self.owner, reply.chat, reply.ended(state))
             turn_id = reply.exchange.turn_id
             self.post("saved", turn=reply.turn, id=turn_id, state=state, conversation=reply.chat.id)
         except AvatarError as error:
-            if not isinstance(error, NotFound) or reply.chat is self.chat:  # else it was deleted, and left, meanwhile
-                self.post("error", code=error.code, text=error.sentence)
+            self.post("error", code=error.code, text=error.sentence)
         finally:
             reply.exchange.over = True
             self._replies.pop(reply.turn, None)

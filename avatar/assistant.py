@@ -120,6 +120,7 @@ class Assistant:
                 make_hearing=self._hearing,
                 save=self._recorder.save,
                 on_activity=lambda: self.seats.touch(live_id),
+                on_renewed=self.greet_anew,
                 sayings=sayings,
             )
         except BaseException:
@@ -132,7 +133,7 @@ class Assistant:
         return conversation
 
     def greet(self, conversation: Conversation) -> None:
-        """Tell the page which conversation it is in: at first, and after each `new`."""
+        """Tell the page which conversation it is in."""
         self._opened.tell(conversation.owner, conversation.chat)
         conversation.post(
             "ready",
@@ -141,6 +142,11 @@ class Assistant:
             n=self.seats.count(),
             of=self.settings.seats,
         )
+
+    async def greet_anew(self, conversation: Conversation) -> None:
+        """It has begun a new one, which its owner's default voice speaks in."""
+        self.greet(conversation)
+        await asyncio.to_thread(self.tell_voices, conversation.owner)
 
     async def leave(self, conversation: Conversation) -> None:
         """The socket is gone: the seat is free at once, what was heard of a running reply is stored."""
@@ -251,6 +257,14 @@ class Assistant:
         if quality == "hq":
             self.pool.want_hq("tts")
         return new
+
+    async def delete(self, owner: str, conversation_id: str) -> None:
+        """A conversation with its recordings; a live session that is in it goes on in a new one. Raises NotFound,
+        StorageError."""
+        await asyncio.to_thread(self.store.delete_conversation, owner, conversation_id)
+        for conversation in list(self.live.values()):
+            if (conversation.owner, conversation.chat.id) == (owner, conversation_id):
+                await conversation.renew()
 
     def in_use(self, owner: str) -> set[str]:
         """The conversations that a page has open: nothing of them is cleared away."""

@@ -6,7 +6,7 @@ Runs in the event loop of the server; knows the wire's messages, but no socket, 
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 from avatar.answering import Answering, Save
 from avatar.chat import Chat, again_id
@@ -42,11 +42,13 @@ class Conversation(Answering):
         make_hearing: Callable[["Conversation"], Hearing],
         save: Save,
         on_activity: Callable[[], None],
+        on_renewed: Callable[["Conversation"], Awaitable[None]],
         sayings: Mapping[str, str] = NO_SAYINGS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        """`on_renewed` is told when it goes on with a new chat unasked."""
         super().__init__(owner, chat, seat, pipeline, save, sayings, clock)
-        self.live_id, self._pool, self._on_activity = live_id, pool, on_activity
+        self.live_id, self._pool, self._on_activity, self._on_renewed = live_id, pool, on_activity, on_renewed
         self._carry: list[Utterance] = []  # speech whose reply was withdrawn because the user went on
         self._went_on_at = 0.0  # the newest voice over a reply that may go on with what it answers
         self._reasons = deque[Reason](maxlen=REASONS)
@@ -131,18 +133,24 @@ class Conversation(Answering):
         now = self._clock()
         return [(now - reason.at, reason) for reason in reversed(self._reasons)]
 
-    def prepare(self) -> None:
-        """Let the model read what it knows of this conversation: the seat's cache may hold another."""
-        self._reader.read("", anyway=True)
-
     def begin_again(self) -> None:
         """A new conversation in the same seat; the old one stays in the history."""
         self.interrupt()
         self._forget_speech()
         self._give_up_carry()
-        self.chat = Chat()
-        self.chat.language = self._language()
-        self.prepare()
+        self._begin_chat()
+
+    async def renew(self) -> None:
+        """It was deleted in another window: what is said from now on is a new conversation. A reply that runs was made
+        from what was deleted and goes with it; a sentence that is being said is heard to its end."""
+        if self.reply is not None:
+            self._stop(self.reply, withdrawn=True)
+        self._begin_chat()
+        await self._tell_renewed()
+
+    async def _tell_renewed(self) -> None:
+        self.notice("DELETED", "This conversation was deleted. What you say from now on is kept as a new one.")
+        await self._on_renewed(self)
 
     async def close(self) -> None:
         """The page has gone: stop everything, store what was heard. Returns when it is stored."""
@@ -261,10 +269,6 @@ class Conversation(Answering):
 
     def on_too_long(self) -> None:
         self.notice("TOO_LONG", "That was a minute without a pause, so I answer now. Go on afterwards.")
-
-    def _language(self) -> str | None:
-        """That the user chose."""
-        return None if self._preferences.language == "auto" else self._preferences.language
 
     def _deaf(self) -> bool:
         language = self._preferences.language

@@ -174,8 +174,7 @@ async def _receive(websocket: WebSocket, assistant: Assistant, conversation: Con
             pulse.beat()
         _act(conversation, parsed)
         if isinstance(parsed, New):
-            assistant.greet(conversation)
-            await asyncio.to_thread(assistant.tell_voices, conversation.owner)  # their default voice
+            await assistant.greet_anew(conversation)
 
 
 def _act(conversation: Conversation, message: ClientMessage) -> None:

@@ -13,6 +13,7 @@ from avatar.audio import pcm16
 from avatar.chat import Chat
 from avatar.conversation import Conversation
 from avatar.engines.calls import Timeouts
+from avatar.errors import NotFound
 from avatar.events import Transcript
 from avatar.hearing import PAUSES_MS, Hearing
 from avatar.pipeline import Pipeline
@@ -64,9 +65,10 @@ class Live:
         self.chats: list[Chat] = []
         self.ended: list[Ended] = []
         self.save_error: Exception | None = None
+        self.gone: Chat | None = None  # of which nothing can be stored any more
         self.messages: list[dict] = []
         self.audio: dict[int, int] = {}
-        self.touched = 0
+        self.touched = self.renewals = 0
         pipeline = Pipeline(self.pool, Timeouts(stt=5, llm=5, tts=5))
         self.it = Conversation(
             owner="local",
@@ -86,6 +88,7 @@ class Live:
             ),
             save=self.save,
             on_activity=self.touch,
+            on_renewed=self.renewed,
         )
         self.it.prefer(Preferences(**preferences))  # type: ignore[arg-type]
         self.page = asyncio.create_task(self.read())
@@ -95,9 +98,14 @@ class Live:
     def touch(self) -> None:
         self.touched += 1
 
+    async def renewed(self, conversation: Conversation) -> None:
+        self.renewals += 1
+
     async def save(self, owner, chat, ended) -> None:
         if self.save_error:
             raise self.save_error
+        if chat is self.gone:
+            raise NotFound("There is no such conversation.")
         self.ended.append(ended)
         exchange, user = ended.exchange, ended.user
         self.saved.append((exchange.user, exchange.reply, ended.state, 0 if user is None else len(user)))

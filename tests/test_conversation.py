@@ -165,9 +165,39 @@ async def test_a_conversation_that_is_deleted_in_a_reply_and_left_is_no_error(li
         s.save_error = NotFound("There is no such conversation.")
         s.it.begin_again()
         await s.silence(2.0)
-        assert s.kinds("error", "saved") == []
-        s.it.say("what is tea?", "id-2")
-        assert (await s.until("error"))["code"] == "NOT_FOUND"  # of the one that is shown it is told
+        assert s.kinds("error", "saved", "notice") == []
+
+
+async def test_a_sentence_that_is_being_said_while_its_conversation_is_deleted_is_answered_in_a_new_one(live):
+    async with live() as s:
+        s.it.say("what is tea?", "id-1")
+        await s.until("saved")
+        s.it.say("and coffee?", "id-2")
+        await s.until("latency", turn=2)
+        old = s.it.chat
+        await s.hear(0.1)
+        await s.it.renew()
+        assert (await s.until("notice"))["code"] == "DELETED" and s.renewals == 1
+        await s.until("flush", turn=2)
+        await s.hear(0.8)
+        await s.until("saved", 2)
+        assert [turn[0] for turn in s.saved] == ["what is tea?", s.stt.words]
+        assert s.chats[1] is s.it.chat is not old and "tea" not in str(s.llm.prompts[-1])
+        assert s.kinds("error") == []
+
+
+async def test_what_is_not_stored_when_the_conversation_turns_out_to_be_gone_goes_on_as_a_new_one(live):
+    async with live() as s:
+        s.it.say("what is tea?", "id-1")
+        await s.until("saved")
+        s.it.say("and coffee?", "id-2")
+        gone, s.gone = s.it.chat, s.it.chat
+        await s.until("saved", 2)
+        assert (await s.until("notice"))["code"] == "DELETED" and s.renewals == 1
+        assert s.chats == [gone, s.it.chat] and [line.text for line in s.it.chat.lines()][0] == "and coffee?"
+        s.it.say("and cocoa?", "id-3")
+        await s.until("saved", 3)
+        assert "is tea" not in str(s.llm.prompts[-1]) and s.kinds("error") == []
 
 
 async def test_a_page_that_reads_nothing_is_hung_up_on(live, monkeypatch):

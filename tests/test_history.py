@@ -195,15 +195,17 @@ def test_a_fork_is_asked_for_and_goes_on_in_talk_in_another_voice_and_quality() 
     assert len(assistant.store.rows) == 4
 
 
-def test_deleting_asks_with_the_title_and_empties_what_shows_it() -> None:
+async def test_deleting_asks_with_the_title_and_empties_what_shows_it() -> None:
     assistant, on = history()
     row, question = on.ask_delete("a3", ENGLISH)
     assert row.visible and "<img" not in question and "cannot be undone" in question
-    stage, chat = on.delete("a1", {"conversation": "a1", "live": "L"}, ENGLISH)
-    assert stage == {"conversation": "", "live": "L"} and chat == []
-    assert [r.id for r in assistant.store.rows] == ["a2", "a3"]
+    stage, chat = await on.delete("a1", {"conversation": "a1", "live": ""}, ENGLISH)
+    assert stage == {"conversation": "", "live": ""} and chat == []
+    stage, chat = await on.delete("a2", {"conversation": "a2", "live": "L"}, ENGLISH)
+    assert stage == gr.skip() and chat == []  # the socket tells which conversation it is in now
+    assert [r.id for r in assistant.store.rows] == ["a3"]
     with pytest.warns(UserWarning, match="not there any more"):
-        on.delete("a1", {}, ENGLISH)
+        await on.delete("a1", {}, ENGLISH)
 
 
 def test_going_on_and_renaming_pass_the_owner() -> None:

@@ -3,9 +3,11 @@
 import asyncio
 import time
 
+import pytest
 from assistants import AUTH, one_turn
 from fakes import FakeLLM
 
+from avatar.errors import NotFound
 from avatar.wire import REPLY_RATE
 
 LONG = " ".join(["This is a sentence of a long reply."] * 40)  # FakeTTS takes 14 s to say it
@@ -131,3 +133,30 @@ async def test_a_reply_over_the_socket_is_rated_and_shown_so_after_a_reload(open
         assert [line.rating for line in live.chat.lines()] == [None, 9]
     async with here.page(conversation=conversation):
         assert [line.rating for line in await here.assistant.current("local", conversation)] == [None, 9]
+
+
+async def test_a_conversation_that_is_deleted_in_another_window_goes_on_as_a_new_one(open_door):
+    llm = FakeLLM("Yes.")
+    here = await open_door(llm=llm)
+    async with here.page() as page:
+        old = (await one_turn(page, "a secret", "t1"))["conversation"]
+        await here.assistant.delete("local", old)
+        assert (await page.until("notice"))["code"] == "DELETED"
+        new = (await page.until("ready"))["conversation"]
+        assert new != old
+        for number in (2, 3):
+            assert (await one_turn(page, f"words {number}", f"t{number}"))["conversation"] == new
+    assert "secret" not in str(llm.prompts[1:]) and not [m for m in page.seen if m["t"] == "error"]
+    assert [row.id for row in here.assistant.store.conversations("local")] == [new]
+    assert [turn.user_text for turn in here.assistant.store.turns("local", new)] == ["words 2", "words 3"]
+
+
+async def test_only_the_owner_deletes_and_only_who_is_in_it_is_told(open_door):
+    here = await open_door()
+    async with here.page() as page, here.page() as other:
+        old = (await one_turn(page, "a secret", "t1"))["conversation"]
+        kept = (await one_turn(other, "another", "t2"))["conversation"]
+        with pytest.raises(NotFound):
+            await here.assistant.delete("bob", old)
+        await here.assistant.delete("local", old)
+        assert (await one_turn(other, "goes on", "t3"))["conversation"] == kept

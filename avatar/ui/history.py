@@ -30,7 +30,7 @@ TURNS: Final = 20  # of an opened conversation, more with every "Show earlier tu
 
 
 class HistoryEvents:
-    """The handlers of an opened conversation. They block on the database: Gradio runs them in threads."""
+    """The handlers of an opened conversation. Those that block on the database Gradio runs in threads."""
 
     def __init__(self, assistant: "Assistant", owner_of: OwnerOf, now: Callable[[], datetime]) -> None:
         self.assistant, self.owner_of, self.now = assistant, owner_of, now
@@ -109,18 +109,18 @@ class HistoryEvents:
         title = html.escape(row.title or say("untitled", language))
         return gr.Column(visible=True), f'<p class="av-ask" role="alert">{say("delete_ask", language, title=title)}</p>'
 
-    def delete(self, chosen: str | None, stage: object, request: gr.Request) -> tuple[Any, Any]:
-        """-> stage, chat: emptied when they show what is deleted."""
+    async def delete(self, chosen: str | None, stage: object, request: gr.Request) -> tuple[Any, Any]:
+        """-> stage, chat: emptied when they show what is deleted. A live one is told over its socket how it goes on."""
         conversation, live = session_of(stage)
         try:
-            self.assistant.store.delete_conversation(self.owner_of(request), chosen or "")
+            await self.assistant.delete(self.owner_of(request), chosen or "")
         except AvatarError as exc:
             warn(exc, request)
             return gr.skip(), gr.skip()
         gr.Info(say("deleted", language_for(request)), title="")
         if conversation != chosen:
             return gr.skip(), gr.skip()
-        return {"conversation": "", "live": live}, []
+        return gr.skip() if live else {"conversation": "", "live": ""}, []
 
 
 def history_tab(

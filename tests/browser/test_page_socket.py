@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from page_rows import tone
+from page_rows import TEA, tone
 from page_site import IN_A_BROWSER, Open
 from playwright.sync_api import expect
 from starlette.websockets import WebSocketState
@@ -102,6 +102,23 @@ def test_a_lost_connection_comes_back_to_the_same_conversation_with_a_new_token(
     total = s.speak(1, 0.4)  # the new session counts from one again
     s.socket.send("end", turn=1, samples=total)
     s.wait("avatarUI.log.some(e => e[0] === 'done')")
+
+
+def test_a_conversation_that_was_deleted_elsewhere_is_gone_from_the_page_and_a_new_one_is_begun(site: Open) -> None:
+    s = site()
+    s.start()
+    s.assistant.live = TEA
+    s.speak(1, 0.2)
+    expect(s.page.locator("#chat")).to_contain_text("oolong")
+    s.assistant.live = []
+    s.socket.send("notice", code="DELETED", text="It was deleted.")
+    s.socket.send("ready", live="live1", conversation="new2", n=2, of=5)
+    expect(s.page.locator("#chat")).not_to_contain_text("oolong")
+    expect(s.page.get_by_text("It was deleted.")).to_be_visible()
+    assert s.page.evaluate("avatarUI.state") == "speaking" and not s.socket.said("new")
+    s.socket.drop(1011)
+    s.until(lambda: s.socket.opened == 2)
+    assert s.socket.said("hello")[1]["conversation"] == "new2"
 
 
 def test_a_page_that_is_loaded_again_goes_on_with_its_conversation(site: Open) -> None:
