@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 from collections.abc import AsyncGenerator, Callable, Generator
 from queue import SimpleQueue
 from typing import Any, Final, TypeVar
@@ -10,13 +11,16 @@ T = TypeVar("T")
 _END: Final = object()
 
 
-async def in_thread(items: Generator[T, None, None], timeout_s: float | None = None) -> AsyncGenerator[T, None]:
+async def in_thread(
+    items: Generator[T, None, None], timeout_s: float | None = None, since: Callable[[], float] = lambda: 0.0
+) -> AsyncGenerator[T, None]:
     """Drive a blocking generator from a daemon thread of its own, one pull per item.
 
     Closing this generator closes `items` behind the pull that is still running, on its own thread: whatever `items`
     holds (a lease, a lock) is released there, and the event loop never waits. Raises TimeoutError when one item takes
-    longer than `timeout_s`; the thread is then abandoned, and ends if `next(items)` ever returns. A daemon thread, not
-    an executor: CPython joins executor threads at exit, so one hung engine would hang the shutdown.
+    longer than `timeout_s`, counted from its pull, or from `since()` by time.monotonic() where that is later; the
+    thread is then abandoned, and ends if `next(items)` ever returns. A daemon thread, not an executor: CPython joins
+    executor threads at exit, so one hung engine would hang the shutdown.
     """
     loop = asyncio.get_running_loop()
     pulls: SimpleQueue[asyncio.Future[Any] | None] = SimpleQueue()
@@ -46,10 +50,22 @@ async def in_thread(items: Generator[T, None, None], timeout_s: float | None = N
         while True:
             future: asyncio.Future[Any] = loop.create_future()
             pulls.put(future)
-            async with asyncio.timeout(timeout_s):  # wait_for loses a cancellation that meets a result, in Python 3.11
-                item = await future
+            item = await _in_time(future, timeout_s, since)
             if item is _END:
                 return
             yield item
     finally:
         pulls.put(None)
+
+
+async def _in_time(future: asyncio.Future[Any], timeout_s: float | None, since: Callable[[], float]) -> Any:
+    pulled_at = time.monotonic()
+    try:
+        while not future.done():
+            left_s = None if timeout_s is None else max(pulled_at, since()) + timeout_s - time.monotonic()
+            if left_s is not None and left_s <= 0:
+                raise TimeoutError
+            await asyncio.wait((future,), timeout=left_s)  # wait_for loses a cancellation that meets a result, in 3.11
+        return future.result()
+    finally:
+        future.cancel()

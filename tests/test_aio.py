@@ -1,5 +1,6 @@
 import asyncio
 import threading
+import time
 from collections.abc import Generator
 
 import pytest
@@ -96,6 +97,16 @@ async def test_an_item_that_takes_too_long_is_a_timeout_and_the_loop_goes_on() -
     with pytest.raises(StopAsyncIteration):
         await anext(stream)
     engine.go_on.set()  # it came back after all: what it holds is released
+    assert await closes(engine)
+
+
+async def test_the_clock_of_an_item_starts_when_it_is_begun() -> None:
+    engine, begun = Engine(stall_at=0), time.monotonic() + 0.2
+    started = time.monotonic()
+    with pytest.raises(TimeoutError):
+        await anext(in_thread(engine.items(), timeout_s=0.1, since=lambda: begun))
+    assert time.monotonic() - started >= 0.3
+    engine.go_on.set()
     assert await closes(engine)
 
 

@@ -122,6 +122,32 @@ async def test_a_hung_engine_ends_the_turn_in_time_and_the_next_turn_works(pool,
     assert isinstance((await collect(pipeline.turn(SOUND)))[-1], TurnDone)
 
 
+class Unhurried(FakeLLM):
+    """A word each 50 ms, so that a reply takes longer than one item may."""
+
+    def reply(self, messages, seat):
+        for word in super().reply(messages, seat):
+            time.sleep(0.05)
+            yield word
+
+
+async def test_who_waits_in_line_for_an_engine_that_works_is_answered_and_nothing_counts_as_a_hang(make_pool, engines):
+    slow = Unhurried("One two three four five six seven eight nine ten eleven twelve.")
+    pool = make_pool({stage: (stage, engine) for stage, engine in {**engines, "llm": slow}.items()})
+    turns = [collect(Pipeline(pool, Timeouts(llm=0.4)).turn(f"question {n}")) for n in range(3)]
+    for events in await asyncio.gather(*turns):
+        assert isinstance(events[-1], TurnDone) and not [e for e in events if isinstance(e, Notice | Failure)]
+    assert slow.trouble.closed == 0
+
+
+async def test_who_waits_behind_a_call_that_hangs_unwatched_is_not_left_waiting(pool):
+    with pool.lease(pool.choose("llm")):  # as of a reply that was interrupted: its thread is in the engine still
+        started = time.monotonic()
+        events = await collect(Pipeline(pool, Timeouts(llm=0.2)).turn("hello"))
+        assert events[-1].code == "ENGINE_TIMEOUT" and time.monotonic() - started < 2
+    assert isinstance((await collect(Pipeline(pool).turn("hello")))[-1], TurnDone)
+
+
 @pytest.mark.parametrize("stage", ["stt", "llm", "tts"])
 async def test_steps_down_the_ladder_visibly(make_pool, engines, stage):
     bad = {"stt": FakeSTT, "llm": FakeLLM, "tts": FakeTTS}[stage](trouble=Trouble(fail_on=(1,)))

@@ -3,15 +3,16 @@
 import logging
 import traceback
 from collections.abc import AsyncGenerator, Callable, Generator
-from contextlib import aclosing
+from contextlib import aclosing, closing
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from avatar.aio import in_thread
-from avatar.engines.base import OWN_VOICE, Engine, Stage, Voice
+from avatar.engines.base import OWN_VOICE, Stage, Voice
 from avatar.engines.catalog import Rung
 from avatar.engines.ears import Ears
 from avatar.engines.pool import EnginePool
+from avatar.engines.watch import Watch
 from avatar.errors import AvatarError, EngineError, EngineLoadError, EngineTimeout, OutOfMemory
 from avatar.events import Event, Notice, Serving
 from avatar.gpu import out_of_memory
@@ -54,24 +55,23 @@ class Calls:
         while True:
             key = stage, language  # for the whole turn: a better rung takes over between turns
             rung = self._rungs[key] = self._rungs.get(key) or self._pool.choose(stage, language, self._hq, voice)
-            ears = self._ears(rung) if stage == "stt" else None
+            watch = Watch(self._pool, rung)
+            ears = self._ears(rung, watch) if stage == "stt" else None
             if ears is None:
                 self._tell(rung, voice)
-            delivered, held, another = False, list[Engine](), False
-            instance = None
+            delivered, another = False, False
             try:
                 if not self._pool.ready(rung):
                     async with aclosing(in_thread(self._loaded(rung), self._timeouts.load)) as loading:
                         await anext(loading, None)
-                instance = self._pool.instance(rung)
-                working = self._leased(rung, call, held) if ears is None else call(ears)
-                async with aclosing(in_thread(working, self._timeout_s(stage))) as items:
+                working = self._leased(watch, call) if ears is None else call(ears)
+                async with aclosing(in_thread(working, self._timeout_s(stage), watch.since)) as items:
                     async for item in items:
                         delivered = True
                         yield item
                 if ears is not None and ears.served is not None:
                     self._tell(ears.served, voice)
-                self._pool.served(rung)
+                self._pool.served(watch.rung)
                 return
             except EngineLoadError as exc:
                 error: EngineError = exc  # the pool has marked it already
@@ -79,13 +79,13 @@ class Calls:
                 if not exc.lost:
                     raise
                 error = exc
-                another = self._pool.fail(rung, error, engine=_last(held), instance=instance)
+                another = self._pool.fail(watch.rung, error, engine=watch.engine, instance=watch.instance)
             except AvatarError:
                 raise
             except Exception as exc:  # noqa: BLE001 - the one place where a foreign engine's exceptions get a name
-                error = self._named(rung, exc)
-                hung, engine = isinstance(error, EngineTimeout), _last(held)
-                another = self._pool.fail(rung, error, hung=hung, engine=engine, instance=instance)
+                error = self._named(watch.rung, exc)
+                hung, engine, instance = isinstance(error, EngineTimeout), watch.engine, watch.instance
+                another = self._pool.fail(watch.rung, error, hung=hung, engine=engine, instance=instance)
             if delivered and stage != "stt":  # half an answer is out: nobody wants it twice, but a transcript is whole
                 self._rungs.pop(key)
                 raise error
@@ -125,21 +125,16 @@ class Calls:
             only = PITCH_ONLY if rung.stage == "tts" and voice.cloned and not self._pool.clones(rung) else ""
             self._emit(Serving(rung.stage, rung.label + only))
 
-    def _ears(self, rung: Rung) -> Ears | None:
+    def _ears(self, rung: Rung, watch: Watch) -> Ears | None:
         quick = self._pool.quicker(rung)
-        return None if quick is None else Ears(self._pool, quick, rung)
+        return None if quick is None else Ears(watch.lease, quick, rung)
 
     def _loaded(self, rung: Rung) -> Generator[None, None, None]:
         self._pool.warm(rung)
         yield
 
-    def _leased(
-        self, rung: Rung, call: Callable[[Any], Generator[T, None, None]], held: list[Engine]
-    ) -> Generator[T, None, None]:
-        with self._pool.lease(rung) as engine:
-            held.append(engine)
-            yield from call(engine)
-
-
-def _last(held: list[Engine]) -> Engine | None:
-    return held[-1] if held else None
+    def _leased(self, watch: Watch, call: Callable[[Any], Generator[T, None, None]]) -> Generator[T, None, None]:
+        with watch.lease(watch.rung) as engine, closing(call(engine)) as items:
+            for item in items:
+                watch.moved()
+                yield item

@@ -6,22 +6,24 @@ conversation is noticed all the same. One or two words are left to the slow one,
 """
 
 import logging
-from collections.abc import Generator
+from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager
 from typing import cast
 
-from avatar.engines.base import STT, Sure
+from avatar.engines.base import STT, Engine, Sure
 from avatar.engines.catalog import Rung
-from avatar.engines.pool import EnginePool
 from avatar.events import Samples, Transcript
 
 log = logging.getLogger(__name__)
+
+Lease = Callable[[Rung], AbstractContextManager[Engine]]
 
 
 class Ears:
     """An STT for one call: each engine is leased only while it hears. `served`: whose words they are."""
 
-    def __init__(self, pool: EnginePool, quick: Rung, slow: Rung) -> None:
-        self._pool, self._quick, self._slow = pool, quick, slow
+    def __init__(self, lease: Lease, quick: Rung, slow: Rung) -> None:
+        self._lease, self._quick, self._slow = lease, quick, slow
         self.served: Rung | None = None
 
     def transcribe(self, samples: Samples, language: str | None) -> Generator[Transcript, None, None]:
@@ -34,12 +36,12 @@ class Ears:
                 yield heard
                 return
         self.served = self._slow
-        with self._pool.lease(self._slow) as stt:
+        with self._lease(self._slow) as stt:
             yield from cast(STT, stt).transcribe(samples, language)
 
     def plausible(self, samples: Samples, text: str) -> bool:
         """As the slow one finds: what the quick one was sure of needs no second look."""
-        with self._pool.lease(self._slow) as stt:
+        with self._lease(self._slow) as stt:
             return cast(STT, stt).plausible(samples, text)
 
     def close(self) -> None:
@@ -47,7 +49,7 @@ class Ears:
 
     def _heard_quickly(self, samples: Samples, chosen: bool) -> Transcript | None:
         try:
-            with self._pool.lease(self._quick) as stt:
+            with self._lease(self._quick) as stt:
                 if chosen:
                     return list(cast(STT, stt).transcribe(samples, None))[-1]
                 return cast(Sure, stt).surely(samples)

@@ -4,6 +4,7 @@ Knows no ladder.
 
 import math
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
@@ -62,6 +63,7 @@ class Instance:
     def __init__(self, copy: Copy, parallel: int) -> None:
         self.copies, self.parallel, self.dead = [copy], parallel, False
         self.changed = threading.Condition()
+        self.moved_at = 0.0  # by time.monotonic(): when a caller last came in, got an item or left
 
     @property
     def engine(self) -> Engine:
@@ -80,11 +82,16 @@ class Instance:
                 raise EngineLoadError(f"{rung.label} has just failed.", stage=rung.stage, engine=rung.name)
             copy = min(self.copies, key=lambda copy: copy.busy)
             copy.busy += 1
+            self.moved()
             return copy
+
+    def moved(self) -> None:
+        self.moved_at = time.monotonic()
 
     def release(self, copy: Copy) -> None:
         with self.changed:
             copy.busy -= 1
+            self.moved()
             self.changed.notify_all()
 
     def add(self, copy: Copy) -> None:
