@@ -11,6 +11,7 @@ from whisper_model import make
 
 from avatar import weights
 from avatar.bench.clips import load
+from avatar.engines.calls import Timeouts
 from avatar.engines.catalog import CATALOG, allowed
 from avatar.engines.pool import EnginePool
 from avatar.errors import EngineLoadError
@@ -26,10 +27,12 @@ SOUND = np.zeros(16_000, np.float32)
 class Quick(FakeSTT):
     """English only; sure of what it hears, or not."""
 
-    sure = True
+    sure, hangs = True, False
 
     def surely(self, samples: Samples) -> Transcript | None:
         self.trouble.start()
+        if self.hangs:
+            self.trouble.hang.wait(10)
         return Transcript(self.words, final=True, language="en") if self.sure else None
 
 
@@ -99,6 +102,22 @@ async def test_a_quick_one_that_fails_costs_nothing_but_its_speed(pool: EnginePo
     assert await heard(pool) == ("你好", "zh", "Slow")
     assert await heard(pool, "en") == ("你好", "en", "Slow")
     assert all(status.state == "ready" for status in pool.status())
+
+
+async def test_a_quick_one_that_hangs_is_given_up_and_the_slow_one_hears_and_stays(
+    pool: EnginePool, quick: Quick, slow: Slow
+) -> None:
+    ears, before = pool.rungs("stt"), pool.instance(pool.rungs("stt")[0])
+    quick.hangs = True
+    try:
+        for state in ("cold", "failed"):  # the first hang costs what was loaded
+            pool.warm(ears[1])
+            events = [event async for event in Pipeline(pool, Timeouts(stt=0.1)).transcribe(SOUND, None)]
+            assert [event.text for event in events if isinstance(event, Transcript)] == ["你好"]
+            assert [status.state for status in pool.status()] == ["ready", state]
+        assert pool.instance(ears[0]) is before and slow.trouble.calls == 2
+    finally:
+        quick.trouble.hang.set()
 
 
 async def test_a_slow_one_that_fails_is_stepped_down_from(pool: EnginePool, quick: Quick, slow: Slow) -> None:
