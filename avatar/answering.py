@@ -155,7 +155,7 @@ class Answering:
         self.post("turn", turn=reply.turn)
         self._show("thinking")
         if pieces and not self._understanding.certain:
-            self._spawn(self._check_language(reply))
+            reply.check = self._spawn(self._check_language(reply))
         else:
             reply.playback.allowed.set()
 
@@ -240,7 +240,7 @@ class Answering:
             where = traceback.extract_tb(error.__traceback__)[-1]  # no message: it may hold a user's words
             log.error("a turn ended in a bug: %s at %s:%s", type(error).__name__, where.filename, where.lineno)
             self.post("error", code="BUG", text="Something went wrong inside AVATAR. The log has the details.")
-            if self.reply is not None and self.reply.task is task:
+            if self.reply is not None and task in (self.reply.task, self.reply.check):
                 self._stop(self.reply)
             if self._guess is not None and self._guess.task is task:
                 self._guess = None

@@ -38,6 +38,7 @@ class Reply:
         self.client_turn_id = ""
         self.instead_of: Exchange | None = None  # whose words are answered again
         self.task: asyncio.Task[None] | None = None
+        self.check: asyncio.Task[None] | None = None  # whether it is in a language that the ears know
         self.failure: Failure | None = None
         self.engines: dict[str, str] = {}
         self.tokens = 0  # written so far

@@ -228,6 +228,23 @@ async def test_a_bug_in_a_turn_is_told_and_the_conversation_goes_on(live, monkey
         await s.until("saved", state="done")
 
 
+async def test_a_bug_while_the_language_is_judged_ends_the_turn_and_not_the_conversation(live, monkeypatch):
+    async with live() as s:
+
+        async def broken(*_: object) -> bool:
+            raise ZeroDivisionError
+
+        monkeypatch.setattr("avatar.pipeline.Pipeline.plausible", broken)
+        await s.hear(0.8)
+        assert (await s.until("error"))["code"] == "BUG"
+        await s.until("saved", state="interrupted")
+        assert s.it.reply is None and [m["state"] for m in s.messages if m["t"] == "state"][-1] == "listening"
+        monkeypatch.undo()
+        await s.silence(1.0)
+        await s.hear(0.8)
+        await s.until("saved", state="done")
+
+
 async def test_the_speaking_rate_counts_from_the_next_reply_on(live):
     async with live() as s:
         for count, rate in enumerate((100, 130), 1):
