@@ -54,7 +54,8 @@ class Exports:
 
         def add(archive: "_Archive") -> None:
             for row in rows:
-                self._add(archive, owner, row, f"{row.created_at[:10]}-{row.id}/")
+                with suppress(NotFound):  # deleted since
+                    self._add(archive, owner, row, f"{row.created_at[:10]}-{row.id}/")
             self._add_voices(archive, owner, voices)
             archive.text("sayings.json", json.dumps(sayings, ensure_ascii=False, indent=1))
 

@@ -19,7 +19,7 @@ from avatar.errors import NotFound
 from avatar.export import Exports
 from avatar.export_routes import export_routes
 from avatar.provenance import is_marked, tags
-from avatar.store import Store, Turn, Wanted
+from avatar.store import ConversationRow, Store, Turn, Wanted
 from avatar.voices import Voices
 
 AT = datetime(2026, 11, 25, tzinfo=UTC)
@@ -104,6 +104,25 @@ def test_everything_of_an_owner_and_of_nobody_else(store: Store, ours: str, tmp_
     for attempt in (lambda: exports.conversation("bob", ours), lambda: exports.everything("eve")):
         with pytest.raises(NotFound):
             attempt()
+
+
+def test_what_is_deleted_while_everything_is_written_is_left_out_of_it(store: Store, ours: str, tmp_path: Path) -> None:
+    listed, gone = store.conversations, store.create_conversation("ann", "Gone")
+    store.add_turn("ann", gone, Turn(user_text="one", reply_text="two", state="done"))
+
+    class Emptied(Store):
+        """Another window deletes a conversation as soon as all are listed."""
+
+        def conversations(self, owner: str, limit: int = 50, before: str | None = None) -> list[ConversationRow]:
+            rows = listed(owner, limit, before)
+            store.delete_conversation(owner, gone)
+            return rows
+
+    later = Emptied(tmp_path)
+    with zipfile.ZipFile(Exports(tmp_path, later).everything("ann")) as archive:
+        names = [name for name in archive.namelist() if name.endswith("transcript.json")]
+    later.close()
+    assert len(names) == 1 and ours in names[0]
 
 
 def test_one_damaged_recording_hinders_no_archive(store: Store, ours: str, tmp_path: Path) -> None:
