@@ -15,7 +15,8 @@ from typing import Any
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from avatar.errors import NotFound
+from avatar.errors import NotFound, StorageError
+from avatar.refused import WRITABLE
 
 COOKIE = "avatar_guest"
 KEY_FILE = "guests.key"
@@ -32,17 +33,21 @@ class Guests:
 
     @classmethod
     def open(cls, data: Path) -> "Guests":
-        """With the key that `data` keeps, so that guests are known again after a restart. Raises OSError."""
+        """With the key that `data` keeps, so that guests are known again after a restart. Raises StorageError."""
         path = data / KEY_FILE
-        data.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if path.exists() and len(key := path.read_bytes()) == KEY_BYTES:
-            return cls(key)
-        new = path.with_suffix(".new")  # half a key, of a full disk or a crash, would be one that can be guessed
-        with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-            file.write(key := secrets.token_bytes(KEY_BYTES))
-            file.flush()
-            os.fsync(file.fileno())
-        new.replace(path)
+        try:
+            data.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if path.exists() and len(key := path.read_bytes()) == KEY_BYTES:
+                return cls(key)
+            new = path.with_suffix(".new")  # half a key, of a full disk or a crash, would be one that can be guessed
+            with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+                file.write(key := secrets.token_bytes(KEY_BYTES))
+                file.flush()
+                os.fsync(file.fileno())
+            new.replace(path)
+        except OSError as exc:
+            sentence = f"AVATAR_OPEN needs {path}, which tells guests apart, and it cannot be read or written"
+            raise StorageError(f"{sentence} ({exc.strerror}). {WRITABLE}") from exc
         return cls(key)
 
     def issue(self) -> str:

@@ -10,10 +10,14 @@ import io
 import ipaddress
 import os
 import socket
+import ssl
 from pathlib import Path
 
 import psutil
 import segno
+
+from avatar.errors import StorageError
+from avatar.refused import WRITABLE
 
 DAYS = 365  # browsers refuse certificates that are valid for longer than 398
 RENEW_DAYS = 30
@@ -54,19 +58,33 @@ def qr_svg(url: str) -> str:
 
 def certificate(data: Path, now: datetime.datetime | None = None) -> tuple[Path, Path]:
     """Files of (key, certificate) for this machine's names and addresses, made when there is none that still fits.
-    Blocks for about 0.1 s then. Raises OSError."""
-    from cryptography import x509  # 60 ms and 12 MB, only for --https
-
+    Blocks for about 0.1 s then. Raises StorageError: what is there is no such pair, or the folder cannot be written."""
     now = now or datetime.datetime.now(datetime.UTC)
     key, crt = data / KEY, data / CERTIFICATE
     wanted = _names()
-    if key.is_file() and crt.is_file():
-        old = x509.load_pem_x509_certificate(crt.read_bytes())
-        names = old.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-        if old.not_valid_after_utc - now > datetime.timedelta(days=RENEW_DAYS) and set(wanted) <= set(names):
-            return key, crt
-    _make(key, crt, wanted, now)
+    try:
+        if not (key.is_file() and crt.is_file() and _fits(key, crt, wanted, now)):
+            _make(key, crt, wanted, now)
+    except ValueError as exc:
+        sentence = f"{crt} and {KEY} beside it are damaged, or not of AVATAR's making"
+        raise StorageError(f"{sentence}. Remove both, and new ones are made.") from exc
+    except OSError as exc:
+        raise StorageError(f"{crt} cannot be read or written ({exc.strerror}). {WRITABLE}") from exc
     return key, crt
+
+
+def _fits(key_file: Path, crt_file: Path, wanted: "list[object]", now: datetime.datetime) -> bool:
+    """Whether the certificate has these names for a while yet. Raises ValueError: there is none in it, or of another
+    key."""
+    from cryptography import x509  # 60 ms and 12 MB, only for --https
+
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(crt_file, key_file, "")  # as the server will, but asks nobody
+        old = x509.load_pem_x509_certificate(crt_file.read_bytes())
+        names = old.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except (ssl.SSLError, x509.ExtensionNotFound) as exc:
+        raise ValueError from exc
+    return old.not_valid_after_utc - now > datetime.timedelta(days=RENEW_DAYS) and set(wanted) <= set(names)
 
 
 def _names() -> "list[object]":

@@ -9,17 +9,24 @@ from pathlib import Path
 
 import psutil
 
+from avatar import lan
 from avatar.engines.catalog import CATALOG, allowed
 from avatar.errors import SettingsError
+from avatar.guests import Guests
 from avatar.settings import Settings
 
 
 def check(settings: Settings) -> None:
-    """Raises SettingsError with the setting to change and what it could be."""
+    """Raises SettingsError with the setting to change and what it could be, and StorageError for files that a setting
+    needs; those that are missing are made."""
     allowed(CATALOG, settings)  # AVATAR_STT, AVATAR_LLM, AVATAR_TTS and the models that go with them
     check_port(settings.host, settings.port)
     if not settings.database.is_file():  # what is there is read, also where nothing can be written
         check_folder("AVATAR_DATA", settings.data)
+    if settings.open and not settings.loopback:
+        Guests.open(settings.data)
+    if settings.https:
+        lan.certificate(settings.data)
 
 
 def check_port(host: str, port: int) -> None:

@@ -21,7 +21,7 @@ def storage_error(exc: Exception, database: Path) -> StorageError | None:
     if code == sqlite3.SQLITE_FULL or number in FULL_ERRNOS or (unusable and _full(folder)):
         return StorageError(_FULL, code="STORAGE_FULL")
     if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN) or number in READONLY_ERRNOS:
-        return StorageError(f"AVATAR may not write in {folder}. {_READONLY}", code="STORAGE_READONLY")
+        return StorageError(f"AVATAR may not write in {folder}. {WRITABLE}", code="STORAGE_READONLY")
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return StorageError(_BUSY, code="DB_BUSY")
     if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
@@ -49,6 +49,6 @@ def _sqlite_code(exc: BaseException | None) -> int:
 
 
 _FULL = "The disk is full, so this turn was not kept. Free space, then go on talking."
-_READONLY = "Make the folder writable, or set AVATAR_DATA to another one."
+WRITABLE = "Make the folder writable, or set AVATAR_DATA to another one."
 _BUSY = "The database is in use by another program, so this was not stored. Close that program, then try again."
 _CORRUPT = "Put a backup in its place, or move it away: AVATAR then starts with an empty history."

@@ -5,8 +5,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from avatar import preflight
-from avatar.errors import SettingsError
+from avatar import lan, preflight
+from avatar.errors import SettingsError, StorageError
 from avatar.settings import Settings
 
 
@@ -72,3 +72,32 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(SettingsError, match=r"AVATAR_DATA=.*cannot be written \(Not a directory\)"):
         preflight.check_folder("AVATAR_DATA", tmp_path / "file" / "data")
+
+
+@pytest.mark.parametrize("kept", ["guests.key", "guests.new"])
+def test_a_key_of_guests_that_cannot_be_kept_is_named(settings: Settings, port: int, kept: str) -> None:
+    (settings.data / kept).mkdir(parents=True)  # as root a folder that only others may write is no hindrance
+    with pytest.raises(StorageError, match=r"AVATAR_OPEN needs .*guests\.key.*Make the folder writable"):
+        preflight.check(replace(settings, port=port, host="0.0.0.0", open=True))
+    preflight.check(replace(settings, port=port, open=True))  # here alone nobody is told apart
+
+
+@pytest.mark.parametrize("damaged", [lan.CERTIFICATE, lan.KEY])
+@pytest.mark.parametrize("content", ["", "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"])
+def test_a_damaged_certificate_is_named_and_what_to_do(
+    settings: Settings, port: int, damaged: str, content: str
+) -> None:
+    https = replace(settings, port=port, https=True)
+    preflight.check(https)
+    (settings.data / damaged).write_text(content)
+    with pytest.raises(StorageError, match=r"https\.crt and https\.key beside it are damaged.*Remove both"):
+        preflight.check(https)
+    for name in (lan.CERTIFICATE, lan.KEY):
+        (settings.data / name).unlink()
+    preflight.check(https)
+
+
+def test_a_certificate_that_cannot_be_written_is_named(settings: Settings, port: int) -> None:
+    (settings.data / lan.KEY).with_suffix(".part").mkdir(parents=True)
+    with pytest.raises(StorageError, match=r"https\.crt cannot be read or written"):
+        preflight.check(replace(settings, port=port, https=True))
