@@ -82,6 +82,10 @@ document.addEventListener('click', async event => {
 function translate(root) {
   for (const node of root.querySelectorAll('[data-t]')) if (!node.textContent) node.textContent = t(node.dataset.t);
   for (const node of root.querySelectorAll('.submit-button:not([aria-label])')) node.ariaLabel = t('send');
+  for (const node of root.querySelectorAll('.toast-close[aria-label="Close"]')) node.ariaLabel = t('close');
+  for (const node of root.querySelectorAll('.toast-message-text.error')) {
+    if (node.textContent.startsWith('Connection to the server')) node.textContent = t('no_answer');
+  }
   for (const node of root.querySelectorAll('[aria-label="Reset to default value"]')) node.ariaLabel = t('reset');
   for (const node of root.querySelectorAll('[aria-label^="number input for "], [aria-label^="range slider for "]')) {
     node.ariaLabel = node.ariaLabel.replace(/^[a-z]+ [a-z]+ for /, '');

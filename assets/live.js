@@ -45,7 +45,7 @@ const svg = name => '<svg viewBox="0 0 24 24" fill="none" stroke="currentColor" 
 const GLYPH = {
   idle: 'mic', connecting: 'dots', listening: 'mic', pausing: 'mic', thinking: 'dots', speaking: 'wave',
   muted: 'micoff', full: 'seat', refused: 'micoff', missing: 'micoff', inuse: 'micoff',
-  insecure: 'lock', lost: 'link', offline: 'link', tongue: 'ear',
+  insecure: 'lock', lost: 'link', offline: 'link', gone: 'link', tongue: 'ear',
 };
 const LIVE = ['listening', 'pausing', 'thinking', 'speaking', 'muted'];
 const BUSY = ['thinking', 'speaking'];

@@ -1,5 +1,5 @@
-// Before Start: how many seats are taken, which engines would answer, and whether they understand 中文. Same scope as
-// transport.js.
+// Before Start: how many seats are taken, which engines would answer, whether they understand 中文, and whether the server is
+// there at all. Same scope as transport.js.
 
 const noChinese = () => prefs.language === 'zh' && ui.engines && !ui.engines.chinese.ready;
 function tongueDetail() {
@@ -31,9 +31,41 @@ async function full() {
   link.timer = setTimeout(poll, 5000);
 }
 
+// A server that was restarted is another one: the page's parts may have other numbers there, and logins are forgotten.
+async function anew() {
+  const answer = await fetch('gradio_api/app_id').catch(() => null);
+  const { app_id } = (await answer?.json().catch(() => null)) ?? {};
+  return answer?.status === 401 || (app_id !== undefined && app_id !== window.gradio_config.app_id);
+}
+
+// sessionStorage: the page that is loaded again says why.
+const AWAY = 'avatar.away';
+addEventListener('pagehide', () => {
+  try { if (['lost', 'gone'].includes(ui.state)) sessionStorage.setItem(AWAY, '1'); } catch { /* nothing is kept */ }
+});
+function wasAway() {
+  try {
+    const away = sessionStorage.getItem(AWAY);
+    sessionStorage.removeItem(AWAY);
+    return away;
+  } catch { return null; }
+}
+
+let missed = 0;                                      // looks in a row that were not answered
+async function looked(now) {
+  missed = now ? 0 : missed + 1;
+  if (now && ui.state === 'gone') {
+    ui.set('idle');
+    ui.hint(t('back_again'));
+  } else if (missed > 1) {
+    if (await anew()) return location.reload();
+    if (['idle', 'tongue'].includes(ui.state)) ui.set('gone');
+  }
+}
+
 async function keepLooking() {                       // often while something warms up, rarely after that
   let engines = ui.engines;
-  if (!document.hidden && ['idle', 'tongue'].includes(ui.state)) engines = await look();
+  if (!document.hidden && ['idle', 'tongue', 'gone'].includes(ui.state)) await looked(engines = await look());
   const warm = engines && !engines.coming && Object.values(engines.engines).every(engine => engine?.ready);
   setTimeout(keepLooking, warm ? 15000 : 2000);
 }

@@ -22,11 +22,15 @@ const settings = () => ({
   language: prefs.language, patience_ms: Math.round(prefs.patience_ms), half_duplex: prefs.half_duplex,
   bargein: prefs.bargein, rate_pct: Math.round(prefs.rate_pct),
 });
-const publish = () => {
-  props.value = { conversation: link.conversation, live: link.live };
+const keep = () => {
   try { sessionStorage.setItem('avatar.conversation', link.conversation); } catch { /* the browser keeps nothing */ }
 };
+const publish = () => {
+  props.value = { conversation: link.conversation, live: link.live };
+  keep();
+};
 const sentence = ({ code, text }) => (has(`err_${code}`) ? t(`err_${code}`) : text);
+ui.value = () => ({ conversation: link.conversation, live: link.live });
 const toast = (kind, text) => trigger('notice', { kind, text });
 
 // crypto.randomUUID exists on https and localhost only; typing works elsewhere too.
@@ -99,7 +103,10 @@ function beat() {
   };
 }
 
-function unreachable() {
+async function unreachable() {
+  const { attempt } = link;
+  if (await anew()) return location.reload();
+  if (attempt !== link.attempt) return;
   if (link.tries) return lost();
   stop();
   ui.set('offline');
@@ -143,13 +150,15 @@ function disconnect() {
   link.state = null;
   sound.player?.port.postMessage({ t: 'reset' });
   reply.playing = false;
-  publish();
 }
 
+// Only here is the stage's value told that nothing is live: each change asks the server, and Gradio loads the page again
+// after a question that a server which restarts does not answer. Then nothing goes on by itself.
 function stop() {
   link.wanted = false;
   clearTimeout(link.timer);
   disconnect();
+  publish();
   release();
   sound.context?.suspend();
 }
@@ -289,6 +298,7 @@ watch('value', () => {                               // Python opened another co
   const { conversation, live } = props.value;
   const another = conversation !== link.conversation;
   link.conversation = conversation;
+  keep();
   if (live !== link.live) publish();
   if (!another || !link.live) return;
   if (conversation) connect();

@@ -167,8 +167,10 @@ def talk_tab(
     stage.resume(on.resume, None, chat, **QUICK)
     stage.again(on.admit, stage, None, **QUICK).success(on.again, [stage, *spoken], [chat, stage, reply], **TURN)
     stage.notice(on.notice, None, None, **QUICK)
-    # A resend of what was not accepted keeps its id, so that it cannot become two turns.
-    named = "(x, stage, accepted, ...spoken) => [x, stage, window.avatarUI.turnId(x, accepted), ...spoken]"
+    # A resend of what was not accepted keeps its id, so that it cannot become two turns. The stage's value does not tell
+    # that the connection was lost.
+    named = """(x, stage, accepted, ...spoken) =>
+        [x, window.avatarUI.value(), window.avatarUI.turnId(x, accepted), ...spoken]"""
     outputs = [chat, stage, reply]
     text.submit(on.admit, stage, None, **QUICK).success(
         on.typed, [text, stage, turn_id, *spoken], [text, turn_id, *outputs], js=named, **TURN

@@ -52,6 +52,12 @@ ENGLISH: Final[dict[str, str]] = {
     "no_offline": "<b>The live connection did not open within 3 seconds: the machine is busy, or something between us "
     "does not pass it on.</b>"
     "Record a message below, or type: both are answered aloud. Try again looks for the connection once more.",
+    "st_gone": "AVATAR does not answer",
+    "no_gone": "<b>It was stopped, is starting again, or cannot be reached from here.</b>This page looks every few "
+    "seconds and says when you can go on. What was said is kept.",
+    "no_answer": "AVATAR does not answer. This page goes on as soon as it does.",
+    "close": "Close",
+    "back_again": "AVATAR is there again. Press Start to go on where you stopped.",
     "st_tongue": "I cannot hear 中文 yet",
     "no_tongue": "<b>{name} understands no 中文, so I do not listen and guess.</b>{get} Typing in 中文 works, or "
     "choose "
@@ -151,6 +157,11 @@ CHINESE: Final[dict[str, str]] = {
     "no_offline": "<b>即時連線在 3 秒內沒有開啟，可能是主機太忙，或中間有設備不讓它通過。</b>"
     "請在下方錄音或打字，兩者都會出聲回答。"
     "按「再試一次」會重新連線。",
+    "st_gone": "AVATAR 沒有回應",
+    "no_gone": "<b>它停止了、正在重新啟動，或從這裡連不到。</b>本頁每隔幾秒查看一次，可以繼續時會通知您。說過的話都還在。",
+    "no_answer": "AVATAR 沒有回應。一有回應，本頁就會繼續。",
+    "close": "關閉",
+    "back_again": "AVATAR 回來了。按「開始說話」就能從中斷處繼續。",
     "st_tongue": "我還聽不懂中文",
     "no_tongue": "<b>{name} 不懂中文，所以我先不聽，以免亂猜。</b>{get}用中文打字沒有問題，"
     "也可以在「設定」選擇其他語言。",

@@ -1,0 +1,87 @@
+"""A server that stops, or that comes back as another process: what the page says, and that it goes on."""
+
+import json
+
+from page_rows import ESPEAK, SMOLLM, Row, Rung
+from page_site import IN_A_BROWSER, Open, Site
+from playwright.sync_api import Route, expect
+
+from avatar.ui.strings import CHINESE, ENGLISH
+
+pytestmark = IN_A_BROWSER
+ASKED = "**/gradio_api/**"
+
+
+def gone(s: Site) -> None:
+    s.page.route(ASKED, lambda route: route.abort())
+
+
+def test_a_live_conversation_goes_on_by_itself_after_a_restart(site: Open) -> None:
+    s = site()
+    s.page.evaluate("window.sameDocument = true")
+    s.start()
+    s.page.wait_for_timeout(500)  # what Start asked is answered
+    asked: list[str] = []
+    s.page.on("request", lambda request: asked.append(request.url))
+    gone(s)
+    s.socket.drop(1012)
+    s.wait("avatarUI.state === 'lost' && document.querySelector('.av-notice').innerText.includes('try 3')")
+    assert asked and not [url for url in asked if "queue/join" in url]  # Gradio would load the page again
+    assert s.page.locator(".toast-body").count() == 0
+    s.page.unroute(ASKED)
+    s.wait("avatarUI.state === 'listening'")
+    assert s.page.evaluate("window.sameDocument") and s.socket.said("hello")[1]["conversation"] == "new1"
+
+
+def test_who_types_while_the_connection_is_lost_is_answered(site: Open) -> None:
+    s = site()
+    s.start()
+    s.page.route("**/component_server/**", lambda route: route.abort())  # no token, and so no socket
+    s.socket.drop(1011)
+    s.wait("avatarUI.state === 'lost'")
+    box = s.page.locator("#type textarea, #type input")
+    box.fill("hello")
+    box.press("Enter")
+    expect(s.page.locator("#chat")).to_contain_text("Three minutes.")
+    assert [asked[0:4] for asked in s.assistant.asked] == [("typed", "local", "new1", "hello")]
+
+
+def test_an_idle_page_says_that_the_server_is_gone_and_that_it_is_there_again(site: Open) -> None:
+    site.assistant.pool.rungs = [SMOLLM, ESPEAK, Rung("stt", "w", "whisper", "warming", 0.5)]  # type: ignore[attr-defined]
+    s = site(locale="zh-TW")
+    gone(s)
+    s.wait("avatarUI.state === 'gone'")
+    expect(s.page.locator(".av-state")).to_have_text(CHINESE["st_gone"])
+    expect(s.page.locator(".av-notice")).to_contain_text("本頁每隔幾秒查看一次")
+    s.page.unroute(ASKED)
+    s.wait("avatarUI.state === 'idle'")
+    expect(s.page.locator(".av-hint")).to_have_text(CHINESE["back_again"])
+    assert not s.errors
+
+
+def test_a_page_whose_parts_another_server_does_not_know_is_loaded_again_and_says_why(site: Open) -> None:
+    rungs = [SMOLLM, ESPEAK, Rung("stt", "w", "whisper", "warming", 0.5)]
+    site.assistant.pool.rungs = rungs  # type: ignore[attr-defined]
+    site.assistant.store.rows = [Row("a1", "Steeping tea")]  # type: ignore[attr-defined]
+    s = site()
+    s.tab(1)
+    s.page.get_by_text("Steeping tea").click()
+    s.page.get_by_role("button", name="Continue").click()
+    expect(s.page.locator("#chat")).to_contain_text("rinse them first")
+    gone(s)
+    s.wait("avatarUI.state === 'gone'")
+    s.page.evaluate("window.sameDocument = true")
+
+    def another(route: Route) -> None:
+        if route.request.url.endswith("app_id"):
+            return route.fulfill(body=json.dumps({"app_id": "another"}))
+        return route.fulfill(status=500)
+
+    s.page.route("**/gradio_api/component_server/**", another)
+    s.page.route("**/gradio_api/app_id", another)
+    s.page.unroute(ASKED)
+    s.page.wait_for_function("!window.sameDocument", timeout=15_000)
+    s.page.unroute_all()
+    s.wait("window.avatarUI?.engines")
+    expect(s.page.locator(".av-hint")).to_have_text(ENGLISH["back_again"])
+    expect(s.page.locator("#chat")).to_contain_text("rinse them first")
