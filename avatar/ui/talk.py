@@ -167,8 +167,8 @@ def talk_tab(
     stage.resume(on.resume, None, chat, **QUICK)
     stage.again(on.admit, stage, None, **QUICK).success(on.again, [stage, *spoken], [chat, stage, reply], **TURN)
     stage.notice(on.notice, None, None, **QUICK)
-    # A resend of what was not accepted keeps its id, so that it cannot become two turns. The stage's value does not tell
-    # that the connection was lost.
+    # A resend of what was not accepted keeps its id, so that it cannot become two turns. The stage's value may be of a
+    # connection that was lost since.
     named = """(x, stage, accepted, ...spoken) =>
         [x, window.avatarUI.value(), window.avatarUI.turnId(x, accepted), ...spoken]"""
     outputs = [chat, stage, reply]
