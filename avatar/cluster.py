@@ -23,11 +23,11 @@ CONSISTENT = "ray.serve.experimental.consistent_hash_router.ConsistentHashRouter
 
 
 def build(args: dict[str, Any]) -> Any:
-    """The application of one stage, from its `args` in serve.yaml: stage, rung, share."""
+    """The application of one stage, from its `args` in serve.yaml: stage, rung, host, share."""
     from ray import serve
 
     deployment = serve.deployment(Replica).options(name=args["stage"])
-    return deployment.bind(args["rung"], args.get("share"))
+    return deployment.bind(args["rung"], args.get("share"), args.get("host", ""))
 
 
 def config(settings: Settings, made: Plan, host: str, port: int, most: int) -> dict[str, Any]:
@@ -36,7 +36,7 @@ def config(settings: Settings, made: Plan, host: str, port: int, most: int) -> d
         "proxy_location": "EveryNode",
         "http_options": {"host": host, "port": port},
         "logging_config": {"enable_access_log": False},
-        "applications": [_application(_best(stage, settings, made), most) for stage in STAGES],
+        "applications": [_application(_best(stage, settings, made), host, most) for stage in STAGES],
     }
 
 
@@ -48,9 +48,9 @@ def _best(stage: Stage, settings: Settings, made: Plan) -> Rung:
     return usable[0]
 
 
-def _application(rung: Rung, most: int) -> dict[str, Any]:
+def _application(rung: Rung, host: str, most: int) -> dict[str, Any]:
     share = rung.share
-    args: dict[str, Any] = {"stage": rung.stage, "rung": rung.name}
+    args: dict[str, Any] = {"stage": rung.stage, "rung": rung.name, "host": host}
     options: dict[str, float] = {"num_cpus": 1}
     if share is not None:
         kept = ("engine", "bytes", "model", "compute_type", "stages")
@@ -64,6 +64,7 @@ def _application(rung: Rung, most: int) -> dict[str, Any]:
             "min_replicas": 1 + len(rung.replicas),
             "max_replicas": max(most, 1 + len(rung.replicas)),
             "target_ongoing_requests": min(rung.parallel, 2),
+            "policy": {"policy_function": "avatar.scaling:replicas"},
             "upscale_delay_s": 5,
             "downscale_delay_s": 120,
         },

@@ -1,12 +1,14 @@
-"""A replica of the cluster: one engine behind HTTP, frames in and frames out. Knows no ladder, and of Ray one call."""
+"""A replica of the cluster: one engine behind HTTP and lanes, frames in and frames out. Knows no ladder, and of Ray two
+calls.
+"""
 
 import asyncio
 import io
+import ipaddress
 import logging
 import threading
-import time
 from collections.abc import AsyncGenerator, Generator
-from contextlib import aclosing, contextmanager
+from contextlib import aclosing, closing
 from dataclasses import asdict
 from typing import Any
 
@@ -15,28 +17,36 @@ from starlette.responses import PlainTextResponse, Response, StreamingResponse
 
 from avatar import gpu
 from avatar.aio import in_thread
-from avatar.engines.base import LLM, STT, TTS, Abilities, Begins, Engine, Message, Voice
+from avatar.asked import KnownVoices, Load, Seating
+from avatar.engines.base import LLM, STT, TTS, Abilities, Begins, Engine, Message
 from avatar.engines.catalog import CATALOG, allowed
 from avatar.engines.cluster_client import KEY, error_head, knows
-from avatar.engines.frames import Head, item, messages_of, pack, samples_of, unpack, voice_of
+from avatar.engines.frames import Head, item, messages_of, pack, samples_of, unpack
+from avatar.engines.lane_server import Answer, LaneServer
+from avatar.engines.lanes import HEADER
 from avatar.engines.loading import Loader
 from avatar.engines.pool import import_and_load
 from avatar.errors import AvatarError, EngineError, OutOfMemory
 from avatar.events import Samples
 from avatar.planner import NO_CARD, Plan, Share
+from avatar.scaling import QUESTIONS
 from avatar.settings import Settings
 
 log = logging.getLogger(__name__)
 
 ITEM_S = 20.0  # the longest that one item may take: then the replica is replaced
-VOICES, VOICE_S = 16, 600.0  # cloned voices that a replica remembers, and for how long nobody may have asked
+DRAIN_S = 15.0  # for what came by lane, of the 30 s that Ray Serve gives to a replica that ends
+END = pack({"is": "end"})
 
 
 class Replica:
     """One engine behind HTTP. Frames in, frames out; what is closed at the other end ends here."""
 
-    def __init__(self, rung: str, share: dict[str, Any] | None = None, loader: Loader = import_and_load) -> None:
-        """Blocks while the engine loads. `share`: its part of the card that Ray gives to this process."""
+    def __init__(
+        self, rung: str, share: dict[str, Any] | None = None, host: str = "", loader: Loader = import_and_load
+    ) -> None:
+        """Blocks while the engine loads. `share`: its part of the card that Ray gives to this process. `host`: where
+        the proxies listen, and it too; "" is nowhere."""
         settings = Settings.from_env()
         row = next(row for row in CATALOG if row.name == rung)
         made = NO_CARD if share is None else Plan(shares={rung: _share(share)})
@@ -44,14 +54,28 @@ class Replica:
         self._engine: Engine = loader(self._rung, settings, lambda fraction: None)
         self._key = settings.ray_key
         self._free = threading.BoundedSemaphore(self._rung.parallel)  # held until the engine's generator is closed
+        self._load = Load()
         self._seating, self._voices = Seating(settings.seats), KnownVoices()
         self._fault = ""
         self._telling: set[asyncio.Task[Any]] = set()
+        self._lanes = _lanes(host, self._by_lane)
+        self._headers = {} if self._lanes is None else {HEADER: str(self._lanes.address)}
+
+    def __del__(self) -> None:
+        """Ray Serve calls this before it ends a replica, once what came through proxies is answered."""
+        if (lanes := getattr(self, "_lanes", None)) is not None:  # its engine was not loaded
+            lanes.close(DRAIN_S)
+
+    def record_autoscaling_stats(self) -> dict[str, float]:
+        """Ray Serve asks every few seconds, for avatar/scaling.py."""
+        return {QUESTIONS: self._load.mean()}
 
     def check_health(self) -> None:
         """Ray Serve asks; a replica that raises is replaced. Raises RuntimeError."""
         for profile in self._voices.unused():
             self.forget(profile)
+        if self._load.longest_s() > ITEM_S:
+            self._fault = "it hangs"
         if self._fault:
             raise RuntimeError(f"{self._rung.name}: {self._fault}")
 
@@ -69,11 +93,13 @@ class Replica:
             head, blob = unpack(io.BytesIO(await request.body()).read)
             if head["do"] == "forget":
                 self._tell_all(str(head["profile"]))
-                return Response(pack({"is": "end"}))
+                return Response(END)
+            if head["do"] == "where":
+                return Response(END, headers=self._headers)
             work = self._work(head, blob)
         except (ValueError, KeyError, TypeError):
             return PlainTextResponse("That is no question.\n", 400)
-        return StreamingResponse(self._stream(work), media_type="application/octet-stream")
+        return StreamingResponse(self._stream(work), headers=self._headers, media_type="application/octet-stream")
 
     def _tell_all(self, profile: str) -> None:
         """Every replica, this one too; what comes of it is not waited for: this replica is busy with the question."""
@@ -86,23 +112,33 @@ class Replica:
         telling.add_done_callback(self._telling.discard)
 
     async def _stream(self, work: Generator[bytes, None, None]) -> AsyncGenerator[bytes, None]:
+        async with aclosing(in_thread(self._whole(work))) as packed:
+            async for frame in packed:
+                yield frame
+
+    def _by_lane(self, head: Head, blob: bytes) -> Generator[bytes, None, None]:
+        """Raises KeyError, ValueError, TypeError."""
+        if self._fault or self._load.now >= self._rung.parallel or head["do"] == "forget":
+            return (frame for frame in [pack({"is": "elsewhere"})])  # Ray Serve knows who has room, and who is well
+        return self._whole(self._work(head, blob))
+
+    def _whole(self, work: Generator[bytes, None, None]) -> Generator[bytes, None, None]:
         """`work` frame by frame, and how it ended: an AvatarError is the question's fault or the moment's, anything
         else the engine's, which is then replaced."""
-        end = pack({"is": "end"})
-        try:
-            async with aclosing(in_thread(work, ITEM_S)) as packed:
-                async for frame in packed:
-                    yield frame
-        except EngineError as error:
-            end = pack(error_head(error))
-        except AvatarError as error:
-            end = pack(error_head(self._error(error.sentence, code=error.code)))
-        except Exception as exc:  # noqa: BLE001 - a foreign engine may raise anything
-            log.warning("%s failed: %s", self._rung.name, type(exc).__name__)
-            full = gpu.out_of_memory(exc)
-            self._fault = "" if full else type(exc).__name__
-            sentence = f"{self._rung.label} {'ran out of memory' if full else 'stopped with an error'}."
-            end = pack(error_head(self._error(sentence, code=OutOfMemory.code if full else EngineError.code)))
+        end = END
+        with self._load.one(), closing(work):
+            try:
+                yield from work
+            except EngineError as error:
+                end = pack(error_head(error))
+            except AvatarError as error:
+                end = pack(error_head(self._error(error.sentence, code=error.code)))
+            except Exception as exc:  # noqa: BLE001 - a foreign engine may raise anything
+                log.warning("%s failed: %s", self._rung.name, type(exc).__name__)
+                full = gpu.out_of_memory(exc)
+                self._fault = "" if full else type(exc).__name__
+                sentence = f"{self._rung.label} {'ran out of memory' if full else 'stopped with an error'}."
+                end = pack(error_head(self._error(sentence, code=OutOfMemory.code if full else EngineError.code)))
         yield end
 
     def _error(self, sentence: str, code: str) -> EngineError:
@@ -127,12 +163,13 @@ class Replica:
         raise ValueError("no such thing to do")
 
     def _run(self, items: Generator[Any, None, None]) -> Generator[bytes, None, None]:
-        with self._free:
-            try:
-                for one in items:
-                    yield item(one)
-            finally:
-                items.close()
+        with self._free, closing(items):
+            while True:
+                with self._load.item():
+                    one = next(items, None)
+                if one is None:
+                    return
+                yield item(one)
 
     def _told(self) -> Generator[bytes, None, None]:
         row = self._rung
@@ -144,7 +181,7 @@ class Replica:
             yield from self._run(llm.reply(messages, seat))
 
     def _read(self, llm: LLM, session: str, messages: list[Message]) -> Generator[bytes, None, None]:
-        with self._seating.seat(session) as seat, self._free:
+        with self._seating.seat(session) as seat, self._free, self._load.item():
             llm.prefill(messages, seat)
         yield from ()
 
@@ -157,71 +194,6 @@ class Replica:
         return self._run(speak(text, voice, language))
 
 
-class Seating:
-    """Which of an engine's seats each conversation has: seats are numbered in every front alike, here by who came."""
-
-    def __init__(self, seats: int) -> None:
-        self._seats, self._lock = seats, threading.Lock()
-        self._seat: dict[str, int] = {}  # who asked last is last
-        self._asking: dict[str, int] = {}
-
-    @contextmanager
-    def seat(self, session: str) -> Generator[int, None, None]:
-        """The seat of a conversation while it asks. A new one gets that of the one that has not asked for longest."""
-        with self._lock:
-            seat = self._seat.pop(session, None)
-            self._seat[session] = seat = self._new() if seat is None else seat
-            self._asking[session] = self._asking.get(session, 0) + 1
-        try:
-            yield seat
-        finally:
-            with self._lock:
-                self._asking[session] -= 1
-                if not self._asking[session]:
-                    del self._asking[session]
-
-    def _new(self) -> int:
-        taken = set(self._seat.values())
-        if (free := next((n for n in range(self._seats) if n not in taken), None)) is not None:
-            return free
-        if (left := next((one for one in self._seat if one not in self._asking), None)) is not None:
-            return self._seat.pop(left)
-        return max(taken) + 1
-
-
-class KnownVoices:
-    """The voices that a replica was sent in full, for as long as they are asked for. In memory only."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._known: dict[str, tuple[Voice, float]] = {}  # by the SHA-256 of what is large of it; oldest first
-
-    def voice(self, head: Head, blob: bytes) -> Voice | None:
-        """None where its large part is needed and not known. Raises KeyError, ValueError."""
-        name, plain = str(head["sha256"]), voice_of(head, blob)
-        with self._lock:
-            known, _ = self._known.pop(name, (None, 0.0))
-            voice = plain if blob or not name or known is None else known
-            if not name:
-                return plain
-            if not blob and known is None:
-                return None
-            self._known[name] = voice, time.monotonic()
-            while len(self._known) > VOICES:
-                self._known.pop(next(iter(self._known)))
-        return voice
-
-    def forget(self, profile: str) -> None:
-        with self._lock:
-            self._known = {name: one for name, one in self._known.items() if one[0].profile_id != profile}
-
-    def unused(self) -> list[str]:
-        """The profiles that nobody has asked for lately."""
-        with self._lock:
-            old = [voice for voice, at in self._known.values() if time.monotonic() - at > VOICE_S]
-        return [voice.profile_id for voice in old if voice.profile_id]
-
-
 def _verdict(stt: STT, samples: Samples, text: str) -> Generator[bool, None, None]:
     yield stt.plausible(samples, text)
 
@@ -231,6 +203,21 @@ def _as(kind: type[Any], engine: Engine) -> Any:
     if not hasattr(engine, {STT: "transcribe", LLM: "reply", TTS: "speak"}[kind]):
         raise ValueError("another stage is served here")
     return engine
+
+
+def _lanes(host: str, answer: Answer) -> LaneServer | None:
+    """None where it cannot listen: then all goes through proxies."""
+    if not host:
+        return None
+    try:
+        if ipaddress.ip_address(host).is_unspecified:
+            from ray.util import get_node_ip_address
+
+            host = get_node_ip_address()
+        return LaneServer(host, answer)
+    except (OSError, ValueError) as exc:
+        log.warning("no lanes at %s: %s", host, type(exc).__name__)
+        return None
 
 
 def _share(given: dict[str, Any]) -> Share:

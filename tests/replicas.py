@@ -38,10 +38,12 @@ class Alone(Replica):
 
 
 class Cluster:
-    """From enter to exit. `engines` by stage; `broken` stages answer 503, as Ray Serve does without a replica."""
+    """From enter to exit. `engines` by stage; `broken` stages answer 503, as Ray Serve does without a replica. `lanes`:
+    replicas have doors of their own."""
 
-    def __init__(self, **engines: Any) -> None:
-        self.replicas = {stage: Alone(RUNGS[stage], loader=lambda *_, e=e: e) for stage, e in engines.items()}
+    def __init__(self, lanes: bool = False, **engines: Any) -> None:
+        self.lanes, host = lanes, "127.0.0.1" if lanes else ""
+        self.replicas = {s: Alone(RUNGS[s], host=host, loader=lambda *_, e=e: e) for s, e in engines.items()}
         self.broken = set[str]()
         self.asked = list[str]()
         self.sessions = list[str]()
@@ -60,12 +62,23 @@ class Cluster:
         return self
 
     def keep(self, rung: Any) -> Any:
+        """Closed at the end. With lanes: blocks until it has one."""
         self.opened.append(rung)
+        deadline = time.monotonic() + 5
+        while self.lanes and not rung._client._lanes._known and time.monotonic() < deadline:
+            time.sleep(0.01)
         return rung
+
+    def lose(self, stage: str) -> None:
+        """Until it is taken out of `broken`; then it answers through the proxy."""
+        self.broken.add(stage)
+        self.replicas[stage].__del__()
 
     def __exit__(self, *_: object) -> None:
         for rung in self.opened:
             rung.close()
+        for replica in self.replicas.values():
+            replica.__del__()  # as Ray Serve calls it
         self._server.should_exit = True
         self._thread.join()
         self._socket.close()

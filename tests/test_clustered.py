@@ -29,8 +29,14 @@ HELLO = (Message("system", "Be brief."), Message("user", "Hello"))
 SAMPLES = np.linspace(-1, 1, 1600, dtype=np.float32)
 
 
+@pytest.fixture(params=[False, True], ids=["proxy", "lanes"])
+def there(request: pytest.FixtureRequest) -> Iterator[Cluster]:
+    with Cluster(request.param, stt=FakeSTT(), llm=FakeLLM(), tts=FakeTTS()) as cluster:
+        yield cluster
+
+
 @pytest.fixture
-def there() -> Iterator[Cluster]:
+def proxied() -> Iterator[Cluster]:
     with Cluster(stt=FakeSTT(), llm=FakeLLM(), tts=FakeTTS()) as cluster:
         yield cluster
 
@@ -79,11 +85,11 @@ def test_what_the_model_is_asked_arrives_as_it_was(there: Cluster) -> None:
     assert list(engine(there, "llm").read) == [list(HELLO)]  # type: ignore[attr-defined]
 
 
-def test_a_conversation_keeps_its_replica_and_its_seat(there: Cluster) -> None:
-    one, other = llm(there), llm(there)  # two fronts, whose seats have the same numbers
+def test_a_conversation_keeps_its_replica_and_its_seat(proxied: Cluster) -> None:
+    one, other = llm(proxied), llm(proxied)  # two fronts, whose seats have the same numbers
     for front in (one, other, one):
         list(front.reply(HELLO, 0))
-    sessions = [session for session in there.sessions if session]
+    sessions = [session for session in proxied.sessions if session]
     assert sessions[0] == sessions[2] != sessions[1]
 
 
@@ -105,32 +111,32 @@ def test_closing_it_ends_the_work_there(there: Cluster) -> None:
     assert until(lambda: free._value == free._initial_value), "the engine's generator is closed, its lease given back"  # type: ignore[attr-defined]
 
 
-def test_a_cloned_voice_is_sent_in_full_once(there: Cluster) -> None:
-    mouth = tts(there)
+def test_a_cloned_voice_is_sent_in_full_once(proxied: Cluster) -> None:
+    mouth = tts(proxied)
     list(mouth.speak("Hi.", ANN, "en"))
-    assert there.asked.count("tts") == 3, "abilities, without the large part, with it"
+    assert proxied.asked.count("tts") == 3, "abilities, without the large part, with it"
     list(mouth.begin("Hi.", ANN, "en"))
-    assert there.asked.count("tts") == 4
-    here = engine(there, "tts").voices[-1]
+    assert proxied.asked.count("tts") == 4
+    here = engine(proxied, "tts").voices[-1]
     assert here == replace(ANN, cache=None) and here.reference is not None and here.embedding is not None
     assert np.array_equal(here.reference.samples, ANN.reference.samples)  # type: ignore[union-attr]
     assert np.array_equal(here.embedding, ANN.embedding)
 
 
-def test_a_deleted_profile_is_forgotten_there(there: Cluster) -> None:
-    mouth = tts(there)
+def test_a_deleted_profile_is_forgotten_there(proxied: Cluster) -> None:
+    mouth = tts(proxied)
     list(mouth.speak("Hi.", ANN, "en"))
     mouth.forget("ann")
-    assert until(lambda: engine(there, "tts").forgotten == ["ann"])
+    assert until(lambda: engine(proxied, "tts").forgotten == ["ann"])
     list(mouth.speak("Hi.", ANN, "en"))
-    assert there.asked.count("tts") == 6, "and must be sent again"
+    assert proxied.asked.count("tts") == 6, "and must be sent again"
 
 
 def test_a_voice_nobody_has_asked_for_is_forgotten(monkeypatch: pytest.MonkeyPatch, there: Cluster) -> None:
     list(tts(there).speak("Hi.", ANN, "en"))
     there.replicas["tts"].check_health()
     assert engine(there, "tts").forgotten == []
-    monkeypatch.setattr("avatar.replica.VOICE_S", 0.0)
+    monkeypatch.setattr("avatar.asked.VOICE_S", 0.0)
     there.replicas["tts"].check_health()
     assert engine(there, "tts").forgotten == ["ann"]
 
@@ -156,12 +162,12 @@ def test_no_memory_there_is_no_memory_here(there: Cluster) -> None:
     there.replicas["tts"].check_health()
 
 
-def test_a_cluster_that_is_not_there_is_lost(there: Cluster) -> None:
-    mouth = tts(there)
-    there.broken = {"tts"}
+def test_a_cluster_that_is_not_there_is_lost(proxied: Cluster) -> None:
+    mouth = tts(proxied)
+    proxied.broken = {"tts"}
     with pytest.raises(EngineError, match="cannot be reached") as error:
         list(mouth.speak("Hi.", OWN_VOICE, "en"))
-    assert error.value.lost and there.asked.count("tts") == 1 + cluster_client.TRIES
+    assert error.value.lost and proxied.asked.count("tts") == 1 + cluster_client.TRIES
 
 
 def test_a_cluster_that_says_nothing_is_left_in_time(there: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -173,21 +179,21 @@ def test_a_cluster_that_says_nothing_is_left_in_time(there: Cluster, monkeypatch
     trouble.hang.set()
 
 
-def test_a_wrong_key_is_refused(there: Cluster) -> None:
-    there.replicas["tts"]._key = "right"
+def test_a_wrong_key_is_refused(proxied: Cluster) -> None:
+    proxied.replicas["tts"]._key = "right"
     with pytest.raises(EngineError, match="cannot be reached"):
-        load_tts(Settings(ray_url=there.url, ray_key="wrong"), lambda _: None)
-    mouth = there.keep(load_tts(Settings(ray_url=there.url, ray_key="right"), lambda _: None))
+        load_tts(Settings(ray_url=proxied.url, ray_key="wrong"), lambda _: None)
+    mouth = proxied.keep(load_tts(Settings(ray_url=proxied.url, ray_key="right"), lambda _: None))
     assert mouth.abilities.languages == ("*",)
 
 
 @pytest.mark.parametrize(
     "body", [b"", b"\0" * 8, b"\xff" * 8, b"x" * 100, b"\x02\0\0\0\0\0\0\0{}", b"\x02\0\0\0\0\0\0\0[]"]
 )
-def test_what_is_no_question_is_refused(there: Cluster, body: bytes) -> None:
+def test_what_is_no_question_is_refused(proxied: Cluster, body: bytes) -> None:
     import httpx
 
-    assert httpx.post(f"{there.url}/tts", content=body).status_code == 400
+    assert httpx.post(f"{proxied.url}/tts", content=body).status_code == 400
 
 
 @pytest.mark.parametrize(
@@ -202,11 +208,11 @@ def test_what_is_no_question_is_refused(there: Cluster, body: bytes) -> None:
         ("stt", {"do": "dance"}),
     ],
 )
-def test_a_wrong_question_is_not_the_engines_fault(there: Cluster, stage: str, head: dict[str, object]) -> None:
+def test_a_wrong_question_is_not_the_engines_fault(proxied: Cluster, stage: str, head: dict[str, object]) -> None:
     import httpx
 
-    assert httpx.post(f"{there.url}/{stage}", content=pack(head)).status_code == 400
-    there.replicas[stage].check_health()  # raises for a replica that is to be replaced
+    assert httpx.post(f"{proxied.url}/{stage}", content=pack(head)).status_code == 400
+    proxied.replicas[stage].check_health()  # raises for a replica that is to be replaced
 
 
 async def test_a_lost_cluster_steps_down_to_the_local_rungs_and_back(there: Cluster, settings: Settings) -> None:
@@ -229,7 +235,7 @@ async def test_a_lost_cluster_steps_down_to_the_local_rungs_and_back(there: Clus
         return [event.engine for event in events if isinstance(event, Serving) and event.stage == "tts"] + told
 
     assert await speaker() == ["Ray cluster"]
-    there.broken = {"tts"}
+    there.lose("tts")
     assert await speaker() == ["Ray cluster", "eSpeak NG", "STEPPED_DOWN"]
     assert await speaker() == ["eSpeak NG"]
     there.broken = set()

@@ -1,12 +1,16 @@
-"""What a replica remembers of those who ask: their seats and their voices."""
+"""What a replica keeps of those who ask: how much it is, their seats and their voices."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
-from replicas import ANN
+import pytest
+from fakes import Clock, FakeTTS
+from replicas import ANN, Cluster
 
+from avatar import scaling
+from avatar.asked import KnownVoices, Load, Seating
 from avatar.events import AudioChunk
-from avatar.replica import KnownVoices, Seating
 
 
 class TestSeating:
@@ -37,3 +41,46 @@ def test_so_many_voices_are_remembered() -> None:
         assert known.voice(heads[-1], b"") is None
         assert known.voice(heads[-1], voice_blob(voice)) is not None
     assert [known.voice(head, b"") is not None for head in heads] == [False] * 4 + [True] * 16
+
+
+class TestLoad:
+    def test_the_mean_is_of_the_time_since_it_was_asked_for(self) -> None:
+        clock = Clock()
+        load = Load(clock)
+        with load.one():
+            clock.now += 3
+            with load.one():
+                assert load.now == 2
+                clock.now += 1
+        clock.now += 1
+        assert load.mean() == 1.0
+        clock.now += 4
+        assert load.mean() == load.mean() == load.now == 0
+
+    def test_how_long_the_engine_has_been_at_something(self) -> None:
+        clock = Clock()
+        load = Load(clock)
+        with load.item():
+            clock.now += 3
+            with load.item():
+                clock.now += 1
+                assert load.longest_s() == 4
+        assert load.longest_s() == 0
+
+
+def test_an_engine_that_hangs_makes_its_replica_unhealthy(monkeypatch: pytest.MonkeyPatch) -> None:
+    with Cluster(tts=FakeTTS()) as there:
+        replica = there.replicas["tts"]
+        with replica._load.item():
+            replica.check_health()
+            monkeypatch.setattr("avatar.replica.ITEM_S", -1.0)
+            with pytest.raises(RuntimeError, match="hangs"):
+                replica.check_health()
+
+
+def test_as_many_replicas_as_the_questions_need() -> None:
+    config = SimpleNamespace(get_target_ongoing_requests=lambda: 2)
+    asked = {"questions": {"a": 2.5, "b": 0.5}, "other": {"a": 9.0}}
+    context = SimpleNamespace(aggregated_metrics=asked, total_queued_requests=1.0, config=config)
+    assert scaling.replicas(context) == (2.0, {})
+    assert scaling.replicas(SimpleNamespace(aggregated_metrics={}, total_queued_requests=0.0, config=config)) == (0, {})

@@ -1,4 +1,5 @@
-"""A front's way to the engines of a cluster: HTTP to the proxies of Ray Serve, frame by frame. Knows no engine.
+"""A front's way to the engines of a cluster, frame by frame: by a lane to a replica where there is one (lanes.py), else
+HTTP to the proxies of Ray Serve. Knows no engine.
 
 Not Ray's own client: a process that joins a Ray cluster is ended by Ray a minute after the cluster is lost, and a front
 must outlive it. Blocks, and is meant for the threads on which engines run.
@@ -9,13 +10,14 @@ import http.client
 import ssl
 import threading
 import time
-from collections.abc import Generator
-from contextlib import closing
+from collections.abc import Callable, Generator
+from contextlib import closing, suppress
 from typing import Any
 from urllib.parse import urlsplit
 
 from avatar.engines.base import Stage
 from avatar.engines.frames import Head, pack, unpack
+from avatar.engines.lanes import HEADER, Lane, Lanes, Where
 from avatar.errors import EngineError, EngineTimeout, OutOfMemory
 
 CONNECT_S = 2.0
@@ -31,6 +33,10 @@ class Lost(Exception):
     """The exchange ended before its end."""
 
 
+class Elsewhere(Lost):
+    """The replica wants this asked through a proxy, and began nothing."""
+
+
 class ClusterClient:
     """Thread-safe. `urls` are proxies of one cluster: where one cannot be reached, the next is tried."""
 
@@ -39,18 +45,22 @@ class ClusterClient:
         self._key = key
         self._lock = threading.Lock()
         self._idle: list[tuple[float, int, http.client.HTTPConnection]] = []  # since, which url, connection
-        self._at = 0
+        self._at, self._closed = 0, False
+        self._lanes = Lanes()
 
     def ask(
         self, stage: Stage, head: Head, blob: bytes = b"", session: str = "", *, anyway: bool = False
     ) -> Generator[tuple[Head, bytes], None, None]:
         """The frames of the answer. Closing it ends the work there. Tries again where the exchange is lost before the
         first frame, or `anyway`: where later frames repeat earlier ones. Raises EngineError, lost or not."""
-        request = pack(head, blob)
-        for left in reversed(range(TRIES)):
-            delivered = False
+        request, where = pack(head, blob), (stage, session)
+        lane = self._lanes.take(where)
+        for left in reversed(range(TRIES + (lane is not None))):
+            delivered, straight = False, lane is not None
             try:
-                with closing(self._exchange(stage, request, session)) as frames:
+                exchange = self._exchange(where, request) if lane is None else self._by_lane(lane, where, request)
+                lane = None
+                with closing(exchange) as frames:
                     for frame in frames:
                         delivered = True
                         yield frame
@@ -65,31 +75,55 @@ class ClusterClient:
                 if not left:
                     sentence = "The cluster cannot be reached."
                     raise EngineError(sentence, stage=stage, engine=f"ray-{stage}", lost=True) from exc
-            time.sleep(AGAIN_S)
+            if not straight:
+                time.sleep(AGAIN_S)
 
-    def _exchange(self, stage: Stage, request: bytes, session: str) -> Generator[tuple[Head, bytes], None, None]:
+    def _by_lane(self, lane: Lane, where: Where, request: bytes) -> Generator[tuple[Head, bytes], None, None]:
+        whole = False
+        try:
+            lane.wait(FIRST_S)
+            lane.send(request)
+            yield from _answer(where[0], lane.read, lane.wait)
+            whole = True
+        except Elsewhere:
+            whole = True
+            raise
+        except (OSError, ValueError, KeyError) as exc:
+            self._lanes.lose(lane.address)
+            if isinstance(exc, TimeoutError):
+                raise
+            raise Lost(type(exc).__name__) from exc
+        finally:
+            self._lanes.give(lane, whole)
+        if self._lanes.due(where):
+            threading.Thread(target=self._renew, args=(where,), daemon=True, name="lane").start()
+
+    def _renew(self, where: Where) -> None:
+        """Ask a proxy who would answer now."""
+        with suppress(Lost, TimeoutError, EngineError), closing(self._exchange(where, pack({"do": "where"}))) as frames:
+            for _ in frames:
+                continue
+
+    def _exchange(self, where: Where, request: bytes) -> Generator[tuple[Head, bytes], None, None]:
         which, connection = self._take()
+        (stage, session), url = where, self._urls[which]
         whole = False
         try:
             headers = {"Content-Type": "application/octet-stream", KEY: self._key}
-            path = f"{self._urls[which].path.rstrip('/')}/{stage}"
             if connection.sock is None:
                 _connect(connection)
-            connection.request("POST", path, request, headers | ({SESSION: session} if session else {}))
-            connection.sock.settimeout(FIRST_S)
+            wait = connection.sock.settimeout
+            headers |= {SESSION: session} if session else {}
+            connection.request("POST", f"{url.path.rstrip('/')}/{stage}", request, headers)
+            wait(FIRST_S)
             with connection.getresponse() as response:
                 if response.status != 200:
                     raise Lost(f"HTTP {response.status}")
-                while True:
-                    head, blob = unpack(response.read)
-                    if head["is"] == "end":
-                        response.read()
-                        whole = not response.will_close
-                        return
-                    if head["is"] == "error":
-                        raise _named(stage, head)
-                    yield head, blob
-                    connection.sock.settimeout(NEXT_S)
+                if told := response.getheader(HEADER):
+                    self._lanes.told(where, told, url)
+                yield from _answer(stage, response.read, wait)
+                response.read()
+                whole = not response.will_close
         except TimeoutError:
             self._leave(which)
             raise
@@ -97,10 +131,11 @@ class ClusterClient:
             self._leave(which)
             raise Lost(type(exc).__name__) from exc
         finally:
-            if whole:
-                with self._lock:
+            with self._lock:
+                kept = whole and not self._closed
+                if kept:
                     self._idle.append((time.monotonic(), which, connection))
-            else:
+            if not kept:
                 connection.close()
 
     def _leave(self, which: int) -> None:
@@ -126,8 +161,9 @@ class ClusterClient:
         return at, http.client.HTTPConnection(host, port, timeout=CONNECT_S)
 
     def close(self) -> None:
+        self._lanes.close()
         with self._lock:
-            idle, self._idle = self._idle, []
+            self._closed, idle, self._idle = True, self._idle, []
         for _, _, connection in idle:
             connection.close()
 
@@ -138,6 +174,24 @@ def _connect(connection: http.client.HTTPConnection) -> None:
         connection.connect()
     except TimeoutError as exc:
         raise ConnectionError("no answer") from exc
+
+
+def _answer(
+    stage: Stage, read: Callable[[int], bytes], wait: Callable[[float], None]
+) -> Generator[tuple[Head, bytes], None, None]:
+    """The frames that come, up to the last; `wait` sets for how long. Raises EngineError, Elsewhere, OSError,
+    ValueError, KeyError."""
+    while True:
+        head, blob = unpack(read)
+        match head["is"]:
+            case "end":
+                return
+            case "error":
+                raise _named(stage, head)
+            case "elsewhere":
+                raise Elsewhere
+        yield head, blob
+        wait(NEXT_S)
 
 
 def knows(key: str, sent: str) -> bool:

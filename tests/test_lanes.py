@@ -1,0 +1,298 @@
+"""The straight ways of a front to replicas: who may use one, when, and what is done where one fails."""
+
+import socket
+import threading
+import time
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import replace
+from urllib.parse import urlsplit
+
+import pytest
+from fakes import FakeLLM, FakeTTS, Trouble
+from replicas import ANN, Cluster
+
+from avatar.engines import lane_server, lanes
+from avatar.engines.base import OWN_VOICE, Message
+from avatar.engines.clustered import load_llm, load_tts
+from avatar.engines.frames import Head, pack, unpack
+from avatar.engines.lane_server import LaneServer
+from avatar.engines.lanes import Address, Lane, Lanes
+from avatar.errors import EngineError
+from avatar.settings import Settings
+
+HERE = urlsplit("http://127.0.0.1:8000")
+WHERE: lanes.Where = ("tts", "")
+
+
+def until(done: Callable[[], object]) -> bool:
+    deadline = time.monotonic() + 5
+    while not done() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return bool(done())
+
+
+def echo(head: Head, blob: bytes) -> Generator[bytes, None, None]:
+    return (pack({"is": "echo", "number": n}, blob) for n in range(int(head["times"])))
+
+
+@pytest.fixture
+def door() -> Iterator[LaneServer]:
+    server = LaneServer("127.0.0.1", echo)
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def front() -> Iterator[Lanes]:
+    front = Lanes()
+    yield front
+    front.close()
+
+
+@pytest.fixture
+def there() -> Iterator[Cluster]:
+    with Cluster(True, llm=FakeLLM(), tts=FakeTTS()) as cluster:
+        yield cluster
+
+
+def mouth(there: Cluster):
+    return there.keep(load_tts(Settings(ray_url=there.url), lambda _: None))
+
+
+class TestLane:
+    def test_one_question_after_another(self, door: LaneServer) -> None:
+        lane = Lane(door.address)
+        for times in (2, 1):
+            lane.send(pack({"times": times}, b"sound"))
+            assert [unpack(lane.read) for _ in range(times)] == [
+                ({"is": "echo", "number": n}, b"sound") for n in range(times)
+            ]
+        assert not lane.stale
+        lane.close()
+
+    def test_who_does_not_know_the_secret_is_not_answered(self, door: LaneServer) -> None:
+        with socket.create_connection((door.address.host, door.address.port), 5) as stranger:
+            stranger.sendall(b"\0" * 32 + pack({"times": 1}))
+            said = b""
+            while more := stranger.recv(100):
+                said += more
+        assert said == door.address.proof("replica")
+
+    def test_nothing_is_told_to_somebody_else_on_its_port(self) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as other:
+            address = Address("127.0.0.1", other.getsockname()[1], "secret")
+            heard = []
+
+            def listen() -> None:
+                connection, _ = other.accept()
+                with connection:
+                    connection.sendall(b"\0" * 32)
+                    heard.append(connection.recv(100))
+
+            thread = threading.Thread(target=listen)
+            thread.start()
+            with pytest.raises(ConnectionError):
+                Lane(address)
+            thread.join()
+        assert heard == [b""]
+
+    @pytest.mark.parametrize("question", [pack({}), pack({"times": "many"}), b"\xff" * 8, b"x" * 100])
+    def test_what_is_no_question_ends_it(self, door: LaneServer, question: bytes) -> None:
+        lane = Lane(door.address)
+        lane.send(question)
+        assert until(lambda: lane.stale) and lane.read(1) == b""
+        lane.close()
+
+    def test_so_many_and_no_more(self, door: LaneServer, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(lane_server, "MOST", 1)
+        first = Lane(door.address)
+        with pytest.raises(OSError):
+            Lane(door.address)
+        first.close()
+
+
+class TestDoor:
+    def test_what_was_asked_is_answered_before_it_closes(self) -> None:
+        go_on = threading.Event()
+
+        def slowly(head: Head, blob: bytes) -> Generator[bytes, None, None]:
+            yield pack({"is": "begun"})
+            go_on.wait(5)
+            yield pack({"is": "done"})
+
+        server = LaneServer("127.0.0.1", slowly)
+        busy, idle = Lane(server.address), Lane(server.address)
+        busy.send(pack({}))
+        assert unpack(busy.read)[0] == {"is": "begun"}
+        closing = threading.Thread(target=server.close, args=(5.0,))
+        closing.start()
+        assert until(lambda: idle.stale), "nobody may ask any more"
+        with pytest.raises(OSError):
+            Lane(server.address)
+        go_on.set()
+        assert unpack(busy.read)[0] == {"is": "done"}
+        closing.join()
+        busy.close()
+        idle.close()
+
+    def test_it_does_not_wait_for_ever(self) -> None:
+        forever = threading.Event()
+
+        def never(head: Head, blob: bytes) -> Generator[bytes, None, None]:
+            yield pack({"is": "begun"})
+            forever.wait(5)
+
+        server = LaneServer("127.0.0.1", never)
+        lane = Lane(server.address)
+        lane.send(pack({}))
+        unpack(lane.read)
+        server.close(0.01)
+        assert lane.read(1) == b""
+        forever.set()
+        lane.close()
+
+
+class TestLanes:
+    def test_a_replica_that_was_told_is_reached(self, door: LaneServer, front: Lanes) -> None:
+        assert front.take(WHERE) is None
+        front.told(WHERE, str(door.address), HERE)
+        assert until(lambda: front._known.get(WHERE))
+        first = front.take(WHERE)
+        assert first is not None
+        front.give(first, whole=True)
+        assert front.take(WHERE) is first, "one connection for one question after another"
+        front.give(first, whole=False)
+        second = front.take(WHERE)
+        assert second is not None and second is not first
+        front.give(second, whole=True)
+
+    def test_the_replica_with_the_fewest_questions_is_asked(self, door: LaneServer, front: Lanes) -> None:
+        other = LaneServer("127.0.0.1", echo)
+        for server in (door, other):
+            front.told(WHERE, str(server.address), HERE)
+        assert until(lambda: len(front._known.get(WHERE, [])) == 2)
+        taken = [front.take(WHERE) for _ in range(4)]
+        ports = [lane.address.port for lane in taken if lane is not None]
+        assert sorted(ports) == sorted([door.address.port, other.address.port] * 2)
+        for lane in taken:
+            assert lane is not None
+            front.give(lane, whole=False)
+        other.close()
+
+    def test_a_session_has_one_replica(self, door: LaneServer, front: Lanes) -> None:
+        where: lanes.Where = ("llm", "front:0")
+        for server in (door, other := LaneServer("127.0.0.1", echo)):
+            front.told(where, str(server.address), HERE)
+            assert until(lambda server=server: front._known.get(where) == [server.address])
+        assert list(front._idle) == [other.address], "the other was hung up on"
+        other.close()
+
+    def test_one_that_is_gone_is_not_asked(self, door: LaneServer, front: Lanes) -> None:
+        front.told(WHERE, str(door.address), HERE)
+        assert until(lambda: front._known.get(WHERE))
+        door.close()
+        assert until(lambda: front._idle[door.address][0].stale)
+        assert front.take(WHERE) is None and not front._known[WHERE]
+
+    def test_one_that_cannot_be_reached_is_not_tried_again_soon(self, front: Lanes) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            gone = Address("127.0.0.1", listening.getsockname()[1], "secret")
+        before = threading.active_count()
+        front.told(WHERE, str(gone), HERE)
+        assert until(lambda: threading.active_count() == before)
+        front.told(WHERE, str(gone), HERE)
+        assert threading.active_count() == before and front.take(WHERE) is None
+
+    @pytest.mark.parametrize(
+        ("told", "proxy"),
+        [
+            ("127.0.0.1 {port} {secret}", "https://127.0.0.1:8000"),
+            ("127.0.0.1 {port} {secret}", "http://192.0.2.1:8000"),
+            ("localhost {port} {secret}", "http://127.0.0.1:8000"),
+            ("127.0.0.1 port {secret}", "http://127.0.0.1:8000"),
+            ("127.0.0.1", "http://127.0.0.1:8000"),
+        ],
+    )
+    def test_what_is_not_taken_for_an_address(self, door: LaneServer, front: Lanes, told: str, proxy: str) -> None:
+        before = threading.active_count()
+        front.told(WHERE, told.format(port=door.address.port, secret=door.address.secret), urlsplit(proxy))
+        assert threading.active_count() == before and not front._shunned
+
+    def test_after_a_while_a_proxy_is_to_be_asked_once(
+        self, door: LaneServer, front: Lanes, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        assert not front.due(WHERE)
+        front.told(WHERE, str(door.address), HERE)
+        assert not front.due(WHERE)
+        monkeypatch.setattr(lanes, "RENEW_S", -1.0)
+        assert front.due(WHERE)
+
+
+class TestAFront:
+    def test_after_the_first_question_none_goes_through_the_proxy(self, there: Cluster) -> None:
+        voice = mouth(there)
+        for _ in range(3):
+            assert len(list(voice.speak("Hi.", OWN_VOICE, "en"))) == 3
+        assert there.asked == ["tts"]
+        list(voice.speak("Hi.", ANN, "en"))
+        assert there.replicas["tts"]._engine.voices[-1] == replace(ANN, cache=None)  # type: ignore[union-attr]
+
+    def test_a_conversation_goes_straight_to_its_replica(self, there: Cluster) -> None:
+        mind = there.keep(load_llm(Settings(ray_url=there.url), lambda _: None))
+        hello = (Message("system", "Be brief."), Message("user", "Hello"))
+        mind.prefill(hello, 0)
+        assert until(lambda: any(session for _, session in mind._client._lanes._known))
+        list(mind.reply(hello, 0))
+        assert there.asked == ["llm", "llm"], "the abilities, what was read ahead"
+
+    def test_a_replica_that_is_at_something_is_asked_through_the_proxy(self, there: Cluster) -> None:
+        voice = mouth(there)
+        engine = there.replicas["tts"]._engine
+        engine.trouble = trouble = Trouble(hang_at=1)  # type: ignore[union-attr]
+        first = voice.speak("One.", OWN_VOICE, "en")
+        next(first)
+        second = threading.Thread(target=lambda: list(voice.speak("Two.", OWN_VOICE, "en")))
+        second.start()
+        assert until(lambda: there.asked == ["tts", "tts"])
+        trouble.hang.set()
+        assert len(list(first)) == 3
+        second.join()
+
+    def test_a_replica_that_is_gone_is_asked_for_at_the_proxy(self, there: Cluster) -> None:
+        voice = mouth(there)
+        there.replicas["tts"].__del__()
+        assert len(list(voice.speak("Hi.", OWN_VOICE, "en"))) == 3
+        assert there.asked == ["tts", "tts"]
+
+    def test_half_an_answer_is_not_asked_for_again(self, there: Cluster) -> None:
+        voice = mouth(there)
+        there.replicas["tts"]._engine.trouble = trouble = Trouble(hang_at=1)  # type: ignore[union-attr]
+        said = voice.speak("Hi.", OWN_VOICE, "en")
+        next(said)
+        server = there.replicas["tts"]._lanes
+        assert server is not None
+        server.close()
+        with pytest.raises(EngineError, match="lost this reply"):
+            next(said)
+        trouble.hang.set()
+
+    def test_a_broken_engine_is_not_asked_by_lane(self, there: Cluster) -> None:
+        voice = mouth(there)
+        there.replicas["tts"]._fault = "ValueError"
+        assert len(list(voice.speak("Hi.", OWN_VOICE, "en"))) == 3
+        assert there.asked == ["tts", "tts"], "Ray Serve knows which is well"
+
+    def test_a_deleted_profile_is_told_to_all(self, there: Cluster) -> None:
+        voice = mouth(there)
+        list(voice.speak("Hi.", ANN, "en"))
+        voice.forget("ann")
+        assert until(lambda: there.replicas["tts"]._engine.forgotten == ["ann"])  # type: ignore[union-attr]
+
+    def test_now_and_then_a_proxy_is_asked_whose_turn_it_is(
+        self, there: Cluster, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        voice = mouth(there)
+        monkeypatch.setattr(lanes, "RENEW_S", 0.0)
+        list(voice.speak("Hi.", OWN_VOICE, "en"))
+        assert until(lambda: there.asked == ["tts", "tts"])
+        assert len(there.replicas["tts"]._engine.said) == 1  # type: ignore[union-attr]
