@@ -211,9 +211,10 @@ def _lanes(host: str, answer: Answer) -> LaneServer | None:
         return None
     try:
         if ipaddress.ip_address(host).is_unspecified:
-            from ray.util import get_node_ip_address
+            import ray
 
-            host = get_node_ip_address()
+            me = ray.get_runtime_context().get_node_id()
+            host = next(node["NodeManagerAddress"] for node in ray.nodes() if node["NodeID"] == me)
         return LaneServer(host, answer)
     except (OSError, ValueError) as exc:
         log.warning("no lanes at %s: %s", host, type(exc).__name__)

@@ -6,6 +6,7 @@ does meets both; several speakers talk to one app and then to the other. Needs r
 
 import argparse
 import asyncio
+import http.client
 import json
 import os
 import random
@@ -16,6 +17,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from avatar.bench.clips import FOLDER, Clip, load
 from avatar.bench.nodes import Nodes
@@ -25,6 +27,7 @@ from avatar.bench.talk import GAP_S, answered, outcome, seated
 from avatar.bench.turns import Turn, ask
 from avatar.cluster import config
 from avatar.engines.cluster_client import ClusterClient
+from avatar.engines.frames import pack
 from avatar.errors import AvatarError
 from avatar.planner import NO_CARD
 from avatar.settings import Settings
@@ -80,17 +83,31 @@ def until_served(app: App, within_s: float = 60) -> None:
     raise AvatarError(f"The cluster does not serve: {app.engines()}")
 
 
-def _hops(url: str) -> dict[str, float]:
-    """What it takes to ask a replica for nothing: the way there and back."""
-    client, times = ClusterClient(url), []
-    for _ in range(ASKS):
-        started = time.perf_counter()
-        for _ in client.ask("tts", {"do": "abilities"}):
+def _hops(url: str) -> dict[str, dict[str, float]]:
+    """What it takes to ask a replica for nothing: the way there and back, with a front's lane and without."""
+    client, proxy, nothing = ClusterClient(url), http.client.HTTPConnection(urlsplit(url).netloc), {"do": "abilities"}
+
+    def by_lane() -> None:
+        for _ in client.ask("tts", nothing):
             continue
-        times.append((time.perf_counter() - started) * 1000)
-        time.sleep(0.01)
+
+    def through_proxy() -> None:
+        proxy.request("POST", "/tts", pack(nothing))
+        proxy.getresponse().read()
+
+    found = {}
+    by_lane()  # the first question goes through the proxy, too
+    for ask in (by_lane, through_proxy):
+        times = []
+        for _ in range(ASKS):
+            time.sleep(0.01)
+            started = time.perf_counter()
+            ask()
+            times.append((time.perf_counter() - started) * 1000)
+        found[ask.__name__] = summary(times)
     client.close()
-    return summary(times)
+    proxy.close()
+    return found
 
 
 async def _compared(apps: dict[str, App], clips: Sequence[Clip], sessions: int) -> dict[str, Any]:
@@ -141,7 +158,7 @@ def table(result: dict[str, Any], judged: Sequence[Bar]) -> str:
     lines = [
         f"{where['cpu']}, {where['cores']} cores, commit {where['commit']}, {where['date']}, "
         f"others {where['others_cores_before']} cores before the start",
-        f"asking a replica for nothing: {result['hop_ms']}",
+        *(f"asking a replica for nothing, {way}: {times}" for way, times in result["hop_ms"].items()),
     ]
     for key, found in result.items():
         if key.startswith("sessions_"):
