@@ -97,14 +97,14 @@ def _hops(url: str) -> dict[str, dict[str, float]]:
 
     found = {}
     by_lane()  # the first question goes through the proxy, too
-    for ask in (by_lane, through_proxy):
+    for way in (by_lane, through_proxy):
         times = []
         for _ in range(ASKS):
             time.sleep(0.01)
             started = time.perf_counter()
-            ask()
+            way()
             times.append((time.perf_counter() - started) * 1000)
-        found[ask.__name__] = summary(times)
+        found[way.__name__] = summary(times)
     client.close()
     proxy.close()
     return found
