@@ -193,7 +193,7 @@ class Turn:
             paces = voice.rate == 1 or getattr(tts, "abilities", NO_PACE).paces
             yield from speak(text, voice, tag) if paces else paced(speak(text, voice, tag), voice.rate)
 
-        async with aclosing(self._calls.run("tts", synthesise, tag, voice)) as chunks:
+        async with aclosing(self._calls.run("tts", synthesise, tag, voice, not self._begun)) as chunks:
             async for chunk in chunks:
                 yield chunk
 

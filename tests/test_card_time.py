@@ -28,7 +28,8 @@ class Writer:
 
     def __init__(self, loop: asyncio.AbstractEventLoop, longest_s: float = 5.0, fails: int = 0) -> None:
         self.done, self._fails, self._changed = list[str](), fails, threading.Condition()
-        self.rests = Rests(loop, lambda: self._does("rest"), lambda: self._does("go on"), longest_s)
+        self.busy = True
+        self.rests = Rests(loop, lambda: self._does("rest"), lambda: self._does("go on"), lambda: self.busy, longest_s)
 
     async def _does(self, what: str) -> None:
         await asyncio.sleep(0.01)
@@ -111,4 +112,14 @@ def test_nothing_is_left_to_do_once_it_is_closed(loop: asyncio.AbstractEventLoop
     writer.rests(True)
     asyncio.run_coroutine_threadsafe(writer.rests.close(), loop).result(5)
     asyncio.run_coroutine_threadsafe(asyncio.sleep(0.1), loop).result(5)
+    assert not writer.done
+
+
+def test_one_that_writes_nothing_is_not_disturbed(loop: asyncio.AbstractEventLoop) -> None:
+    card, writer = CardTime(), Writer(loop)
+    card.shared(0, writer.rests)
+    writer.busy = False
+    with card.mine(0):
+        writer.busy = True  # from now on: it is not asked in the middle
+    asyncio.run_coroutine_threadsafe(asyncio.sleep(0.05), loop).result(5)
     assert not writer.done

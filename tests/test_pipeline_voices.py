@@ -30,6 +30,20 @@ async def test_a_voice_that_can_begins_sooner_does_so_once_a_reply(engines, make
     assert len(hasty.said) == 4 and hasty.begun == [hasty.said[0], hasty.said[2]]
 
 
+async def test_a_replys_first_clause_is_urgent_and_no_other_call_is(settings, engines):
+    asked = []
+
+    class Noting(EnginePool):
+        def lease(self, rung, urgent=False):
+            asked.append((rung.name, urgent))
+            return super().lease(rung, urgent)
+
+    pool = Noting(settings, [rung(stage, stage) for stage in engines], lambda row, *_: engines[row.name])
+    await collect(Pipeline(pool).turn("hi"))
+    assert [urgent for name, urgent in asked if name == "tts"] == [True, False]
+    assert not any(urgent for name, urgent in asked if name != "tts")
+
+
 @pytest.fixture
 def two_voices(settings, engines):
     """natural (en) above plain (any language), both ready; and the pipeline over them."""

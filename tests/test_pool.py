@@ -63,6 +63,28 @@ def test_only_parallel_callers_are_inside(make_pool):
     assert most == 1
 
 
+def test_who_is_awaited_in_silence_goes_before_those_who_came_earlier(make_pool):
+    pool = make_pool({"good": ("tts", FakeTTS())})
+    rung, said, threads = pool.choose("tts"), [], []
+    instance = None
+
+    def use(name, urgent):
+        with pool.lease(rung, urgent):
+            said.append(name)
+
+    with pool.lease(rung):
+        instance = pool.instance(rung)
+        for number, (name, urgent) in enumerate([("a", False), ("b", False), ("first", True), ("second", True)], 1):
+            threads.append(threading.Thread(target=use, args=(name, urgent), daemon=True))
+            threads[-1].start()
+            deadline = time.monotonic() + 5
+            while len(instance._line) < number and time.monotonic() < deadline:
+                time.sleep(0.001)
+    for thread in threads:
+        thread.join(5)
+    assert said == ["first", "second", "a", "b"]
+
+
 def test_a_failed_load_is_failed_with_its_sentence_and_retried_later(make_pool):
     now = [100.0]
     tries = []

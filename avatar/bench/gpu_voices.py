@@ -155,4 +155,5 @@ def cosyvoice(models: Path, save: Save) -> None:
         result["first_chunk_three_at_once"] = together(lambda _: say(CLAUSE, voice)[0], 10, 3)
         result |= memory.now("vram_after_mib")
         save(result)
-        engine.close()
+        result["close_s"] = round(took(engine.close) / 1000, 1)
+        save(result)

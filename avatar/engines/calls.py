@@ -46,8 +46,10 @@ class Calls:
         call: Callable[[Any], Generator[T, None, None]],
         language: str | None = None,
         voice: Voice = OWN_VOICE,
+        urgent: bool = False,
     ) -> AsyncGenerator[T, None]:
-        """Items of `call` on the rung that serves `stage`; steps down when it fails before its first item.
+        """Items of `call` on the rung that serves `stage`; steps down when it fails before its first item. `urgent`:
+        somebody waits in silence for it.
 
         A rung that does not know `language`, or cannot speak as `voice`, is passed over, for this call. Raises
         AvatarError; OutOfMemory when items are out already, and then another call goes to another rung.
@@ -55,7 +57,7 @@ class Calls:
         while True:
             key = stage, language  # for the whole turn: a better rung takes over between turns
             rung = self._rungs[key] = self._rungs.get(key) or self._pool.choose(stage, language, self._hq, voice)
-            watch = Watch(self._pool, rung)
+            watch = Watch(self._pool, rung, urgent)
             ears = self._ears(rung, watch) if stage == "stt" else None
             if ears is None:
                 self._tell(rung, voice)

@@ -57,15 +57,25 @@ class Rests:
     """A Rest of an engine whose client belongs to an event loop: one call of it after the other, none waited for."""
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, pause: Work, resume: Work, longest_s: float = LONGEST_S
+        self,
+        loop: asyncio.AbstractEventLoop,
+        pause: Work,
+        resume: Work,
+        busy: Callable[[], bool],
+        longest_s: float = LONGEST_S,
     ) -> None:
-        self._loop, self._pause, self._resume, self._longest_s = loop, pause, resume, longest_s
+        """One that is not `busy`, as any thread may ask, rests already, and is not disturbed: that takes 4 ms."""
+        self._loop, self._pause, self._resume, self._busy, self._longest_s = loop, pause, resume, busy, longest_s
         self._turn = asyncio.Lock()
+        self._asked = False  # by who calls; the rest is the loop's
         self._wanted = self._resting = False
         self._limit: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
     def __call__(self, rest: bool) -> None:
+        if not (self._busy() if rest else self._asked):
+            return
+        self._asked = rest
         try:
             self._loop.call_soon_threadsafe(self._want, rest)
         except RuntimeError:  # the loop is closed, and the engine with it

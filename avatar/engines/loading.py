@@ -120,14 +120,14 @@ class Engines:
                 close_engine(engine, rung.name)
 
     @contextmanager
-    def lease(self, rung: Rung) -> Iterator[Engine]:
+    def lease(self, rung: Rung, urgent: bool = False) -> Iterator[Engine]:
         """Use of the engine by one caller among its `parallel`, of the copy that has the fewest. Lease per clause, so
-        that five sessions share fairly.
+        that five sessions share fairly; who is `urgent` goes before those who wait and are not.
 
         Blocks while it loads or is busy. Raises EngineLoadError.
         """
         instance = self._load(self._slots[rung.name])
-        copy = instance.acquire(rung)
+        copy = instance.acquire(rung, urgent)
         try:
             yield copy.engine
         finally:

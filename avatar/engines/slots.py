@@ -2,6 +2,7 @@
 Knows no ladder.
 """
 
+import itertools
 import math
 import threading
 import time
@@ -64,6 +65,8 @@ class Instance:
         self.copies, self.parallel, self.dead = [copy], parallel, False
         self.changed = threading.Condition()
         self.moved_at = 0.0  # by time.monotonic(): when a caller last came in, got an item or left
+        self._line: list[tuple[bool, int]] = []  # who waits: the urgent ones first, then as they came
+        self._numbers = itertools.count()
 
     @property
     def engine(self) -> Engine:
@@ -74,16 +77,26 @@ class Instance:
     def busy(self) -> int:
         return sum(copy.busy for copy in self.copies)
 
-    def acquire(self, rung: Rung) -> Copy:
-        """The copy with the fewest callers, once one has room."""
+    def acquire(self, rung: Rung, urgent: bool = False) -> Copy:
+        """The copy with the fewest callers, once one has room and nobody is before us in the line."""
+        place = (not urgent, next(self._numbers))
         with self.changed:
-            self.changed.wait_for(lambda: self.dead or any(copy.busy < self.parallel for copy in self.copies))
+            self._line.append(place)
+            try:
+                self.changed.wait_for(lambda: self.dead or (self._room and min(self._line) == place))
+            finally:
+                self._line.remove(place)
+                self.changed.notify_all()  # the next one's turn, if there is room
             if self.dead:
                 raise EngineLoadError(f"{rung.label} has just failed.", stage=rung.stage, engine=rung.name)
             copy = min(self.copies, key=lambda copy: copy.busy)
             copy.busy += 1
             self.moved()
             return copy
+
+    @property
+    def _room(self) -> bool:
+        return any(copy.busy < self.parallel for copy in self.copies)
 
     def moved(self) -> None:
         self.moved_at = time.monotonic()

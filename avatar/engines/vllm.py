@@ -64,6 +64,7 @@ class VllmServer:
         self._engine: Any = None
         self._tokenizer: Any = None
         self._rests: Rests | None = None
+        self._answers = 0  # that are being written
 
     async def models(self) -> list[str]:
         """Starts the engine: takes its part of the card at once and for good. Raises what vLLM raises."""
@@ -91,6 +92,7 @@ class VllmServer:
             asyncio.get_running_loop(),
             lambda: self._engine.pause_generation(mode="keep", clear_cache=False),
             lambda: self._engine.resume_generation(),
+            lambda: self._answers > 0,
         )
         CARD_TIME.shared(self._share.card, self._rests)
         return [self._folder.name]
@@ -103,6 +105,7 @@ class VllmServer:
 
         params = SamplingParams(max_tokens=min(tokens, ANSWER_TOKENS), output_kind=RequestOutputKind.DELTA, **SAMPLING)
         outputs = self._engine.generate({"prompt_token_ids": self.read(messages)}, params, uuid.uuid4().hex)
+        self._answers += 1
         try:
             async for output in outputs:
                 if text := output.outputs[0].text:
@@ -111,6 +114,7 @@ class VllmServer:
             sentence = "vLLM has stopped: out of graphics memory, or a fault. It is started again."
             raise EngineError(sentence, stage="llm", engine="vllm", lost=True) from exc
         finally:
+            self._answers -= 1
             await outputs.aclose()
 
     def read(self, messages: Sequence[Message]) -> list[int]:

@@ -16,8 +16,8 @@ class Watch:
     `rung`: whose turn it is; `instance`: the loaded one that it is in line for; `engine`: the one that it was given.
     """
 
-    def __init__(self, engines: Engines, rung: Rung) -> None:
-        self._engines, self.rung = engines, rung
+    def __init__(self, engines: Engines, rung: Rung, urgent: bool = False) -> None:
+        self._engines, self.rung, self._urgent = engines, rung, urgent
         self.instance: Instance | None = None
         self.engine: Engine | None = None
         self._given_at = 0.0
@@ -26,7 +26,7 @@ class Watch:
     def lease(self, rung: Rung) -> Iterator[Engine]:
         """See Engines.lease."""
         self.engine, self.rung, self.instance = None, rung, self._engines.instance(rung)
-        with self._engines.lease(rung) as engine:
+        with self._engines.lease(rung, self._urgent) as engine:
             self._given_at = time.monotonic()  # before `engine`, which says that it counts
             self.engine = engine
             yield engine
