@@ -295,7 +295,8 @@ function resume() {
 }
 
 watch('value', () => {                               // Python opened another conversation, or began a new one
-  const { conversation, live } = props.value;
+  const { conversation, live, latency } = props.value;
+  if (latency) ui.latency(latency);                  // of a turn without a socket
   const another = conversation !== link.conversation;
   link.conversation = conversation;
   keep();

@@ -3,10 +3,11 @@
 import asyncio
 import math
 import secrets
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,12 +27,14 @@ from avatar.wire import RATE_PCT, REPLY_RATE
 
 @dataclass(frozen=True, slots=True)
 class Update:
-    """One step of such a turn. `audio` (rate, int16 samples) comes once, at the end of the reply."""
+    """One step of such a turn. `audio` (rate, int16 samples) and `latency`, the times of first results in ms and who
+    served, come once, at the end of the reply."""
 
     conversation_id: str
     lines: list[ChatLine]
     audio: tuple[int, NDArray[np.int16]] | None = None
     notice: Notice | None = None
+    latency: Mapping[str, Any] | None = None
 
 
 class SingleTurns:
@@ -111,7 +114,7 @@ class SingleTurns:
             yield Update(chat.id, chat.lines())  # with the old reply, whose place this was to take
         running.check()
         sound = np.frombuffer(pcm16(running.audio()), np.int16)
-        yield Update(chat.id, chat.lines(), (REPLY_RATE, sound) if len(sound) else None, unsaved)
+        yield Update(chat.id, chat.lines(), (REPLY_RATE, sound) if len(sound) else None, unsaved, running.latency())
 
     async def _keep(self, owner: str, running: "_Running", state: TurnState) -> Notice | None:
         """Store the turn, if there was one. Returns what to say of a disk that did not take it: the answer is given all
@@ -171,6 +174,11 @@ class _Running:
             raise AvatarError(self.failure.sentence, code=self.failure.code)
         if self.exchange is None:
             raise AudioError("I heard no words. Is the right microphone chosen?", code="NOTHING_HEARD")
+
+    def latency(self) -> dict[str, Any] | None:
+        """As the socket tells it of a live turn, and `ttft`, the first token. None where nothing was said aloud."""
+        timings = {} if self.exchange is None else dict(self.exchange.timings_ms)
+        return {**timings, "engines": dict(self.engines)} if "tts" in timings else None
 
     def audio(self) -> Samples:
         """All of the reply: float32 (n,) at REPLY_RATE."""

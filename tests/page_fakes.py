@@ -204,7 +204,8 @@ class FakeAssistant:
         lines = [Line("user", asked)]
         yield Step("c1", lines)
         lines = [*lines, Line("assistant", "Three minutes.", ID, 1, None, {"llm": 60.0, "tts": 90.0})]
-        yield Step("c1", lines, (24000, tone(0.3)))
+        latency = {"eot": 0.0, "stt": 0.02, "ttft": 41.0, "llm": 60.0, "tts": 1190.0, "engines": {"llm": "SmolLM2"}}
+        yield Step("c1", lines, (24000, tone(0.3)), latency=latency)
 
 
 def owner_of(request: object) -> str:

@@ -32,6 +32,7 @@ class Step:
     lines: list[Line]
     audio: Any = None
     notice: Notice | None = None
+    latency: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)

@@ -43,6 +43,8 @@ async def test_a_typed_turn_streams_text_then_gives_its_audio_and_is_stored(new_
     texts = [u.lines[-1].text for u in updates if u.lines[-1].role == "assistant"]
     assert texts[0] == "I" and texts[-1] == FakeLLM().text and texts == sorted(texts, key=len)
     assert [u.audio is None for u in updates] == [True] * (len(updates) - 1) + [False]
+    latency = updates[-1].latency
+    assert 0 <= latency["ttft"] <= latency["llm"] and latency["tts"] >= 0 and latency["engines"]["tts"] == "Tts"
     rate, sound = updates[-1].audio
     assert rate == REPLY_RATE and sound.dtype == np.int16 and len(sound) == pytest.approx(REPLY_RATE * 0.41, rel=0.05)
     (row,) = assistant.store.turns(LOCAL, updates[-1].conversation_id)

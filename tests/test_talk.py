@@ -50,7 +50,8 @@ async def test_typed_text_leaves_the_box_when_the_turn_has_begun() -> None:
     steps = [step async for step in on.typed("How long?", STAGE, "t1", "auto", 100, ENGLISH)]
     assert assistant.asked == [("typed", "local", "c9", "How long?", "t1", "auto", 100)]
     assert [step[0] for step in steps][0] == "" and steps[1][0] != ""  # afterwards the box is the user's again
-    assert steps[-1][1] == "t1" and steps[-1][3] == {"conversation": "c1", "live": ""}
+    assert steps[-1][1] == "t1" and steps[0][3] == {"conversation": "c1", "live": ""}
+    assert steps[-1][3]["conversation"] == "c1" and steps[-1][3]["latency"]["ttft"] == 41.0
     assert steps[-1][4].value and [m["role"] for m in steps[-1][2]] == ["user", "assistant"]
 
 
@@ -87,7 +88,7 @@ async def test_the_last_words_are_answered_again_with_and_without_a_socket() -> 
     on = TalkEvents(assistant, owner_of)  # type: ignore[arg-type]
     steps = [step async for step in on.again(STAGE, "zh", 120, ENGLISH)]
     assert assistant.asked == [("typed", "local", "c9", None, "", "zh", 120)]
-    assert steps[-1][1] == {"conversation": "c1", "live": ""} and "#again" in steps[-1][0][-1]["content"]
+    assert steps[-1][1]["conversation"] == "c1" and "#again" in steps[-1][0][-1]["content"]
     assert [step async for step in on.again({"conversation": "c9", "live": "L"}, "zh", 120, ENGLISH)] == []
     assert assistant.asked[1:] == [("again", "local", "L")]
     assistant.trouble = AvatarError("There is no answer to give again.", code="NOT_FOUND")

@@ -128,7 +128,7 @@ def search_bar() -> SearchBar:
         )
         spans = [(T(f"span_{name}"), name) for name in DAYS]
         which = [(T("turns_all"), "all"), (T("turns_cut"), "interrupted")]
-        filters: dict[str, Any] = {"show_label": False, "scale": 2, "min_width": 110, "filterable": False}
+        filters: dict[str, Any] = {"show_label": False, "scale": 2, "min_width": 146, "filterable": False}
         span = gr.Dropdown(spans, value="any", label=T("span"), **filters)
         state = gr.Dropdown(which, value="all", label=T("turns_which"), **filters)
         voice = gr.Dropdown([(T("heard_any"), ANY)], value=ANY, label=T("heard_in"), elem_id="heard-in", **filters)

@@ -1,7 +1,8 @@
 """The Talk tab: the live stage, the conversation, the text box and the recording, and the settings in the sidebar.
 
 Lays out and hands events on; what a turn is, `Assistant` knows. The stage's value {conversation, live} is written by
-both sides (assets/transport.js): it comes from a browser, so the assistant checks both ids against the owner.
+both sides (assets/transport.js), its `latency` by this one: it comes from a browser, so the assistant checks both ids
+against the owner.
 """
 
 import html
@@ -130,7 +131,8 @@ class TalkEvents:
             gr.Info(html.escape(failure(update.notice, language_for(request))), title="")
         audio = gr.skip() if update.audio is None else gr.Audio(update.audio, visible=True)
         chat = messages(update.lines, language_for(request), again=True)
-        return chat, {"conversation": update.conversation_id, "live": ""}, audio
+        latency = {} if update.latency is None else {"latency": update.latency}
+        return chat, {"conversation": update.conversation_id, "live": "", **latency}, audio
 
     def new(self) -> tuple[Any, Any]:
         """-> chat, reply. transport.js has told an open socket, and emptied the stage's value."""

@@ -6,7 +6,7 @@ from page_rows import TEA
 from page_site import IN_A_BROWSER, Open, Site
 from playwright.sync_api import expect
 
-from avatar.ui.strings import ENGLISH
+from avatar.ui.strings import CHINESE, ENGLISH
 
 pytestmark = IN_A_BROWSER
 
@@ -81,6 +81,49 @@ def test_the_buttons_of_the_stage_fit_beside_the_open_settings(site: Open) -> No
         box = s.page.locator(selector).bounding_box()
         assert stage is not None and box is not None
         assert stage["x"] <= box["x"] and box["x"] + box["width"] <= stage["x"] + stage["width"], selector
+
+
+@pytest.mark.parametrize(("width", "locale"), [(1280, "en-US"), (390, "zh-TW")])
+def test_a_toast_is_its_sentence_and_covers_neither_seats_nor_settings(site: Open, width: int, locale: str) -> None:
+    s = site(width=width, locale=locale)
+    s.start()
+    s.page.locator(".sidebar .toggle-button").click()
+    s.page.wait_for_timeout(800)  # it slides in
+    for _ in range(2):
+        s.socket.send("notice", code="NEWS", text="Something that is good to know.")
+    toast = s.page.locator(".toast-body")
+    expect(toast).to_contain_text("Something that is good to know.")
+    assert "Info" not in toast.inner_text()
+    close = toast.get_by_test_id("toast-close")
+    expect(close).to_have_attribute("aria-label", (CHINESE if locale == "zh-TW" else ENGLISH)["close"])
+    box = toast.bounding_box()
+    for other in (".av-seats", ".sidebar .toggle-button"):
+        under = s.page.locator(other).bounding_box()
+        assert box is not None and under is not None
+        assert under["y"] + under["height"] <= box["y"], other
+    if width == 1280:
+        beside = s.page.locator(".sidebar").bounding_box()
+        assert box is not None and beside is not None and box["x"] + box["width"] <= beside["x"]
+    close.click()
+    expect(toast).to_be_hidden()
+
+
+def test_at_200_percent_no_arrow_of_a_filter_touches_its_words(site: Open) -> None:
+    s = site(width=640, height=400)
+    s.tab(1)
+    s.page.get_by_role("combobox", name=ENGLISH["span"]).click()
+    s.page.get_by_role("option", name=ENGLISH["span_month"]).click()
+    gaps = s.page.evaluate(
+        """() => [...document.querySelectorAll('.av-search input[role=combobox]')].map(input => {
+          const pen = document.createElement('canvas').getContext('2d'), style = getComputedStyle(input);
+          pen.font = style.font;
+          const start = input.getBoundingClientRect().left + parseFloat(style.paddingLeft);
+          const words = start + pen.measureText(input.value).width;
+          const arrow = input.parentElement.querySelector('.dropdown-arrow').getBoundingClientRect();
+          return arrow.left - words;
+        })"""
+    )
+    assert len(gaps) == 3 and min(gaps) > 0, gaps
 
 
 def seen(s: Site, selector: str) -> bool:

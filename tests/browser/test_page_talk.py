@@ -19,6 +19,11 @@ def test_typed_text_is_answered_aloud_and_stays_when_it_fails(site: Open) -> Non
     expect(s.page.locator("#chat")).to_contain_text("Three minutes.")
     expect(box).to_have_value("")
     expect(s.page.locator("#reply")).to_be_visible()
+    card = s.page.locator(".av-lat")
+    expect(card).to_contain_text("1,250 ms")
+    assert card.get_attribute("aria-label") == "Last reply took 1250 milliseconds: thinking 60, speaking 1190."
+    expect(card.locator("dt")).to_have_text([ENGLISH["lat_llm"], ENGLISH["lat_tts"]])  # nothing was heard
+    expect(card).to_contain_text("SmolLM2 · first word 41 ms")
     s.assistant.trouble = ServerFull("All 5 seats are taken.")
     box.fill("And now?")
     box.press("Enter")

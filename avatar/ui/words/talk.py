@@ -85,6 +85,8 @@ ENGLISH: Final[dict[str, str]] = {
     "lat_tts": "Speaks",
     "lat_read": "Last reply took {total} milliseconds: end of turn {eot}, hearing {stt}, thinking {llm}, speaking "
     "{tts}.",
+    "lat_read_typed": "Last reply took {total} milliseconds: thinking {llm}, speaking {tts}.",
+    "lat_first": "first word {ms} ms",
     "k_space": "hold to talk",
     "k_esc": "interrupt",
     "k_enter": "send text",
@@ -188,6 +190,8 @@ CHINESE: Final[dict[str, str]] = {
     "lat_llm": "想",
     "lat_tts": "說",
     "lat_read": "上一次回覆花了 {total} 毫秒：判斷說完 {eot}、聽 {stt}、想 {llm}、說 {tts}。",
+    "lat_read_typed": "上一次回覆花了 {total} 毫秒：想 {llm}、說 {tts}。",
+    "lat_first": "第一個字 {ms} ms",
     "k_space": "按住說話",
     "k_esc": "打斷",
     "k_enter": "送出文字",
