@@ -22,7 +22,7 @@ from websockets.sync.client import connect
 
 WORKERS, AT_ONCE = 3, 8  # connections, and calls on the way in each: the queue takes 32
 TURNS = ("typed", "recorded", "again")  # handlers that run the engines: seconds each, so the plain names only
-HEAVY = (*TURNS, "recorded_1", "uploaded", "imported", "prove")  # the same, or they take a recording: Bob's own
+HEAVY = (*TURNS, "voice_recorded", "uploaded", "imported", "prove")  # the same, or they take a recording: Bob's own
 SILENT_S = 5.0  # of a stream that goes on
 # one after the other: they take seats, of which a guest has two, or share a session, whose messages go to one stream
 ALONE = ("turn", "recording", "socket", "session", "event")

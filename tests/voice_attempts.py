@@ -32,7 +32,8 @@ MISSING = "0f" * 16
 # Every handler that is given a voice, a draft or a sentence: each must have been reached, not only refused by Gradio.
 LISTENED = {
     f"ListEvents.{name}"
-    for name in ("shown", "preview", "use", "ask_name", "rename_voice", "ask_delete", "delete_voice", "profiles_listed")
+    for name in ("shown", "preview", "use", "ask_voice_name", "rename_voice", "ask_voice_delete", "delete_voice",
+                 "profiles_listed")
 } | {f"NewEvents.{name}" for name in ("cleared", "cut", "consenting", "sentence", "save")} | {
     "ReplyVoiceEvents.choose_voice", "ForkEvents.fork", "FoundEvents.listed", "FoundEvents.voices_heard",
 }  # fmt: skip

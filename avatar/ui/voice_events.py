@@ -95,7 +95,7 @@ class ListEvents:
             return
         gr.Info(say("v_defaulted" if wanted else "v_undefaulted", language_for(request)), title="")
 
-    def ask_name(self, chosen: str | None, request: gr.Request) -> Any:
+    def ask_voice_name(self, chosen: str | None, request: gr.Request) -> Any:
         """-> name, holding the present one."""
         try:
             return gr.Textbox(self.studio.voices.get(self.owner_of(request), chosen or "").name, visible=True)
@@ -109,7 +109,7 @@ class ListEvents:
         except AvatarError as exc:
             warn(exc, request)
 
-    def ask_delete(self, chosen: str | None, request: gr.Request) -> tuple[Any, Any]:
+    def ask_voice_delete(self, chosen: str | None, request: gr.Request) -> tuple[Any, Any]:
         """-> question, its words, which name what goes."""
         try:
             profile = self.studio.voices.get(self.owner_of(request), chosen or "")
@@ -138,7 +138,7 @@ class NewEvents:
     def __init__(self, studio: "Studio", owner_of: OwnerOf) -> None:
         self.studio, self.owner_of = studio, owner_of
 
-    async def recorded(self, path: str | None, request: gr.Request) -> Any:
+    async def voice_recorded(self, path: str | None, request: gr.Request) -> Any:
         """-> all of the steps (see voices.py). The file stays until the voice is saved: the page shows its waveform."""
         if path is None:
             return [gr.skip()] * 17

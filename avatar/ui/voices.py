@@ -68,9 +68,9 @@ def _list(on: ListEvents, tab: gr.Tab) -> dict[str, Any]:
     chosen.input(**shown)
     gr.on([preview.click, text.submit], on.preview, [chosen, text], [player, said], **QUICK)
     use.click(on.use, chosen, None, **QUICK).then(**listed).then(**shown)
-    rename.click(on.ask_name, chosen, name, **QUICK)
+    rename.click(on.ask_voice_name, chosen, name, **QUICK)
     name.submit(on.rename_voice, [chosen, name], None, **QUICK).then(**listed).then(**shown)
-    delete.click(on.ask_delete, chosen, [asked, question], **QUICK)
+    delete.click(on.ask_voice_delete, chosen, [asked, question], **QUICK)
     no.click(lambda: gr.Column(visible=False), None, asked, queue=False, **QUICK)
     yes.click(on.delete_voice, chosen, [player, said], **QUICK).then(**listed).then(**shown)
     return {"listed": listed, "shown": shown, "chosen": chosen, "import": bring}
@@ -104,7 +104,7 @@ def _new(on: NewEvents, listing: dict[str, Any], bring: gr.UploadButton) -> None
     opened = [draft, steps, report, start, end, words, language, name, note, whose, person, proof, asked, agreement]
     opened += [agree, save, reading]
     gr.on([clip.stop_recording, clip.upload, other.upload, bring.upload], None, None, judging, js=_JUDGING)
-    gr.on([clip.stop_recording, clip.upload], on.recorded, clip, opened, **WORK).then(**judged)
+    gr.on([clip.stop_recording, clip.upload], on.voice_recorded, clip, opened, **WORK).then(**judged)
     other.upload(on.uploaded, other, opened, **WORK).then(**judged)
     bring.upload(on.imported, bring, opened, **WORK).then(**judged)
     clip.clear(on.cleared, draft, [draft, steps], **QUICK)
