@@ -112,8 +112,8 @@ def _hops(url: str) -> dict[str, dict[str, float]]:
 
 async def _compared(apps: dict[str, App], clips: Sequence[Clip], sessions: int) -> dict[str, Any]:
     if sessions > 1:
-        rng = random.Random(1)
-        found = {name: await answered(app, clips, sessions, rng) for name, app in apps.items()}
+        # the same clips at the same times to both
+        found = {name: await answered(app, clips, sessions, random.Random(1)) for name, app in apps.items()}
     else:
         found = await _by_turns(apps, clips)
     p50s = {name: found[name]["voice_to_voice_ms"]["p50"] for name in apps}
