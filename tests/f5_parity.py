@@ -4,12 +4,14 @@
 
 Prints, as JSON, how far our solver is from the library's own `sample` on a tiny model: relative errors of spectrum and
 sound, for a length that fills a bucket and for one that is filled up, whose filling the published model attends to, as
-it did in training; and seconds of what the adapter says through its real `load`.
+it did in training; seconds of what the adapter says through its real `load`; and what it changes in a clause when
+another is made in the middle of it.
 """
 
 import json
 import sys
 import types
+from collections.abc import Callable
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import Any
@@ -91,10 +93,26 @@ def main(folder: Path) -> dict[str, float]:
             sound = solver._vocoder.decode(filled)[0, : (frames - 16) * HOP]
         return error(shape.flow[:, heard : heard + frames], clause), error(ours[: len(sound)], sound)
 
+    def interrupted() -> float:
+        """The larger difference between two clauses of one length that are made one in the middle of the other, and the
+        same two by themselves."""
+        frames, other, more = BUCKETS[0] - heard - 8, engine._encode("Some call me nature. So is the tea."), []
+        alone = [solver.speak(reference, words, frames, STEPS, SEED) for words in (text, other)]
+        asked = iter(range(STEPS + 1))
+
+        def before() -> Callable[[], None] | None:
+            if next(asked, 0) != STEPS // 2:
+                return None
+            return lambda: more.append(solver.speak(reference, other, frames, STEPS, SEED))
+
+        found = solver.speak(reference, text, frames, STEPS, SEED, before)
+        return max(error(found, alone[0]), error(more[0], alone[1]))
+
     spectrum, sound = errors(BUCKETS[0] - heard)
     filled, _ = errors(BUCKETS[0] - heard - 40)
+    cut = interrupted()
     engine.close()
-    return {"spectrum": spectrum, "sound": sound, "filled": filled, "said_s": said}
+    return {"spectrum": spectrum, "sound": sound, "filled": filled, "said_s": said, "interrupted": cut}
 
 
 if __name__ == "__main__":

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from avatar.engines.base import Voice
-from avatar.engines.f5 import F5TTS, HOP, RATE, Worker
+from avatar.engines.f5 import F5TTS, HOP, RATE
+from avatar.engines.f5_worker import Worker
 from avatar.errors import EngineError
 from avatar.events import AudioChunk
 
@@ -29,7 +30,7 @@ class Solver:
         self.made += 1
         return torch.full((1, len(samples) // HOP, 100), float(samples.abs().max()), dtype=torch.float16)
 
-    def speak(self, reference: Any, text: Any, frames: int, steps: int, seed: int) -> Any:
+    def speak(self, reference: Any, text: Any, frames: int, steps: int, seed: int, before: Any) -> Any:
         import torch
 
         self.spoken.append(float(reference[0, 0, 0]))
@@ -117,3 +118,30 @@ def test_the_card_is_a_first_clauses_own_and_no_later_ones(cache: Path) -> None:
     assert inside == [1]
     assert said(tts, voice(cache)) > 0.5
     assert inside == [1]
+
+
+def test_a_first_clause_is_made_in_the_middle_of_a_later_one(cache: Path) -> None:
+    started, go_on, order = threading.Event(), threading.Event(), list[str]()
+
+    class Slow(Solver):
+        def speak(self, reference: Any, text: Any, frames: int, steps: int, seed: int, before: Any) -> Any:
+            if before is not None:
+                started.set()
+                assert go_on.wait(5)
+                while (job := before()) is not None:
+                    job()
+            order.append("first" if before is None else "later")
+            return super().speak(reference, text, frames, steps, seed, before)
+
+    tts = F5TTS(Slow(), lambda text: [0] * len(text), worker := Worker(), {}, (7, 16))
+    later = threading.Thread(target=said, args=(tts, voice(cache)), daemon=True)
+    later.start()
+    assert started.wait(5)
+    first = threading.Thread(target=lambda: list(tts.begin("The kettle.", voice(cache), "en")), daemon=True)
+    first.start()
+    while not worker._urgent:
+        first.join(0.001)
+    go_on.set()
+    for thread in (first, later):
+        thread.join(5)
+    assert order == ["first", "later"]

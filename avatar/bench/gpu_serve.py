@@ -57,9 +57,9 @@ class Noted:
     def mel(self, samples: Any) -> Any:
         return self._solver.mel(samples)
 
-    def speak(self, reference: Any, text: Any, frames: int, steps: int, seed: int) -> Any:
+    def speak(self, reference: Any, text: Any, frames: int, steps: int, seed: int, before: Any) -> Any:
         started = time.perf_counter()
-        sound = self._solver.speak(reference, text, frames, steps, seed)
+        sound = self._solver.speak(reference, text, frames, steps, seed, before)
         taken = round((time.perf_counter() - started) * 1000, 1)
         with self._file.open("a") as notes:
             print(json.dumps({"ms": taken, "steps": steps, "frames": frames, "seed": seed}), file=notes)

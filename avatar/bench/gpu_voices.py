@@ -59,9 +59,30 @@ def f5(models: Path, save: Save) -> None:
             }
             save(result)
         result["first_clause_five_at_once"] = together(lambda _: took(lambda: say(CLAUSE, 3.0, True)), 20)
+        with _busy(lambda number, over: say(SENTENCE, 3.0, False), SEATS - 1):
+            result["first_clause_beside_four_voices"] = timed(lambda: say(CLAUSE, 3.0, True), 40)
+            engine._worker.before = lambda: None  # type: ignore[method-assign]
+            result["first_clause_between_whole_clauses"] = timed(lambda: say(CLAUSE, 3.0, True), 40)
         result |= memory.now("vram_after_mib")
         save(result)
         engine.close()
+
+
+@contextmanager
+def _busy(work: Callable[[int, threading.Event], object], callers: int) -> Generator[None, None, None]:
+    """They all do it again and again, from a second before until the end, of which they are told."""
+    over = threading.Event()
+
+    def run(number: int) -> None:
+        while not over.is_set():
+            work(number, over)
+
+    with ThreadPoolExecutor(max(1, callers)) as threads:
+        for number in range(callers):
+            threads.submit(run, number)
+        time.sleep(1)
+        yield
+        over.set()
 
 
 def beside(models: Path, save: Save) -> None:
@@ -90,26 +111,14 @@ def beside(models: Path, save: Save) -> None:
         time.sleep(0.05)  # vLLM writes again
         return work()
 
-    @contextmanager
-    def answering(seats: int) -> Generator[None, None, None]:
-        over = threading.Event()
-
-        def talk(seat: int) -> None:
-            while not over.is_set():
-                history = [Message("system", SYSTEM_PROMPT), Message("user", f"{time.monotonic()}: how are you?")]
-                for _ in llm.reply(history, seat):
-                    if over.is_set():
-                        break
-
-        with ThreadPoolExecutor(max(1, seats)) as threads:
-            for seat in range(seats):
-                threads.submit(talk, seat)
-            time.sleep(1)
-            yield
-            over.set()
+    def answer(seat: int, over: threading.Event) -> None:
+        history = [Message("system", SYSTEM_PROMPT), Message("user", f"{time.monotonic()}: how are you?")]
+        for _ in llm.reply(history, seat):
+            if over.is_set():
+                break
 
     for seats in (0, 1, SEATS):
-        with answering(seats):
+        with _busy(answer, seats):
             for _ in range(5):
                 first()
             result[f"first_clause_beside_{seats}"] = summary([paced(first) for _ in range(40)])

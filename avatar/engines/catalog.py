@@ -208,6 +208,7 @@ CATALOG: tuple[Rung, ...] = (
         clones=True,
         licence="MIT, weights CC-BY-NC-4.0",
         memory_mib=3_000,
+        parallel=64,
         needs_card=True,
     ),
     Rung(

@@ -47,6 +47,7 @@ REQUESTS = 4  # at once; vllm-omni's 8 are for an H100, and cards below it leave
 MAX_CHARS = 2_000  # of one clause; more is cut
 USUAL_S = 90.0  # of a load, for the progress that is shown; it does not tell
 FIRST_S, NEXT_S = 15.0, 10.0  # to the first sound, with a reference that is new, and between two pieces
+WARM_UP_S = 120.0  # to the very first, for which kernels are compiled: 17 s and more on a slow machine with an H200
 CLOSE_S = 30.0
 SILENT_RMS = 10 ** (-55 / 20)
 WARM_UP = "Hello, how are you today?"
@@ -85,7 +86,7 @@ def load(settings: Settings, progress: Progress, share: Share | None = None) -> 
     engine = CosyVoice3(OmniStages(folder, share, REQUESTS), own_voices(), opencc.OpenCC("t2s").convert, folder)
     try:
         engine.start(progress, START_S)
-        for _ in engine.speak(WARM_UP, Voice(), "en"):  # weights that make no sound show here
+        for _ in engine.speak(WARM_UP, Voice(), "en", WARM_UP_S):  # weights that make no sound show here
             progress(0.97)
     except BaseException:
         engine.close()
@@ -154,9 +155,11 @@ class CosyVoice3:
         starting.cancel()
         raise EngineTimeout(f"CosyVoice 3 did not start within {patience_s:.0f} s.", stage="tts", engine="cosyvoice")
 
-    def speak(self, text: str, voice: Voice, language: str | None) -> Generator[AudioChunk, None, None]:
-        """Yields the clause in pieces, the first of 0.6 s and later ones longer; nothing for a text without letters and
-        digits. Closing it ends the request. Raises EngineError, EngineTimeout."""
+    def speak(
+        self, text: str, voice: Voice, language: str | None, patience_s: float = FIRST_S
+    ) -> Generator[AudioChunk, None, None]:
+        """Yields the clause in pieces, the first of 0.6 s within `patience_s` and later ones longer; nothing for a text
+        without letters and digits. Closing it ends the request. Raises EngineError, EngineTimeout."""
         words = " ".join("".join(c if c.isprintable() else " " for c in text[:MAX_CHARS]).split())
         if not any(map(str.isalnum, words)):
             return
@@ -171,7 +174,7 @@ class CosyVoice3:
         )
         power, count = 0.0, 0
         try:
-            call.expect(FIRST_S)
+            call.expect(patience_s)
             while (samples := call.next()) is not None:
                 if not np.isfinite(samples).all():
                     raise _error("CosyVoice 3 made a broken sound: its weights are damaged. Fetch them again.")

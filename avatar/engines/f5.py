@@ -7,15 +7,12 @@ and f5_tts are imported by `load` and nowhere else.
 
 import hashlib
 import logging
-import threading
 from collections.abc import Callable, Generator
-from concurrent.futures import Future
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from queue import SimpleQueue
-from typing import Any, Protocol, TypeVar, cast
+from typing import Any, Protocol, cast
 
 import numpy as np
 
@@ -25,6 +22,7 @@ from avatar.engines.base import Abilities, Progress, Voice
 from avatar.engines.card_time import CARD_TIME
 from avatar.engines.conditioning import Conditioning
 from avatar.engines.f5_clauses import HOP, RATE, frames_for, pieces, trimmed, voiced
+from avatar.engines.f5_worker import Job, Worker
 from avatar.engines.own_voices import own_voices
 from avatar.engines.reference import Reference, prepare, weight
 from avatar.errors import EngineError, WeightsError
@@ -33,7 +31,6 @@ from avatar.planner import Share
 from avatar.settings import Settings
 
 log = logging.getLogger(__name__)
-T = TypeVar("T")
 
 LANGUAGES = ("en", "zh")
 MAX_CHARS = 2_000  # of one clause; more is cut
@@ -47,7 +44,9 @@ class Solver(Protocol):
     """What we use of f5_solver.Solver."""
 
     def mel(self, samples: Any) -> Any: ...
-    def speak(self, reference: Any, text: Any, frames: int, steps: int, seed: int) -> Any: ...
+    def speak(
+        self, reference: Any, text: Any, frames: int, steps: int, seed: int, before: Callable[[], Job | None] | None
+    ) -> Any: ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -61,9 +60,10 @@ class Prepared:
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """How a clause is made: in so many steps, and within what."""
+    """How a clause is made: in so many steps; the first of a reply before all others, and within `alone`."""
 
     steps: int
+    first: bool = False
     alone: Callable[[], AbstractContextManager[None]] = nullcontext
 
 
@@ -111,39 +111,9 @@ def files(settings: Settings) -> tuple[Path, Path | None, Path, Path | None]:
     return found[0], own if own.is_file() else None, vocoder, arch if arch.is_file() else None
 
 
-class Worker:
-    """One daemon thread that does everything that touches the device, in turn."""
-
-    def __init__(self) -> None:
-        self._jobs: SimpleQueue[tuple[Callable[[], Any], Future[Any]] | None] = SimpleQueue()
-        self._closed = False
-        threading.Thread(target=self._run, daemon=True, name="f5").start()
-
-    def __call__(self, job: Callable[[], T]) -> T:
-        """Blocks until it is done. Raises what `job` raises, and EngineError once it is closed."""
-        if self._closed:
-            raise _error("F5-TTS was closed.")
-        done: Future[T] = Future()
-        self._jobs.put((job, done))
-        return done.result()
-
-    def close(self) -> None:
-        """End behind the jobs that wait; returns at once."""
-        self._closed = True
-        self._jobs.put(None)
-
-    def _run(self) -> None:
-        while (item := self._jobs.get()) is not None:
-            job, done = item
-            try:
-                done.set_result(job())
-            except BaseException as exc:  # noqa: BLE001 - carried to the caller
-                done.set_exception(exc)
-            del job, done, item
-
-
 class F5TTS:
-    """Thread-safe: clauses of all callers take turns on one thread."""
+    """Thread-safe: clauses of all callers take turns on one thread. A first clause waits for one step of another, 7 ms,
+    not for the whole of it, 120 and more: who hears that one has sound ahead."""
 
     def __init__(
         self,
@@ -166,7 +136,7 @@ class F5TTS:
 
     def begin(self, text: str, voice: Voice, language: str | None) -> Generator[AudioChunk, None, None]:
         """Like `speak`, for the first clause of a reply: fewer steps, so that it sounds sooner."""
-        yield from self._say(text, voice, language, Way(self._steps[0], self._alone))
+        yield from self._say(text, voice, language, Way(self._steps[0], True, self._alone))
 
     def speak(self, text: str, voice: Voice, language: str | None) -> Generator[AudioChunk, None, None]:
         """Yields the clause whole, or in several pieces where it is longer than the model can say at once; nothing for
@@ -190,7 +160,8 @@ class F5TTS:
         numbers = self._encode(prepared.text + piece)
         sound = np.zeros(0, np.float32)
         for seed in range(2):
-            sound = self._worker(lambda: self._sound(prepared, numbers, frames, way, seed))  # noqa: B023 - done at once
+            make = partial(self._sound, prepared, numbers, frames, way, seed)
+            sound = self._worker(make, way.first)
             if not np.isfinite(sound).all():
                 raise _error("F5-TTS made a broken sound: its weights are damaged. Fetch them again.")
             if voiced(sound) >= SPOKEN_PART * weight(piece) * pace * HOP:
@@ -202,8 +173,9 @@ class F5TTS:
     def _sound(self, prepared: Prepared, numbers: Any, frames: int, way: Way, seed: int) -> Samples:
         if (solver := self._solver) is None:
             raise _error("F5-TTS was closed.")
+        before = None if way.first else self._worker.before
         with way.alone():
-            return cast(Samples, solver.speak(prepared.mel, numbers, frames, way.steps, seed).numpy())
+            return cast(Samples, solver.speak(prepared.mel, numbers, frames, way.steps, seed, before).numpy())
 
     def _voice(self, voice: Voice, tag: str) -> Prepared:
         """Made once, in a few milliseconds: for a profile's recording, and for each of its own voices."""
@@ -240,7 +212,7 @@ class F5TTS:
                 raise _error("F5-TTS was closed.")
             return cast(Any, solver).mel(torch.from_numpy(reference.samples)).float().cpu()
 
-        frames = self._worker(mel)
+        frames = self._worker(mel, urgent=True)  # a tenth of a millisecond, and a first clause may wait for it
         return Prepared(frames, frames.shape[1], reference.text)
 
     def ease(self, on: bool) -> None:

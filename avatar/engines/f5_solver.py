@@ -8,7 +8,8 @@ BUCKETS and what is filled in is masked, as the library does with sequences of u
 the same code runs without graphs.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -72,9 +73,18 @@ class Solver:
         with torch.inference_mode():
             return self._model.mel_spec(samples[None].to(self.device)).permute(0, 2, 1).to(self._dtype)
 
-    def speak(self, reference: Any, text: Any, frames: int, steps: int, seed: int) -> Any:
+    def speak(
+        self,
+        reference: Any,
+        text: Any,
+        frames: int,
+        steps: int,
+        seed: int,
+        before: Callable[[], Callable[[], None] | None] | None = None,
+    ) -> Any:
         """Sound of the last `frames` frames behind the frames of `reference` (see `mel`); float32 (frames * HOP,) on
-        the CPU. `text`: int64 (t,), indices into the model's vocabulary of all that is said. Raises TooLong."""
+        the CPU. `text`: int64 (t,), indices into the model's vocabulary of all that is said. `before` is asked before
+        every step what else is to be done first, another clause perhaps. Raises TooLong."""
         with torch.inference_mode():
             heard = reference.shape[1]
             whole = heard + frames
@@ -98,10 +108,22 @@ class Solver:
             read, step, sing = shape.parts
             read()
             for now in self._times(steps):
+                self._let(before, shape)
                 shape.step.copy_(now)
                 step()
+            self._let(before, shape)
             sing()
             return shape.sound[0, : frames * HOP].float().cpu()
+
+    def _let(self, before: Callable[[], Callable[[], None] | None] | None, shape: _Shape) -> None:
+        """Do what comes before us. Launched steps are waited for: the card would do them all first."""
+        if before is None:
+            return
+        if self.device.type == "cuda":
+            torch.cuda.current_stream(self.device).synchronize()
+        while (other := before()) is not None:
+            with _kept(shape):
+                other()
 
     def _times(self, steps: int) -> Any:
         if steps not in self._steps:
@@ -200,6 +222,17 @@ class Solver:
         envelope = added((window**2)[None, :, None].expand(1, FFT, count))
         sound = added(frames) / envelope.clamp(min=1e-11)
         return torch.nn.functional.pad(sound[:, FFT // 2 : length - FFT // 2], (0, HOP))
+
+
+@contextmanager
+def _kept(shape: _Shape) -> Generator[None, None, None]:
+    """Another clause may have the same length, and then writes to the same tensors."""
+    state = [shape.flow, shape.reference, shape.text, shape.mask, shape.clause, shape.order, shape.said, shape.unsaid]
+    copies = [tensor.clone() for tensor in state]
+    yield
+    with torch.inference_mode():
+        for tensor, copy in zip(state, copies, strict=True):
+            tensor.copy_(copy)
 
 
 def _times(steps: int) -> list[float]:
