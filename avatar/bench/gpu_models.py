@@ -267,7 +267,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("folder", type=Path)
     parser.add_argument("names", nargs="*", choices=MAKERS, default=MAKERS)
     options = parser.parse_args(argv)
-    gguf = weights.path("smollm2-135m", Settings.from_env().weights)
+    gguf = weights.path("smollm2-135m", Settings.from_env().weights) if "smollm2" in options.names else None
     for name, folder in make(options.folder, options.names, gguf).items():
         print(f"{name}: {folder}")
     return 0

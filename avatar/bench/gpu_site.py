@@ -2,12 +2,11 @@
 
     python -m avatar.bench.gpu_site FOLDER
 
-Made for an image that has Python 3.12, torch 2.11 with CUDA 13 and transformers 5 (2026-11-26). Wheels are fetched with
-pip and unpacked into one folder, without what a Hopper card does not use: FlashAttention 2 and 4, qutlass, languages,
-pictures. There: cat the parts, `tar xJ` into a folder, PYTHONPATH to it, VLLM_USE_FLASHINFER_SAMPLER=0 and
-HF_HUB_OFFLINE=1, and links libcublas.so.12 and libcublasLt.so.12 to CUDA 13's on LD_LIBRARY_PATH. Without
-FlashAttention 2 vllm-omni must also be kept from vLLM's (its diffusion/attention/backends/utils/fa.py), or code2wav
-ends.
+Made for an image that has Python 3.12, torch 2.11 with CUDA 13 and transformers 5 (2026-11-26). Wheels are fetched
+with pip and unpacked into one folder, without what a Hopper card does not use: FlashAttention 4, qutlass, languages,
+pictures. vllm and vllm-omni 0.30 ask for torch 2.13 and run with 2.11; what they need beside it is in the versions
+that 0.26 wanted. There: cat the parts, `tar xJ` into a folder, PYTHONPATH to it, VLLM_USE_FLASHINFER_SAMPLER=0 and
+HF_HUB_OFFLINE=1, and links libcublas.so.12 and libcublasLt.so.12 to CUDA 13's on LD_LIBRARY_PATH.
 """
 
 import re
@@ -22,7 +21,7 @@ PLATFORMS = ("2_35", "2_34", "2_31", "2_28", "2_27", "2_26", "2_24", "2_17")
 WHEELS = Path(__file__).with_suffix(".txt").read_text().split()
 SOURCES = ("encodec==0.1.1",)  # there is no wheel of it
 LEFT_OUT = re.compile(
-    r"_vllm_fa2_C|_vllm_fa4|vllm_flash_attn/cute|_qutlass_C|/tests/|/benchmarks/|pycountry/locales|gradio/media_assets|"
+    r"_vllm_fa4|vllm_flash_attn/cute|_qutlass_C|/tests/|/benchmarks/|pycountry/locales|gradio/media_assets|"
     r"moonshine_voice/assets/(?!tiny-en)|moonshine_voice\.libs|libmoonshine|vllm/vllm-rs|\.a$|ffmpeg-core|tekken_"
 )
 PART_BYTES = 50 << 20

@@ -2,7 +2,7 @@
 
 The talker writes speech tokens, 25 a second, and code2wav makes sound of them while it still writes. What is read out
 of the reference (its speech tokens, spectrum and speaker) is made here, in this process, and kept under the voice's
-name by vllm-omni itself. Written for vllm-omni 0.30.0; run with 0.26.0 (docs/benchmarks.md).
+name by vllm-omni itself. Run with vllm-omni 0.30.0 (docs/benchmarks.md).
 """
 
 import copy

@@ -2,7 +2,7 @@
 
 vLLM's engine runs in a process of its own that it starts; here are its client, on an event loop in a thread, and the
 tokenizer. How questions of several seats, interruptions and patience are dealt with is the same as with any server, so
-that is remote.py's. Written for vllm 0.30.0; run with 0.26.0 (docs/benchmarks.md).
+that is remote.py's. Run with vllm 0.30.0 and 0.26.0 (docs/benchmarks.md).
 """
 
 import asyncio
