@@ -20,7 +20,7 @@ from urllib.parse import quote
 from peewee import DatabaseError, SqliteDatabase, Table
 
 from avatar import snapshot
-from avatar.errors import StorageError
+from avatar.errors import NotFound, StorageError
 from avatar.refused import FULL_ERRNOS, storage_error
 
 T = TypeVar("T")
@@ -221,7 +221,7 @@ class Database:
 
     @contextmanager
     def typed_errors(self) -> Iterator[None]:
-        """For files beside the database too."""
+        """For files beside the database too. What no database can hold, and a page may ask for, is not there."""
         try:
             yield
         except (OSError, sqlite3.DatabaseError, DatabaseError) as exc:
@@ -230,6 +230,8 @@ class Database:
             if (error := storage_error(exc, self._path)) is None:
                 raise
             raise error from exc
+        except (UnicodeEncodeError, OverflowError) as exc:  # half a character, or a number of more than 64 bits
+            raise NotFound("There is no such thing.") from exc
 
     def _use_wal(self, standing: sqlite3.Connection) -> None:
         """SQLite says "locked" at once, whatever its timeout, when several processes open a new file at once: 3 of 400

@@ -148,7 +148,8 @@ def parse(raw: str) -> ClientMessage:
         raise WireError("The page sent a message this version does not know. Reload it.")
     known = {f.name: f for f in fields(kind)}
     if unknown := data.keys() - known.keys():
-        raise WireError(f"The page sent unknown fields: {', '.join(sorted(unknown))[:80]}. Reload it.")
+        names = ", ".join(sorted(unknown))[:80].encode(errors="replace").decode()  # they are told, and must be text
+        raise WireError(f"The page sent unknown fields: {names}. Reload it.")
     for name, value in data.items():
         _check(name, value, str(known[name].type))
     try:

@@ -1,9 +1,10 @@
 """What comes from outside and is not covered beside its parser: our own routes, the socket's frames in any order, names
 and the records that are read back from JSON.
 
-Settings: test_settings.py. One message of the socket: test_wire.py. Clauses: test_clauses.py. Sayings:
-test_dictionary.py, test_saying.py. Searches: test_finding.py. Recordings: test_decoder.py. Voices brought along:
-test_voice_archive.py. What our routes promise: test_routes.py. The same at length: tests/campaigns.
+Settings: test_settings.py. One message of the socket: test_wire.py. Handlers of the page: test_fuzz_handlers.py.
+Clauses: test_clauses.py. Sayings: test_dictionary.py, test_saying.py. Searches: test_finding.py. Recordings:
+test_decoder.py. Voices brought along: test_voice_archive.py. What our routes promise: test_routes.py. The same at
+length: tests/campaigns.
 """
 
 import asyncio
@@ -110,6 +111,8 @@ FRAMES = st.one_of(
             "samples": st.integers(-1, 2**33),
             "patience_ms": st.integers(0, 5000),
             "language": st.sampled_from(["auto", "en", "zh", "xx"]),
+            "rate_pct": st.floats(),
+            "\ud800": st.just("\udc00"),
         },
     ).map(json.dumps),
 )

@@ -1,12 +1,15 @@
 """The History tab without a browser."""
 
+import math
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import gradio as gr
 import pytest
+import stores
 from page_fakes import CHINESE, ENGLISH, FakeAssistant, Studio, owner_of
 from page_rows import TEA, TURNS, Row
 from voice_profiles import kept
@@ -151,6 +154,7 @@ def test_an_opened_conversation_shows_its_last_turns_or_from_the_one_that_was_fo
     *_, past, _, _, _, earlier, shown = on.opened("a1", -1, "", ENGLISH)
     assert len(past) == 4 and not earlier.visible and shown == SHOWN
     assert on.picked(event({"conversation": "a1", "turn": 7})) == ("a1", -7)
+    assert on.picked(event({"conversation": "\ud800", "turn": math.nan})) == ("?", SHOWN)  # an answer must be text
     picked = on.open_picked("", ENGLISH, event({"conversation": "a1", "turn": 2}))
     assert picked[0] == "a1" and len(picked[3]) == 4
     for strange in ("x", None, {"turn": "9"}, {"turn": -4, "conversation": "a" * 999}):
@@ -214,7 +218,8 @@ def test_going_on_and_renaming_pass_the_owner() -> None:
     assert tabs.selected == "talk" and len(chat) == len(TEA) and stage == {"conversation": "a1", "live": "L"}
     assert on.ask_name("a1", ENGLISH).value == "Tea"
     on.rename("a1", "Oolong", ENGLISH)
-    on.rename("a2", "  ", ENGLISH)
+    for nothing in ("  ", None):
+        on.rename("a2", nothing, ENGLISH)  # type: ignore[arg-type]
     assert [r.title for r in assistant.store.rows[:2]] == ["Oolong", ""]
 
 
@@ -236,6 +241,14 @@ def test_what_would_go_is_shown_first_and_only_that_goes() -> None:
     assert [row.id for row in assistant.store.rows] == ["a2", "a3"]
     on.clear("nonsense", ENGLISH)
     assert len(assistant.store.rows) == 2
+
+
+@pytest.mark.parametrize("limit", [math.inf, -math.inf, math.nan, 1e308, 1 << 70])
+def test_limits_that_are_no_numbers_let_nothing_go(store: Store, limit: float) -> None:
+    store.add_turn("local", store.create_conversation("local"), stores.typed())
+    assistant = SimpleNamespace(store=store, in_use=lambda owner: set())
+    on = StorageEvents(assistant, owner_of)  # type: ignore[arg-type]
+    assert "Nothing would go" in on.planned(limit, limit, ENGLISH)[0]
 
 
 def test_everything_is_erased_only_when_the_word_was_typed() -> None:

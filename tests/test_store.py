@@ -26,6 +26,16 @@ def test_turns_are_numbered_and_come_back_whole(store: Store) -> None:
     assert first.timings_ms == {"stt": 90.5} and first.engines == {"stt": "moonshine"}
 
 
+@pytest.mark.parametrize("name", ["\ud800", "a \udc00 b", 1 << 70])
+def test_what_no_database_can_hold_is_not_there(store: Store, name: str) -> None:
+    for ask in (store.conversation, store.turns, store.turn, store.delete_conversation):
+        with pytest.raises(NotFound):
+            ask("ann", name)
+    with pytest.raises(NotFound):
+        store.rename("ann", name, "Tea")
+    assert store.voice("ann", store.create_conversation("ann")) == ""  # the connection is as it was
+
+
 def test_the_last_turns_come_alone_in_their_order(store: Store) -> None:
     conversation = store.create_conversation("local")
     for text in "abcd":

@@ -73,6 +73,7 @@ def test_every_message_is_understood(raw: str, message: object) -> None:
         ('{"t": ["say"]}', "does not know"),
         ('{"t": "say"}', "left out"),
         ('{"t": "say", "text": "hi", "owner": "ann"}', "unknown fields: owner"),
+        ('{"t": "alive", "\\ud800": 1}', r"unknown fields: \?\."),  # what is told must be text
         ('{"t": "say", "text": 5}', "wrong type"),
         ('{"t": "say", "text": null}', "wrong type"),
         ('{"t": "mute", "on": 1}', "wrong type"),

@@ -32,6 +32,12 @@ def session_of(value: object) -> tuple[str, str]:
     return conversation, live
 
 
+def text_of(value: object) -> str:
+    """What a page sent as text. Half a character, of an emoji that was cut, is text to a browser and to nobody else: no
+    engine, database or page takes it."""
+    return str(value or "").encode(errors="replace").decode()
+
+
 def language_for(request: gr.Request) -> str:
     return language_of(request.headers.get("accept-language"))
 

@@ -17,7 +17,7 @@ from avatar.store import MAX_TITLE
 from avatar.ui.fork import fork_panel
 from avatar.ui.found import found_column, profile_names, search_bar
 from avatar.ui.fragments import fragment, messages, replay
-from avatar.ui.handlers import QUICK, language_for, pressed, session_of, warn
+from avatar.ui.handlers import QUICK, language_for, pressed, session_of, text_of, warn
 from avatar.ui.past import described, past_messages
 from avatar.ui.storage import storage_panel
 from avatar.ui.strings import T, say
@@ -39,7 +39,7 @@ class HistoryEvents:
         """-> chosen, how many turns to show: from a little before the one that was found; 0 for the last ones."""
         data = pressed(event)
         turn = data.get("turn")
-        return str(data.get("conversation", ""))[:64], -turn if isinstance(turn, int) and turn > 0 else TURNS
+        return text_of(data.get("conversation"))[:64], -turn if isinstance(turn, int) and turn > 0 else TURNS
 
     def opened(self, chosen: str | None, shown: int, words: str, request: gr.Request) -> tuple[Any, ...]:
         """-> right column, heading, past, rename box, delete row, fork row, earlier, shown. `shown`: how many of the
@@ -93,7 +93,7 @@ class HistoryEvents:
 
     def rename(self, chosen: str | None, title: str, request: gr.Request) -> None:
         try:
-            if title.strip():
+            if (title or "").strip():
                 self.assistant.store.rename(self.owner_of(request), chosen or "", title)
         except AvatarError as exc:
             warn(exc, request)

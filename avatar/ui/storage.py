@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 LISTED: Final = 50  # titles of what would go; the rest is counted
 MB: Final = 1e6
+MOST_DAYS: Final = 36_500  # a century: nothing is older, and no calendar ends before
 
 
 class StorageEvents:
@@ -44,7 +45,8 @@ class StorageEvents:
 
     def planned(self, days: float | None, gib: float | None, request: gr.Request) -> tuple[Any, dict[str, int], Any]:
         """-> what would go, the ids of that with their turns, the button that lets it go."""
-        limits = max(0.0, days or 0.0), max(0.0, gib or 0.0) * 2**30
+        # JSON from a page can carry infinities and NaN, which max() passes over only as its second argument
+        limits = min(max(0.0, days or 0.0), MOST_DAYS), max(0.0, gib or 0.0) * 2**30
         return self._shown(
             lambda owner, used: self.assistant.store.keeping.plan(owner, *limits, time.time(), used), request
         )

@@ -16,7 +16,7 @@ import gradio as gr
 from avatar.errors import AvatarError
 from avatar.owners import OwnerOf
 from avatar.ui.fragments import fragment, messages, replay
-from avatar.ui.handlers import FOLLOW, QUICK, TURN, language_for, session_of, warn
+from avatar.ui.handlers import FOLLOW, QUICK, TURN, language_for, session_of, text_of, warn
 from avatar.ui.sidebar import Controls
 from avatar.ui.stage import STAGE, overview, stage_script
 from avatar.ui.strings import STRINGS, T, failure
@@ -81,8 +81,7 @@ class TalkEvents:
         """-> text box, accepted id, chat, stage, reply. The text stays until the turn has begun, and when it failed."""
         conversation, live = session_of(stage)
         owner, begun = self.owner_of(request), False
-        # half a character, of an emoji that was cut, is text to a browser and to no database or engine
-        text = (text or "")[:MAX_TEXT].encode(errors="replace").decode()
+        text = text_of(text)[:MAX_TEXT]
         if not text.strip():
             return
         try:
@@ -142,7 +141,7 @@ class TalkEvents:
         """A sentence that came over the socket, as a toast: it is seen on every tab."""
         words = event._data if isinstance(event._data, dict) else {}
         show = gr.Warning if words.get("kind") == "error" else gr.Info
-        show(html.escape(str(words.get("text", ""))[:500]), title="")
+        show(html.escape(text_of(words.get("text"))[:500]), title="")
 
 
 def talk_tab(

@@ -5,7 +5,7 @@ import html
 import os
 from collections.abc import AsyncIterator, Awaitable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import gradio as gr
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from avatar.drafts import Draft
     from avatar.preview import Previews
     from avatar.studio import Studio
+
+UNCHANGED: Final = [gr.skip()] * 17  # all of the steps (see voices.py)
 
 
 class ListEvents:
@@ -141,17 +143,21 @@ class NewEvents:
     async def voice_recorded(self, path: str | None, request: gr.Request) -> Any:
         """-> all of the steps (see voices.py). The file stays until the voice is saved: the page shows its waveform."""
         if path is None:
-            return [gr.skip()] * 17
+            return UNCHANGED
         return await self._opened(self.studio.open(self.owner_of(request), Path(path)), request)
 
-    async def uploaded(self, path: str, request: gr.Request) -> Any:
+    async def uploaded(self, path: str | None, request: gr.Request) -> Any:
         """-> the same, of any file with sound in it."""
+        if path is None:
+            return UNCHANGED
         opened = await self._opened(self.studio.open(self.owner_of(request), Path(path)), request)
         _remove(path)
         return opened
 
-    async def imported(self, path: str, request: gr.Request) -> Any:
+    async def imported(self, path: str | None, request: gr.Request) -> Any:
         """-> the same, of a voice that was exported."""
+        if path is None:
+            return UNCHANGED
         opened = await self._opened(self.studio.open_archive(self.owner_of(request), Path(path)), request)
         _remove(path)
         return opened
