@@ -54,14 +54,14 @@ def run(sessions: Sequence[int], clips: Sequence[Clip]) -> dict[str, Any]:
     before = others_cores()
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="avatar-bench-")))
-        nodes = stack.enter_context(Nodes(CPUS))
+        seats = {"AVATAR_MAX_SESSIONS": str(max(5, *sessions))}
+        nodes = stack.enter_context(Nodes(CPUS, {**os.environ, **seats}))
         nodes.add()
         nodes.deploy(deployed(2))
         apps = {}
         for name, more in (("in_process", {}), ("cluster", {**RAY, "AVATAR_RAY_URL": nodes.url})):
             kept = {key: value for key, value in os.environ.items() if key not in OURS}
-            seats = {"AVATAR_MAX_SESSIONS": str(max(5, *sessions)), "TMPDIR": str(folder)}
-            apps[name] = App(folder / name, {**kept, **seats, **more}).start()
+            apps[name] = App(folder / name, {**kept, **seats, "TMPDIR": str(folder), **more}).start()
             stack.callback(apps[name].stop)
         for app in apps.values():
             app.wait()
