@@ -146,12 +146,6 @@ def read_opus(path: Path) -> AudioChunk:
     return AudioChunk(np.concatenate(parts) if parts else np.zeros(0, np.float32), 48_000)
 
 
-def read_tags(path: Path) -> dict[str, str]:
-    """The Vorbis comments of an Ogg file that write_opus wrote. Raises AudioError."""
-    with _own_file(path) as container:
-        return dict(container.streams.audio[0].metadata)
-
-
 @contextmanager
 def _own_file(path: Path) -> Iterator[Any]:
     import av

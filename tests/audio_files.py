@@ -5,6 +5,7 @@ import random
 import struct
 from collections.abc import Callable
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import av
@@ -21,6 +22,12 @@ def tone(seconds: float, rate: int = RATE, hz: float = 440.0) -> NDArray[np.floa
 def pitch(samples: NDArray[np.float32], rate: int) -> float:
     """Of the loudest tone, in Hz."""
     return float(np.argmax(np.abs(np.fft.rfft(samples)))) * rate / len(samples)
+
+
+def read_tags(path: Path) -> dict[str, str]:
+    """The Vorbis comments of an Ogg file."""
+    with av.open(str(path), format="ogg") as container:
+        return dict(container.streams.audio[0].metadata)
 
 
 def encode(

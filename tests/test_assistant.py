@@ -8,9 +8,9 @@ import av
 import numpy as np
 import pytest
 from assistants import typed
+from audio_files import read_tags
 from fakes import FakeLLM, FakeSTT, FakeTTS, Trouble
 
-from avatar.audio import read_tags
 from avatar.errors import AudioError, AvatarError, NotFound, ServerFull, StorageError
 from avatar.provenance import is_marked
 from avatar.sessions import LOCAL

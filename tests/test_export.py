@@ -9,12 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from audio_files import read_tags
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 from voice_profiles import kept
 
 from avatar import voice_archive
-from avatar.audio import read_opus, read_tags, write_opus
+from avatar.audio import read_opus, write_opus
 from avatar.errors import NotFound
 from avatar.export import Exports
 from avatar.export_routes import export_routes

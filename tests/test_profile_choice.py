@@ -4,11 +4,11 @@ from collections.abc import Iterator
 
 import pytest
 from assistants import make_assistant, put_away
+from audio_files import read_tags
 from fakes import FakeTTS
 from voice_profiles import CONSENT, kept
 
 from avatar.assistant import Assistant
-from avatar.audio import read_tags
 from avatar.engines.base import Abilities, Voice
 from avatar.errors import AvatarError
 from avatar.sessions import LOCAL

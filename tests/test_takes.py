@@ -9,9 +9,9 @@ import httpx
 import numpy as np
 import pytest
 from assistants import door, make_assistant, put_away
+from audio_files import read_tags
 from fakes import FakeLLM, FakeSTT, FakeTTS, Trouble, rung
 
-from avatar.audio import read_tags
 from avatar.engines.base import Abilities, Voice
 from avatar.engines.pool import EnginePool
 from avatar.errors import NotFound

