@@ -194,6 +194,17 @@ class TestLanes:
         assert until(lambda: front._idle[door.address][0].stale)
         assert front.take(WHERE) is None and not front._known[WHERE]
 
+    def test_a_lane_that_nobody_uses_is_given_up(
+        self, door: LaneServer, front: Lanes, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        front.told(WHERE, str(door.address), HERE)
+        assert until(lambda: front._idle)
+        lane = front.take(WHERE)
+        assert lane is not None
+        monkeypatch.setattr(lanes, "UNUSED_S", -1.0)
+        front.give(lane, whole=True)
+        assert not any(front._idle.values())
+
     def test_one_that_cannot_be_reached_is_not_tried_again_soon(self, front: Lanes) -> None:
         with socket.create_server(("127.0.0.1", 0)) as listening:
             gone = Address("127.0.0.1", listening.getsockname()[1], "secret")

@@ -5,6 +5,7 @@ Not Ray's own client: a process that joins a Ray cluster is ended by Ray a minut
 must outlive it. Blocks, and is meant for the threads on which engines run.
 """
 
+import errno
 import hmac
 import http.client
 import ssl
@@ -90,7 +91,7 @@ class ClusterClient:
             raise
         except (OSError, ValueError, KeyError) as exc:
             self._lanes.lose(lane.address)
-            if isinstance(exc, TimeoutError):
+            if isinstance(exc, TimeoutError) and exc.errno != errno.ETIMEDOUT:  # that is a machine that is gone
                 raise
             raise Lost(type(exc).__name__) from exc
         finally:

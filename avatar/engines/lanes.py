@@ -21,6 +21,7 @@ from avatar.engines.base import Stage
 
 HEADER = "x-avatar-lane"
 CONNECT_S = 1.0
+DEAD_MS = 2_000  # a machine that does not even take note of a question for so long is gone
 RENEW_S = 30.0  # then Ray Serve is asked again whose turn it is: replicas come and go
 SHUN_S = 60.0  # before a replica that could not be reached is tried again: a firewall may be between
 UNUSED_S = 240.0  # less than the other end waits for a question
@@ -57,6 +58,8 @@ class Lane:
         self.address, self.used_at = address, time.monotonic()
         self._socket = socket.create_connection((address.host, address.port), CONNECT_S)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux
+            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, DEAD_MS)
         self._incoming = self._socket.makefile("rb")
         self.send: Callable[[bytes], None] = self._socket.sendall
         self.read: Callable[[int], bytes] = self._incoming.read
@@ -75,7 +78,11 @@ class Lane:
         """Whether the other end has hung up, or soon may: a replica says nothing that it was not asked."""
         poll = select.poll()
         poll.register(self._socket, select.POLLIN)
-        return bool(poll.poll(0)) or time.monotonic() - self.used_at > UNUSED_S
+        return bool(poll.poll(0)) or self.unused
+
+    @property
+    def unused(self) -> bool:
+        return time.monotonic() - self.used_at > UNUSED_S
 
     def close(self) -> None:
         self._incoming.close()
@@ -181,10 +188,13 @@ class Lanes:
         self._tidy()
 
     def _tidy(self) -> None:
-        """Hang up on replicas that are not known any more."""
+        """Hang up on replicas that are not known any more, and where the other end soon will."""
         with self._lock:
             known = {address for some in self._known.values() for address in some}
             lanes = [lane for address in self._idle.keys() - known for lane in self._idle.pop(address)]
+            for idle in self._idle.values():
+                while idle and idle[0].unused:  # the last one given is the first one taken
+                    lanes.append(idle.pop(0))
         for lane in lanes:
             lane.close()
 
