@@ -1,5 +1,6 @@
 """The straight ways of a front to replicas: who may use one, when, and what is done where one fails."""
 
+import errno
 import socket
 import threading
 import time
@@ -11,12 +12,12 @@ import pytest
 from fakes import FakeLLM, FakeTTS, Trouble
 from replicas import ANN, Cluster
 
-from avatar.engines import lane_server, lanes
+from avatar.engines import lanes
 from avatar.engines.base import OWN_VOICE, Message
 from avatar.engines.clustered import load_llm, load_tts
-from avatar.engines.frames import Head, pack, unpack
+from avatar.engines.frames import Head, pack
 from avatar.engines.lane_server import LaneServer
-from avatar.engines.lanes import Address, Lane, Lanes
+from avatar.engines.lanes import Address, Lanes
 from avatar.errors import EngineError
 from avatar.settings import Settings
 
@@ -57,99 +58,6 @@ def there() -> Iterator[Cluster]:
 
 def mouth(there: Cluster):
     return there.keep(load_tts(Settings(ray_url=there.url), lambda _: None))
-
-
-class TestLane:
-    def test_one_question_after_another(self, door: LaneServer) -> None:
-        lane = Lane(door.address)
-        for times in (2, 1):
-            lane.send(pack({"times": times}, b"sound"))
-            assert [unpack(lane.read) for _ in range(times)] == [
-                ({"is": "echo", "number": n}, b"sound") for n in range(times)
-            ]
-        assert not lane.stale
-        lane.close()
-
-    def test_who_does_not_know_the_secret_is_not_answered(self, door: LaneServer) -> None:
-        with socket.create_connection((door.address.host, door.address.port), 5) as stranger:
-            stranger.sendall(b"\0" * 32 + pack({"times": 1}))
-            said = b""
-            while more := stranger.recv(100):
-                said += more
-        assert said == door.address.proof("replica")
-
-    def test_nothing_is_told_to_somebody_else_on_its_port(self) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as other:
-            address = Address("127.0.0.1", other.getsockname()[1], "secret")
-            heard = []
-
-            def listen() -> None:
-                connection, _ = other.accept()
-                with connection:
-                    connection.sendall(b"\0" * 32)
-                    heard.append(connection.recv(100))
-
-            thread = threading.Thread(target=listen)
-            thread.start()
-            with pytest.raises(ConnectionError):
-                Lane(address)
-            thread.join()
-        assert heard == [b""]
-
-    @pytest.mark.parametrize("question", [pack({}), pack({"times": "many"}), b"\xff" * 8, b"x" * 100])
-    def test_what_is_no_question_ends_it(self, door: LaneServer, question: bytes) -> None:
-        lane = Lane(door.address)
-        lane.send(question)
-        assert until(lambda: lane.stale) and lane.read(1) == b""
-        lane.close()
-
-    def test_so_many_and_no_more(self, door: LaneServer, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(lane_server, "MOST", 1)
-        first = Lane(door.address)
-        with pytest.raises(OSError):
-            Lane(door.address)
-        first.close()
-
-
-class TestDoor:
-    def test_what_was_asked_is_answered_before_it_closes(self) -> None:
-        go_on = threading.Event()
-
-        def slowly(head: Head, blob: bytes) -> Generator[bytes, None, None]:
-            yield pack({"is": "begun"})
-            go_on.wait(5)
-            yield pack({"is": "done"})
-
-        server = LaneServer("127.0.0.1", slowly)
-        busy, idle = Lane(server.address), Lane(server.address)
-        busy.send(pack({}))
-        assert unpack(busy.read)[0] == {"is": "begun"}
-        closing = threading.Thread(target=server.close, args=(5.0,))
-        closing.start()
-        assert until(lambda: idle.stale), "nobody may ask any more"
-        with pytest.raises(OSError):
-            Lane(server.address)
-        go_on.set()
-        assert unpack(busy.read)[0] == {"is": "done"}
-        closing.join()
-        busy.close()
-        idle.close()
-
-    def test_it_does_not_wait_for_ever(self) -> None:
-        forever = threading.Event()
-
-        def never(head: Head, blob: bytes) -> Generator[bytes, None, None]:
-            yield pack({"is": "begun"})
-            forever.wait(5)
-
-        server = LaneServer("127.0.0.1", never)
-        lane = Lane(server.address)
-        lane.send(pack({}))
-        unpack(lane.read)
-        server.close(0.01)
-        assert lane.read(1) == b""
-        forever.set()
-        lane.close()
 
 
 class TestLanes:
@@ -271,6 +179,17 @@ class TestAFront:
     def test_a_replica_that_is_gone_is_asked_for_at_the_proxy(self, there: Cluster) -> None:
         voice = mouth(there)
         there.replicas["tts"].__del__()
+        assert len(list(voice.speak("Hi.", OWN_VOICE, "en"))) == 3
+        assert there.asked == ["tts", "tts"]
+
+    def test_a_node_that_is_gone_without_a_word_is_asked_for_at_the_proxy(self, there: Cluster) -> None:
+        voice = mouth(there)
+        lane = voice._client._lanes._idle[there.replicas["tts"]._lanes.address][0]  # type: ignore[union-attr]
+
+        def gone(size: int) -> bytes:
+            raise OSError(errno.ETIMEDOUT, "what Linux says after lanes.DEAD_MS")
+
+        lane.read = gone
         assert len(list(voice.speak("Hi.", OWN_VOICE, "en"))) == 3
         assert there.asked == ["tts", "tts"]
 

@@ -12,10 +12,12 @@ from collections.abc import Callable, Generator
 from contextlib import closing, suppress
 
 from avatar.engines.frames import Head, unpack
-from avatar.engines.lanes import Address
+from avatar.engines.lanes import NONCE, Address
 
 HELLO_S = 5.0
-IDLE_S = 300.0  # without a question, or without a reader of its answer
+IDLE_S = 300.0  # without a question
+READER_S = 20.0  # without a reader of its answer: the engine waits for it, and others for the engine
+AGAIN_S = 0.1  # before the next look where no file is left to be opened
 MOST = 512  # lanes at once
 
 Answer = Callable[[Head, bytes], Generator[bytes, None, None]]
@@ -38,6 +40,7 @@ class LaneServer:
         """Nobody may ask any more. Blocks until what was asked is answered, or for so long."""
         with self._changed:
             self._closed = True
+            self._changed.notify_all()
             with suppress(OSError):  # closed before
                 self._listening.shutdown(socket.SHUT_RDWR)  # wakes who waits in accept; close alone does not
             self._listening.close()
@@ -55,8 +58,11 @@ class LaneServer:
         while True:
             try:
                 lane, _ = self._listening.accept()
-            except OSError:  # closed
-                return
+            except OSError:  # closed; or no file is left, or who came is gone
+                with self._changed:
+                    if self._changed.wait_for(lambda: self._closed, AGAIN_S):
+                        return
+                continue
             with self._changed:
                 taken = not self._closed and len(self._lanes) < MOST
                 if taken:
@@ -71,11 +77,11 @@ class LaneServer:
             with lane, suppress(OSError):  # a front that is gone
                 lane.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 lane.settimeout(HELLO_S)
-                lane.sendall(self.address.proof("replica"))
+                nonce = secrets.token_bytes(NONCE)
                 with lane.makefile("rb") as incoming:
-                    there = self.address.proof("front")
+                    lane.sendall(nonce + self.address.proof("replica", incoming.read(NONCE)))
+                    there = self.address.proof("front", nonce)
                     if hmac.compare_digest(incoming.read(len(there)), there):
-                        lane.settimeout(IDLE_S)
                         self._answer_all(lane, incoming.read)
         finally:
             with self._changed:
@@ -87,7 +93,9 @@ class LaneServer:
         poll.register(lane, select.POLLIN)
         with suppress(ValueError, KeyError, TypeError):  # hung up, or no question: the proxy will say so
             while not self._closed:
+                lane.settimeout(IDLE_S)
                 head, blob = unpack(read)
+                lane.settimeout(READER_S)
                 self._set(lane, answering=True)
                 with closing(self._answer(head, blob)) as frames:
                     for frame in frames:

@@ -4,9 +4,9 @@ a time. Where a replica listens, it says through a proxy (`HEADER`). Knows no en
 Through a proxy of Ray Serve a question takes 9 ms, and every frame passes two more processes on its way.
 """
 
-import hashlib
 import hmac
 import ipaddress
+import secrets
 import select
 import socket
 import threading
@@ -22,6 +22,7 @@ from avatar.engines.base import Stage
 HEADER = "x-avatar-lane"
 CONNECT_S = 1.0
 DEAD_MS = 2_000  # a machine that does not even take note of a question for so long is gone
+NONCE = 16  # bytes that each end proves itself with: what was heard once is no proof the next time
 RENEW_S = 30.0  # then Ray Serve is asked again whose turn it is: replicas come and go
 SHUN_S = 60.0  # before a replica that could not be reached is tried again: a firewall may be between
 UNUSED_S = 240.0  # less than the other end waits for a question
@@ -47,9 +48,9 @@ class Address:
         host, port, secret = told.split()
         return cls(str(ipaddress.ip_address(host)), int(port), secret)
 
-    def proof(self, who: str) -> bytes:
-        """What `who`, "front" or "replica", says first."""
-        return hashlib.sha256(f"{who} {self.secret}".encode()).digest()
+    def proof(self, who: str, nonce: bytes) -> bytes:
+        """What `who`, "front" or "replica", says to the other end's `nonce`: 32 bytes."""
+        return hmac.digest(self.secret.encode(), who.encode() + nonce, "sha256")
 
 
 class Lane:
@@ -65,10 +66,12 @@ class Lane:
         self.read: Callable[[int], bytes] = self._incoming.read
         self.wait: Callable[[float], None] = self._socket.settimeout
         try:
-            there = address.proof("replica")
+            nonce = secrets.token_bytes(NONCE)
+            self.send(nonce)
+            asked, there = self.read(NONCE), address.proof("replica", nonce)
             if not hmac.compare_digest(self.read(len(there)), there):
                 raise ConnectionError("somebody else listens there")
-            self.send(address.proof("front"))
+            self.send(address.proof("front", asked))
         except OSError:
             self.close()
             raise
