@@ -145,3 +145,30 @@ def test_a_first_clause_is_made_in_the_middle_of_a_later_one(cache: Path) -> Non
     for thread in (first, later):
         thread.join(5)
     assert order == ["first", "later"]
+
+
+def test_a_first_clause_for_which_the_card_had_no_room_in_between_is_made_afterwards() -> None:
+    worker, said = Worker(), list[str]()
+    started, go_on = threading.Event(), threading.Event()
+
+    def full() -> None:
+        started.set()
+        assert go_on.wait(5) and worker.before() is not None
+        raise MemoryError
+
+    def later() -> None:
+        with pytest.raises(MemoryError):
+            worker(full)
+
+    threads = [threading.Thread(target=later, daemon=True)]
+    threads[0].start()
+    assert started.wait(5)
+    threads.append(threading.Thread(target=worker, args=(lambda: said.append("first"), True), daemon=True))
+    threads[1].start()
+    while not worker._urgent:
+        threads[1].join(0.001)
+    go_on.set()
+    for thread in threads:
+        thread.join(5)
+    worker.close()
+    assert said == ["first"]

@@ -34,9 +34,15 @@ class Worker:
         return done.result()
 
     def before(self) -> Job | None:
-        """Of a job that runs here: the urgent one to be done before it goes on, if one waits. It raises nothing."""
+        """Of a job that runs here: the urgent one to be done before it goes on, if one waits. It raises nothing, and
+        waits on where it is not called after all: there may be no memory to keep what the other job was at."""
         with self._changed:
-            return self._urgent.popleft() if self._urgent else None
+            return self._first if self._urgent else None
+
+    def _first(self) -> None:
+        with self._changed:
+            job = self._urgent.popleft()
+        job()
 
     def close(self) -> None:
         """End behind the jobs that wait; returns at once."""
