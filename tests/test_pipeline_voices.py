@@ -34,9 +34,9 @@ async def test_a_replys_first_clause_is_urgent_and_no_other_call_is(settings, en
     asked = []
 
     class Noting(EnginePool):
-        def lease(self, rung, urgent=False):
+        def lease(self, rung, urgent=False, *more):
             asked.append((rung.name, urgent))
-            return super().lease(rung, urgent)
+            return super().lease(rung, urgent, *more)
 
     pool = Noting(settings, [rung(stage, stage) for stage in engines], lambda row, *_: engines[row.name])
     await collect(Pipeline(pool).turn("hi"))

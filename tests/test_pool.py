@@ -1,13 +1,16 @@
+import asyncio
 import threading
 import time
 
 import pytest
 from fakes import FakeTTS, rung
 
-from avatar.engines.base import Abilities
+from avatar.engines.base import OWN_VOICE, Abilities
+from avatar.engines.calls import Calls, Timeouts
 from avatar.engines.catalog import CATALOG
 from avatar.engines.loading import RETRY_S
 from avatar.engines.pool import EnginePool
+from avatar.engines.slots import Copy, Instance
 from avatar.errors import EngineError, EngineLoadError, NoEngine, SettingsError
 from avatar.settings import Settings
 
@@ -83,6 +86,49 @@ def test_who_is_awaited_in_silence_goes_before_those_who_came_earlier(make_pool)
     for thread in threads:
         thread.join(5)
     assert said == ["first", "second", "a", "b"]
+
+
+def test_an_engine_that_can_be_interrupted_takes_one_urgent_caller_more():
+    row, inside, go_on = rung("good", "tts"), [], threading.Event()
+    instance = Instance(Copy(FakeTTS()), 1, 1)
+
+    def use(name, urgent):
+        copy = instance.acquire(row, urgent)
+        inside.append(name)
+        go_on.wait(5)
+        instance.release(copy)
+
+    threads = []
+    for number, (name, urgent) in enumerate([("a", False), ("b", False), ("first", True), ("second", True)], 1):
+        threads.append(threading.Thread(target=use, args=(name, urgent), daemon=True))
+        threads[-1].start()
+        deadline = time.monotonic() + 5
+        while len(inside) + len(instance._line) < number and time.monotonic() < deadline:
+            time.sleep(0.001)
+    assert inside == ["a", "first"]
+    go_on.set()
+    for thread in threads:
+        thread.join(5)
+    assert inside == ["a", "first", "second", "b"]
+
+
+async def test_what_nobody_wants_any_more_leaves_the_line(make_pool):
+    pool = make_pool({"good": ("tts", tts := FakeTTS())})
+    chosen, calls = pool.choose("tts"), Calls(pool, Timeouts(), lambda event: None)
+    with pool.lease(chosen):
+        line = pool.instance(chosen)._line
+        said = calls.run("tts", lambda engine: engine.speak("Hello.", OWN_VOICE, "en"))
+        waiting = asyncio.create_task(anext(said))
+        async with asyncio.timeout(5):
+            while not line:  # noqa: ASYNC110 - a thread's
+                await asyncio.sleep(0.001)
+            waiting.cancel()
+            await asyncio.gather(waiting, return_exceptions=True)
+            await said.aclose()
+            while line:  # noqa: ASYNC110 - a thread's
+                await asyncio.sleep(0.001)
+    assert [chunk async for chunk in calls.run("tts", lambda engine: engine.speak("Yes.", OWN_VOICE, "en"))]
+    assert tts.said == ["Yes."]
 
 
 def test_a_failed_load_is_failed_with_its_sentence_and_retried_later(make_pool):

@@ -89,6 +89,8 @@ class Calls:
                 hung, engine, instance = isinstance(error, EngineTimeout), watch.engine, watch.instance
                 another = self._pool.fail(watch.rung, error, hung=hung, engine=engine, instance=instance)
                 another = another or watch.rung != rung  # the quick ear hangs: the slow one hears it alone
+            finally:
+                watch.withdraw()
             if delivered and stage != "stt":  # half an answer is out: nobody wants it twice, but a transcript is whole
                 self._rungs.pop(key)
                 raise error

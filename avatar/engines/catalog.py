@@ -46,6 +46,7 @@ class Rung:
     licence: str
     memory_mib: int  # resident memory it adds once loaded
     parallel: int = 1
+    beside: int = 0  # urgent callers more, which it serves in the middle of its work
     demo: bool = False
     slower: bool = False  # than the rung below it: the page says so, and engines/ears.py spares it
     hq: bool = False
@@ -208,7 +209,7 @@ CATALOG: tuple[Rung, ...] = (
         clones=True,
         licence="MIT, weights CC-BY-NC-4.0",
         memory_mib=3_000,
-        parallel=64,
+        beside=1,
         needs_card=True,
     ),
     Rung(

@@ -89,7 +89,7 @@ class Engines:
                 late = slot.loading is not mine or slot.resting  # given up meanwhile, or to give way
                 if not late:
                     copy = Copy(engine, None if rung.share is None else rung.share.card)
-                    slot.instance, slot.retry_at, slot.fault = Instance(copy, rung.parallel), 0.0, None
+                    slot.instance, slot.retry_at, slot.fault = Instance(copy, rung.parallel, rung.beside), 0.0, None
             if late or slot.instance is None:
                 close_engine(engine, rung.name)
                 raise EngineLoadError(f"{rung.label} came too late.", stage=rung.stage, engine=rung.name)
@@ -120,14 +120,14 @@ class Engines:
                 close_engine(engine, rung.name)
 
     @contextmanager
-    def lease(self, rung: Rung, urgent: bool = False) -> Iterator[Engine]:
+    def lease(self, rung: Rung, urgent: bool = False, wanted: Callable[[], bool] = lambda: True) -> Iterator[Engine]:
         """Use of the engine by one caller among its `parallel`, of the copy that has the fewest. Lease per clause, so
         that five sessions share fairly; who is `urgent` goes before those who wait and are not.
 
-        Blocks while it loads or is busy. Raises EngineLoadError.
+        Blocks while it loads or is busy, and is `wanted`. Raises EngineLoadError.
         """
         instance = self._load(self._slots[rung.name])
-        copy = instance.acquire(rung, urgent)
+        copy = instance.acquire(rung, urgent, wanted)
         try:
             yield copy.engine
         finally:

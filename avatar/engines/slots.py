@@ -57,12 +57,16 @@ class Copy:
     busy: int = 0  # callers
 
 
-class Instance:
-    """The loaded copies of a rung's engine, at least one, each for `parallel` callers at once. Waiting callers are
-    woken with an error when all of it dies."""
+class Withdrawn(Exception):
+    """Nobody wants it any more: told to the thread that waited for an engine, and to nobody else."""
 
-    def __init__(self, copy: Copy, parallel: int) -> None:
-        self.copies, self.parallel, self.dead = [copy], parallel, False
+
+class Instance:
+    """The loaded copies of a rung's engine, at least one, each for `parallel` callers at once, and `beside` urgent ones
+    more. Waiting callers are woken with an error when all of it dies."""
+
+    def __init__(self, copy: Copy, parallel: int, beside: int = 0) -> None:
+        self.copies, self.parallel, self.beside, self.dead = [copy], parallel, beside, False
         self.changed = threading.Condition()
         self.moved_at = 0.0  # by time.monotonic(): when a caller last came in, got an item or left
         self._line: list[tuple[bool, int]] = []  # who waits: the urgent ones first, then as they came
@@ -77,16 +81,23 @@ class Instance:
     def busy(self) -> int:
         return sum(copy.busy for copy in self.copies)
 
-    def acquire(self, rung: Rung, urgent: bool = False) -> Copy:
-        """The copy with the fewest callers, once one has room and nobody is before us in the line."""
-        place = (not urgent, next(self._numbers))
+    def acquire(self, rung: Rung, urgent: bool = False, wanted: Callable[[], bool] = lambda: True) -> Copy:
+        """The copy with the fewest callers, once one has room and nobody is before us in the line. `wanted`: false
+        once nobody waits for it; then wake the line. Raises EngineLoadError, Withdrawn."""
+        place, most = (not urgent, next(self._numbers)), self.parallel + (self.beside if urgent else 0)
+
+        def our_turn() -> bool:
+            return min(self._line) == place and any(copy.busy < most for copy in self.copies)
+
         with self.changed:
             self._line.append(place)
             try:
-                self.changed.wait_for(lambda: self.dead or (self._room and min(self._line) == place))
+                self.changed.wait_for(lambda: self.dead or not wanted() or our_turn())
             finally:
                 self._line.remove(place)
                 self.changed.notify_all()  # the next one's turn, if there is room
+            if not wanted():
+                raise Withdrawn
             if self.dead:
                 raise EngineLoadError(f"{rung.label} has just failed.", stage=rung.stage, engine=rung.name)
             copy = min(self.copies, key=lambda copy: copy.busy)
@@ -94,9 +105,10 @@ class Instance:
             self.moved()
             return copy
 
-    @property
-    def _room(self) -> bool:
-        return any(copy.busy < self.parallel for copy in self.copies)
+    def wake(self) -> None:
+        """Somebody in the line may not want it any more."""
+        with self.changed:
+            self.changed.notify_all()
 
     def moved(self) -> None:
         self.moved_at = time.monotonic()

@@ -21,15 +21,22 @@ class Watch:
         self.instance: Instance | None = None
         self.engine: Engine | None = None
         self._given_at = 0.0
+        self._wanted = True
 
     @contextmanager
     def lease(self, rung: Rung) -> Iterator[Engine]:
         """See Engines.lease."""
         self.engine, self.rung, self.instance = None, rung, self._engines.instance(rung)
-        with self._engines.lease(rung, self._urgent) as engine:
+        with self._engines.lease(rung, self._urgent, lambda: self._wanted) as engine:
             self._given_at = time.monotonic()  # before `engine`, which says that it counts
             self.engine = engine
             yield engine
+
+    def withdraw(self) -> None:
+        """Nobody wants it any more: a thread that is still in line leaves it, and costs no engine any work."""
+        self._wanted = False
+        if self.instance is not None and self.engine is None:
+            self.instance.wake()
 
     def moved(self) -> None:
         """The engine has given an item: who waits in line waits for one that works."""
