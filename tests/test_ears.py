@@ -1,6 +1,7 @@
 """Clear English is heard by the quick engine, everything else by the slow one, and who it was is told."""
 
 import asyncio
+import threading
 from collections.abc import Generator
 from dataclasses import replace
 
@@ -118,6 +119,23 @@ async def test_a_quick_one_that_hangs_is_given_up_and_the_slow_one_hears_and_sta
         assert pool.instance(ears[0]) is before and slow.trouble.calls == 2
     finally:
         quick.trouble.hang.set()
+
+
+async def test_what_is_withdrawn_in_the_line_of_the_quick_one_is_no_failure_of_it(
+    pool: EnginePool, caplog: pytest.LogCaptureFixture
+) -> None:
+    quick, before = pool.rungs("stt")[1], set(threading.enumerate())
+    with pool.lease(quick):
+        line = pool.instance(quick)._line  # type: ignore[union-attr]
+        hearing = asyncio.create_task(heard(pool))
+        async with asyncio.timeout(5):
+            while not line:  # noqa: ASYNC110 - a thread's
+                await asyncio.sleep(0.001)
+            hearing.cancel()
+            await asyncio.gather(hearing, return_exceptions=True)
+            while set(threading.enumerate()) - before:  # noqa: ASYNC110 - a thread's
+                await asyncio.sleep(0.001)
+    assert not caplog.records
 
 
 async def test_a_slow_one_that_fails_is_stepped_down_from(pool: EnginePool, quick: Quick, slow: Slow) -> None:

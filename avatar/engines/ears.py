@@ -12,6 +12,7 @@ from typing import cast
 
 from avatar.engines.base import STT, Engine, Sure
 from avatar.engines.catalog import Rung
+from avatar.engines.slots import Withdrawn
 from avatar.events import Samples, Transcript
 
 log = logging.getLogger(__name__)
@@ -53,6 +54,8 @@ class Ears:
                 if chosen:
                     return list(cast(STT, stt).transcribe(samples, None))[-1]
                 return cast(Sure, stt).surely(samples)
+        except Withdrawn:
+            raise
         except Exception as exc:  # noqa: BLE001 - a foreign engine; the slow one hears what it did not
             log.warning("%s did not hear: %s", self._quick.name, type(exc).__name__)
             return None
