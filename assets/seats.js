@@ -38,23 +38,46 @@ async function anew() {
   return answer?.status === 401 || (app_id !== undefined && app_id !== window.gradio_config.app_id);
 }
 
-// sessionStorage: the page that is loaded again says why.
+// Gradio loads the page again, up to 2 s after the return of a server that left a question unanswered. sessionStorage: the
+// page then says why, goes on if a conversation was live, and has the words that were typed and not sent.
 const AWAY = 'avatar.away';
+const BACK_MS = 5000;
+let back = -BACK_MS;                                 // when the server was there again
+const textBox = () => document.querySelector('#type textarea, #type input');
 addEventListener('pagehide', () => {
-  try { if (['lost', 'gone'].includes(ui.state)) sessionStorage.setItem(AWAY, '1'); } catch { /* nothing is kept */ }
+  if (!['lost', 'gone'].includes(ui.state) && performance.now() - back > BACK_MS) return;
+  const left = { live: link.wanted && !ui.isMuted, typed: textBox()?.value };
+  try { sessionStorage.setItem(AWAY, JSON.stringify(left)); } catch { /* nothing is kept */ }
 });
-function wasAway() {
+async function returned() {
+  let left = null;
   try {
-    const away = sessionStorage.getItem(AWAY);
+    left = JSON.parse(sessionStorage.getItem(AWAY));
     sessionStorage.removeItem(AWAY);
-    return away;
-  } catch { return null; }
+  } catch { /* nothing was kept */ }
+  if (!left) return;
+  if (left.typed && textBox()) {
+    textBox().value = left.typed;
+    textBox().dispatchEvent(new Event('input'));
+  }
+  const may = left.live && await unasked();
+  if (ui.state !== 'idle') return;
+  if (may) start();
+  else ui.hint(t('back_again'));
+}
+async function unasked() {                           // whether the browser lets us hear, and sound, without a click
+  const microphone = await navigator.permissions?.query({ name: 'microphone' }).catch(() => null);
+  if (microphone?.state !== 'granted') return false;
+  sound.context ??= new AudioContext({ latencyHint: 'interactive' });
+  await Promise.race([sound.context.resume(), new Promise(wait => setTimeout(wait, 500))]);
+  return sound.context.state === 'running';
 }
 
 let missed = 0;                                      // looks in a row that were not answered
 async function looked(now) {
   missed = now ? 0 : missed + 1;
   if (now && ui.state === 'gone') {
+    back = performance.now();
     ui.set('idle');
     ui.hint(t('back_again'));
   } else if (missed > 1) {

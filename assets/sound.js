@@ -197,6 +197,5 @@ ui.onreplay = on => {
 ui.worklets = WORKLETS;                             // tests run them offline
 ui.latency(null);
 ui.set('idle');
-if (wasAway()) ui.hint(t('back_again'));
 listMicrophones();
-keepLooking().then(resume);                        // by then the page takes what the stage says
+keepLooking().then(resume).then(returned);          // by then the page takes what the stage says

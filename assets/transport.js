@@ -190,6 +190,7 @@ const on = {
   async ready({ live, conversation, n, of }) {
     const another = live !== link.live;
     if (another) link.turn = 0;
+    if (link.tries) back = performance.now();
     Object.assign(link, { live, conversation, tries: 0 });
     publish();
     beat();

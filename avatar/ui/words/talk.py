@@ -57,7 +57,7 @@ ENGLISH: Final[dict[str, str]] = {
     "seconds and says when you can go on. What was said is kept.",
     "no_answer": "AVATAR does not answer. This page goes on as soon as it does.",
     "close": "Close",
-    "back_again": "AVATAR is there again. Press Start to go on where you stopped.",
+    "back_again": "AVATAR is back. Press Start to go on where you stopped.",
     "st_tongue": "I cannot hear 中文 yet",
     "no_tongue": "<b>{name} understands no 中文, so I do not listen and guess.</b>{get} Typing in 中文 works, or "
     "choose "
