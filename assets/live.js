@@ -215,6 +215,7 @@ const ui = window.avatarUI = {
   end() { ui.onend?.(); },
   interrupt() {
     ui.oninterrupt?.();
+    ui.caption('', '');                              // what was not heard is not said any more
     ui.set('listening');
     ui.hint(t('stopped'));
   },

@@ -87,6 +87,7 @@ def test_an_interruption_is_silent_here_before_the_server_knows(site: Open, how:
     s.socket.send("state", state="listening", patience_ms=900)
     s.page.wait_for_timeout(200)
     assert s.page.inner_text(".av-hint") == ENGLISH["stopped"]  # not overwritten at once
+    assert s.page.inner_text(".av-caption") == ""
 
 
 def test_a_lost_connection_comes_back_to_the_same_conversation_with_a_new_token(site: Open) -> None:
