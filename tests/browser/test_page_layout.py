@@ -172,6 +172,14 @@ def test_the_latency_card_has_one_scale_and_one_sentence(site: Open) -> None:
     assert end is not None and end["x"] + end["width"] >= bar["x"] + bar["width"] - 1  # the bar is full
 
 
+def test_a_narrow_card_has_the_parts_of_a_typed_turn_in_one_line(site: Open) -> None:
+    s = site(width=390, height=844, locale="zh-TW")
+    s.start()
+    s.socket.send("latency", engines=ENGINES, eot=0, stt=0, llm=483, tts=74, ttft=137)
+    expect(s.page.locator(".av-legs dt")).to_have_count(2)
+    assert len({dt.bounding_box()["y"] for dt in s.page.locator(".av-legs dt").all()}) == 1  # type: ignore[index]
+
+
 def test_forced_colours_keep_what_colour_says(site: Open) -> None:
     s = site()
     s.page.emulate_media(forced_colors="active")

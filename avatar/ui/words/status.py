@@ -76,7 +76,7 @@ CHINESE: Final[dict[str, str]] = {
     "p50": "到第一個聲音，一般（P50）",
     "p95": "到第一個聲音，最慢 5 %（P95）",
     "goal": "目標 {ms}",
-    "goal_over": "超過目標 {ms} 共 {by}",
+    "goal_over": "比目標 {ms} 多 {by}",
     "no_turns": "第一輪之後顯示",
     "memory_cpu": "記憶體，未找到 GPU",
     "memory_gpu": "GPU 記憶體",

@@ -184,7 +184,7 @@ CHINESE: Final[dict[str, str]] = {
     "lat_none": "每次回覆的時間會顯示在這裡。目標 500 ms。",
     "lat_what": "到第一個聲音",
     "lat_in": "達成目標 500 ms",
-    "lat_over": "超過目標 500 ms 共 {by} ms",
+    "lat_over": "比目標 500 ms 多 {by} ms",
     "lat_eot": "判斷說完",
     "lat_stt": "聽",
     "lat_llm": "想",
