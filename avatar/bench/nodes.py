@@ -40,6 +40,7 @@ class Nodes:
             "RAY_USAGE_STATS_ENABLED": "0",
             "RAY_DISABLE_IMPORT_WARNING": "1",
             "RAY_SERVE_LOG_TO_STDERR": "0",
+            "RAY_AUTH_MODE": "disabled",  # with a token of the user's (~/.ray) a second node cannot join
             "RAY_worker_niceness": "0",  # Ray's own is 15: whatever else the machine does would come first
         }
         self.port, self.http_port = _free(), _free()
