@@ -1,5 +1,6 @@
 """The rungs of a cluster, against real replicas around fake engines, over real HTTP."""
 
+import errno
 import subprocess
 import sys
 import time
@@ -168,6 +169,16 @@ def test_a_cluster_that_is_not_there_is_lost(proxied: Cluster) -> None:
     with pytest.raises(EngineError, match="cannot be reached") as error:
         list(mouth.speak("Hi.", OWN_VOICE, "en"))
     assert error.value.lost and proxied.asked.count("tts") == 1 + cluster_client.TRIES
+
+
+def test_a_proxy_whose_machine_is_gone_is_no_lost_cluster(proxied: Cluster) -> None:
+    mouth = tts(proxied)
+
+    def gone() -> None:
+        raise OSError(errno.ETIMEDOUT, "what Linux says after lanes.DEAD_MS")
+
+    mouth._client._idle[0][2].getresponse = gone  # type: ignore[method-assign, assignment]
+    assert len(list(mouth.speak("Hi.", OWN_VOICE, "en"))) == 3
 
 
 def test_a_cluster_that_says_nothing_is_left_in_time(there: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:

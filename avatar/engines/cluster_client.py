@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 from avatar.engines.base import Stage
 from avatar.engines.frames import Head, pack, unpack
-from avatar.engines.lanes import HEADER, Lane, Lanes, Where
+from avatar.engines.lanes import HEADER, Lane, Lanes, Where, notice_death
 from avatar.errors import EngineError, EngineTimeout, OutOfMemory
 
 CONNECT_S = 2.0
@@ -91,7 +91,7 @@ class ClusterClient:
             raise
         except (OSError, ValueError, KeyError) as exc:
             self._lanes.lose(lane.address)
-            if isinstance(exc, TimeoutError) and exc.errno != errno.ETIMEDOUT:  # that is a machine that is gone
+            if _late(exc):
                 raise
             raise Lost(type(exc).__name__) from exc
         finally:
@@ -125,11 +125,10 @@ class ClusterClient:
                 yield from _answer(stage, response.read, wait)
                 response.read()
                 whole = not response.will_close
-        except TimeoutError:
-            self._leave(which)
-            raise
         except (OSError, http.client.HTTPException, ValueError, KeyError) as exc:
             self._leave(which)
+            if _late(exc):
+                raise
             raise Lost(type(exc).__name__) from exc
         finally:
             with self._lock:
@@ -175,6 +174,12 @@ def _connect(connection: http.client.HTTPConnection) -> None:
         connection.connect()
     except TimeoutError as exc:
         raise ConnectionError("no answer") from exc
+    notice_death(connection.sock)
+
+
+def _late(exc: Exception) -> bool:
+    """Whether there was an answer to wait for: no machine that is gone."""
+    return isinstance(exc, TimeoutError) and exc.errno != errno.ETIMEDOUT
 
 
 def _answer(

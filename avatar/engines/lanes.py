@@ -59,8 +59,7 @@ class Lane:
         self.address, self.used_at = address, time.monotonic()
         self._socket = socket.create_connection((address.host, address.port), CONNECT_S)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux
-            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, DEAD_MS)
+        notice_death(self._socket)
         self._incoming = self._socket.makefile("rb")
         self.send: Callable[[bytes], None] = self._socket.sendall
         self.read: Callable[[int], bytes] = self._incoming.read
@@ -206,6 +205,12 @@ class Lanes:
             self._asked[address] -= 1
             if not self._asked[address]:
                 del self._asked[address]
+
+
+def notice_death(connection: socket.socket) -> None:
+    """Have it fail with ETIMEDOUT after DEAD_MS."""
+    if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, DEAD_MS)
 
 
 def _loopback(host: str) -> bool:
