@@ -102,6 +102,7 @@ class Rests:
         async with self._turn:
             if self._resting is (wanted := self._wanted):
                 return
+            self._resting = True  # from before it is asked to, until it has said that it goes on
             try:
                 await (self._pause if wanted else self._resume)()
             except Exception as exc:  # noqa: BLE001 - an engine that has stopped says so to who asks it something
