@@ -189,13 +189,13 @@ const ui = window.avatarUI = {
     const total = PARTS.reduce((sum, [part]) => sum + ms[part], 0);
     const good = total <= GOAL_MS;
     const verdict = good ? t('lat_in') : t('lat_over', { by: grouped(total - GOAL_MS) });
-    const parts = ms.eot || ms.stt ? PARTS : PARTS.slice(2);   // of what was typed nothing was heard
+    const parts = PARTS.slice(ms.eot ? 0 : ms.stt ? 1 : 2);   // what was recorded has ended, and nothing typed is heard
     const bars = parts.map(([part]) => `<i class="av-${part}" style="width:${100 * ms[part] / FULL_MS}%"></i>`);
     const first = turn.ttft ? t('lat_first', { ms: grouped(Math.round(turn.ttft)) }) : '';
     const below = part => [turn.engines?.[part], part === 'llm' && first].filter(Boolean).join(' · ');
     const legs = parts.map(([part, colour]) => `<div style="--k:var(--av-${colour})"><dt>${t(`lat_${part}`)}</dt>`
       + `<dd>${grouped(ms[part])} ms<small>${escaped(below(part))}</small></dd></div>`);
-    card.setAttribute('aria-label', t(parts === PARTS ? 'lat_read' : 'lat_read_typed', { total, ...ms }));
+    card.setAttribute('aria-label', t(ms.eot || ms.stt ? 'lat_read' : 'lat_read_typed', { total, ...ms }));
     card.innerHTML = `<div class="av-lat-top" aria-hidden="true"><b>${grouped(total)} ms</b><span>${t('lat_what')}</span>`
       + `<span class="av-goal ${good ? 'av-good' : 'av-slow'}">${verdict}</span></div>`
       + `<div class="av-bar" aria-hidden="true">${bars.join('')}${goal}</div><dl class="av-legs">${legs.join('')}</dl>`;

@@ -12,7 +12,7 @@ from avatar.errors import AvatarError, NotFound
 from avatar.owners import OwnerOf
 from avatar.ui.fragments import fragment, messages
 from avatar.ui.handlers import QUICK, language_for, pressed, session_of, warn
-from avatar.ui.quality import QUALITIES
+from avatar.ui.quality import QUALITIES, hq_possible
 from avatar.ui.strings import T, counted
 from avatar.ui.voice import voice_choices
 
@@ -87,6 +87,7 @@ def fork_panel(
                 value="fast",
                 label=T("fork_quality"),
                 min_width=140,
+                visible=hq_possible(assistant.pool.status()),
                 elem_id="fork-quality",
             )
         with gr.Row(elem_classes="av-actions"):

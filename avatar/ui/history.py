@@ -27,6 +27,11 @@ if TYPE_CHECKING:
     from avatar.assistant import Assistant
 
 TURNS: Final = 20  # of an opened conversation, more with every "Show earlier turns": a chatbot draws all it is given
+# In one column the opened conversation lies below the list, where nobody sees that it opened.
+_TO_OPENED: Final = """() => requestAnimationFrame(() => {
+  const title = document.querySelector('h2.av-title');
+  if (title?.getBoundingClientRect().top > innerHeight / 2) title.scrollIntoView();
+})"""
 
 
 class HistoryEvents:
@@ -164,7 +169,8 @@ def history_tab(
         "outputs": [right, heading, past, title, asked, forking, earlier, shown],
         **QUICK,
     }
-    found.place.choose(on.open_picked, bar.words, [chosen, *opening["outputs"]], **QUICK)
+    picked = found.place.choose(on.open_picked, bar.words, [chosen, *opening["outputs"]], **QUICK)
+    picked.then(None, None, None, js=_TO_OPENED)
     earlier.click(lambda turns: turns + 2 * TURNS, shown, shown, **QUICK).then(**opening)
     go_on.click(on.go_on, [chosen, talk.stage], [tabs, talk.chat, talk.stage], **QUICK)
     fork_panel(assistant, owner_of, found.place, chosen, tabs, (talk.stage, talk.chat), opening, forking)

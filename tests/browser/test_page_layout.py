@@ -178,6 +178,8 @@ def test_a_narrow_card_has_the_parts_of_a_typed_turn_in_one_line(site: Open) -> 
     s.socket.send("latency", engines=ENGINES, eot=0, stt=0, llm=483, tts=74, ttft=137)
     expect(s.page.locator(".av-legs dt")).to_have_count(2)
     assert len({dt.bounding_box()["y"] for dt in s.page.locator(".av-legs dt").all()}) == 1  # type: ignore[index]
+    s.socket.send("latency", engines=ENGINES, eot=0, stt=121, llm=324, tts=84, ttft=99)  # of a recording
+    expect(s.page.locator(".av-legs dt")).to_have_count(3)
 
 
 def test_forced_colours_keep_what_colour_says(site: Open) -> None:

@@ -38,3 +38,15 @@ def test_an_hq_take_is_what_history_replays(site: Open) -> None:
     with s.page.expect_request(f"**/avatar/audio/{ID}/hq"):
         s.page.locator(f'a[href="#play-{ID}-hq"]').click()
     expect(s.page.locator(".av-replay:visible figcaption")).to_contain_text("in the HQ voice")
+
+
+def test_a_fork_goes_on_in_the_hq_voice(site: Open) -> None:
+    s = site()
+    s.assistant.store.rows = [Row("a1", "All about tea")]
+    s.tab(1)
+    s.page.get_by_text("All about tea").click()
+    s.page.locator("#past a.av-fork").last.click()
+    s.page.locator("#fork-quality input[value=hq]").check()
+    s.page.get_by_role("button", name="Fork and go on").click()
+    expect(s.page.locator("#chat")).to_contain_text("rinse them first")
+    assert [asked[4] for asked in s.assistant.asked if asked[0] == "fork"] == ["hq"]

@@ -59,14 +59,23 @@ def test_a_search_is_marked_and_leads_to_a_fork(site: Open) -> None:
     expect(s.page.get_by_role("button", name="Fork and go on")).to_be_focused()  # though the link is far below
     s.page.locator("#fork-voice input").click()
     s.page.get_by_role("option", name="marius").click()
-    s.page.get_by_label("HQ").last.check()
+    expect(s.page.locator("#fork-quality")).to_have_count(0)  # no HQ voice is possible
     s.page.get_by_role("button", name="Fork and go on").press("Enter")
     expect(s.page.locator("#chat")).to_contain_text("rinse them first")
     assert s.assistant.store.rows[-1].id == "fork"
-    assert [asked[3:] for asked in s.assistant.asked if asked[0] == "fork"] == [("marius", "hq")]
+    assert [asked[3:] for asked in s.assistant.asked if asked[0] == "fork"] == [("marius", "fast")]
     s.start()
     assert s.socket.said("hello")[0]["conversation"] == "fork"
     assert s.page.evaluate("document.documentElement.scrollWidth <= innerWidth") and not s.errors and not s.foreign
+
+
+def test_on_a_phone_a_conversation_opens_in_sight(site: Open) -> None:
+    site.assistant.store.rows = [Row(f"a{i}", f"Steeping {i}") for i in range(12)]  # type: ignore[attr-defined]
+    s = site(width=390, height=844)
+    s.tab(1)
+    s.page.get_by_text("Steeping 3").click()
+    expect(s.page.locator("h2.av-title")).to_be_in_viewport()
+    expect(s.page.locator("#past")).to_be_in_viewport()
 
 
 def test_the_list_is_filtered_by_voice(site: Open) -> None:

@@ -166,7 +166,7 @@ CHINESE: Final[dict[str, str]] = {
     "v_judging": "正在聽這段錄音，需要幾秒鐘。",
     "v_sounds": "2  聽起來如何",
     "v_score": "品質 {score} 分，滿分 100 分",
-    "v_from": "模仿的片段，從（秒）",
+    "v_from": "模仿自（秒）",
     "v_to": "到（秒）",
     "v_part": "要模仿的片段",
     "v_words": "這個片段的文字（請修正）",
