@@ -1,6 +1,7 @@
 """Quality of a recording: real clips, spoilt by known amounts, are measured nearly right and in the right order."""
 
 import time
+from dataclasses import replace
 from itertools import combinations, pairwise
 from typing import get_args
 
@@ -12,9 +13,11 @@ from recordings import RATE, heard
 from avatar import clip, speaker
 from avatar.audio import resample
 from avatar.clip import ASPECTS, LIMITS, Quality, Severity, best_window, measure
+from avatar.drafts import Draft
 from avatar.events import Samples
 from avatar.settings import Settings
 from avatar.speaker import SpeakerEncoder
+from avatar.ui.voice_fragments import report
 from avatar.ui.words import voices
 from avatar.voiced import Heard
 
@@ -53,7 +56,7 @@ def test_each_code_has_its_sentences_and_each_sentence_its_code() -> None:
     codes = {f"q_{aspect}_{severity}" for aspect in LIMITS for severity in get_args(Severity)}
     codes |= {f"q_{edge}_{severity}" for edge in ("start", "end") for severity in ("fine", "warn")}
     for table in (voices.ENGLISH, voices.CHINESE):
-        assert {key for key in table if key.startswith("q_")} == codes | {"q_speakers_unknown"}
+        assert {key for key in table if key.startswith("q_")} == codes | {"q_speakers_short", "q_speakers_unknown"}
     assert set(LIMITS) | {"start", "end"} == set(ASPECTS)
 
 
@@ -129,12 +132,17 @@ class TestReal:
         names = ["jfk.flac", "cv_zero_shot.wav", "f5_ref_zh.wav", "ms_kokoro_af_bella.wav", "vosk.wav"]
         for one, other in combinations(names, 2):
             both = np.concatenate([recordings.samples(name)[: 8 * RATE] for name in (one, other)])
-            report = measure(heard(both), encoder)
-            assert report.one_speaker is not None and report.one_speaker < limit, f"{one} + {other}"
-            assert found(report)["speakers"] == "warn"
+            mixed = measure(heard(both), encoder)
+            assert mixed.one_speaker is not None and mixed.one_speaker < limit, f"{one} + {other}"
+            assert found(mixed)["speakers"] == "warn"
 
     def test_without_the_encoder_nothing_is_said_of_speakers(self) -> None:
-        assert measure(heard(LONG)).one_speaker is None and "speakers" not in found(measure(heard(LONG)))
+        quality = measure(heard(LONG))
+        assert quality.one_speaker is None and "speakers" not in found(quality)
+        draft = Draft("d", "local", "upload", heard(LONG), quality, 0.0, 8.0, "", "en", None)
+        assert "speaker model is not on this machine" in report(draft, "en", None)
+        short = report(replace(draft, quality=replace(quality, speech_s=3.6)), "en", None)
+        assert "takes 4 s of speech" in short and "on this machine" not in short
 
     def test_loudness_is_that_of_the_speech(self) -> None:
         loud, soft = measure(heard(CLEAN)), measure(heard(recordings.samples(CLEAN) * np.float32(0.03)))

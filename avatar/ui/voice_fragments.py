@@ -6,7 +6,7 @@ Pure functions. Every name and every word that comes from outside is escaped her
 import html
 from collections.abc import Mapping
 
-from avatar.clip import Finding, Quality
+from avatar.clip import SPEAKERS_S, Finding, Quality
 from avatar.consent import Verdict
 from avatar.drafts import Draft
 from avatar.profiles import Profile
@@ -42,7 +42,8 @@ def report(draft: Draft, language: str, alike: Profile | None) -> str:
     quality = draft.quality
     items = [_finding(finding, language) for finding in quality.findings]
     if quality.one_speaker is None:
-        items.append(_item("mind", say("q_speakers_unknown", language)))
+        why = "short" if quality.speech_s < SPEAKERS_S else "unknown"
+        items.append(_item("mind", say(f"q_speakers_{why}", language, min=f"{SPEAKERS_S:.0f}")))
     if alike is not None:
         items.append(_item("mind", say("v_alike", language, name=alike.name)))
     heading = f'<p class="av-h">{html.escape(say("v_sounds", language))}</p>'

@@ -34,6 +34,7 @@ ENGLISH: Final[dict[str, str]] = {
     "own_missing": "I need about {value} more seconds of clear speech from you before I can answer in your voice.",
     "r_words": "These were not the words of the sentence. Take a new one and read it as it stands.",
     "r_voice": "This did not sound like the voice in the recording. Use the same room and microphone.",
+    "q_speakers_short": "Whether it is one voice was not checked: that takes {min} s of speech, without the pauses.",
     "q_speakers_unknown": "Whether it is one voice could not be checked: the speaker model is not on this machine.",
     # the list
     "tab_voices": "Voices",
@@ -133,6 +134,7 @@ CHINESE: Final[dict[str, str]] = {
     "own_missing": "還需要大約 {value} 秒清楚的話語，才能用您的聲音回答。",
     "r_words": "唸的和句子不一樣。請換一個新的句子，照著唸。",
     "r_voice": "聽起來不像錄音裡的聲音。請在同一個地方，用同一支麥克風再唸一次。",
+    "q_speakers_short": "沒有檢查是否只有一個聲音：扣掉停頓，至少要有 {min} 秒的人聲。",
     "q_speakers_unknown": "無法確認是否只有一個聲音：這部電腦上沒有辨識說話者的模型。",
     "tab_voices": "聲音",
     "v_yours": "您的聲音",
