@@ -84,7 +84,9 @@ function translate(root) {
   for (const node of root.querySelectorAll('.submit-button:not([aria-label])')) node.ariaLabel = t('send');
   for (const node of root.querySelectorAll('.toast-close[aria-label="Close"]')) node.ariaLabel = t('close');
   for (const node of root.querySelectorAll('.toast-message-text.error')) {
-    if (node.textContent.startsWith('Connection to the server')) node.textContent = t('no_answer');
+    if (/^(Connection to the server|This application is currently busy)/.test(node.textContent)) {   // busy: it stops
+      node.textContent = t('no_answer');
+    }
   }
   for (const node of root.querySelectorAll('[aria-label="Reset to default value"]')) node.ariaLabel = t('reset');
   for (const node of root.querySelectorAll('[aria-label^="number input for "], [aria-label^="range slider for "]')) {

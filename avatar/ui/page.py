@@ -60,6 +60,7 @@ def launch_options() -> dict[str, Any]:
     return {
         "theme": theme(),
         "css_paths": [ASSETS / name for name in STYLES],
+        "head": f"<style>{(ASSETS / 'outside.css').read_text()}</style>",
         "i18n": T,
         "favicon_path": ASSETS / "favicon.svg",
         "footer_links": [],  # Gradio's own settings speak to who builds the page; its theme is a choice of ours

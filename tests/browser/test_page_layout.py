@@ -104,6 +104,11 @@ def test_a_toast_is_its_sentence_and_covers_neither_seats_nor_settings(site: Ope
     if width == 1280:
         beside = s.page.locator(".sidebar").bounding_box()
         assert box is not None and beside is not None and box["x"] + box["width"] <= beside["x"]
+    else:
+        s.page.locator(".sidebar .toggle-button").click()
+        s.tab(1)
+        pill = s.page.locator("#av-pill").bounding_box()
+        assert box is not None and pill is not None and box["y"] + box["height"] <= pill["y"]
     close.click()
     expect(toast).to_be_hidden()
 
