@@ -4,10 +4,11 @@ import resource
 import socket
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from contextlib import suppress
 
 import pytest
+from doors import echoing, until
 
 from avatar.engines import lane_server
 from avatar.engines.frames import Head, pack, unpack
@@ -15,20 +16,9 @@ from avatar.engines.lane_server import LaneServer
 from avatar.engines.lanes import NONCE, Address, Lane
 
 
-def until(done: Callable[[], object]) -> bool:
-    deadline = time.monotonic() + 5
-    while not done() and time.monotonic() < deadline:
-        time.sleep(0.01)
-    return bool(done())
-
-
-def echo(head: Head, blob: bytes) -> Generator[bytes, None, None]:
-    return (pack({"is": "echo", "number": n}, blob) for n in range(int(head["times"])))
-
-
 @pytest.fixture
 def door() -> Iterator[LaneServer]:
-    server = LaneServer("127.0.0.1", echo)
+    server = echoing()
     yield server
     server.close()
 

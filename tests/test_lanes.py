@@ -3,19 +3,18 @@
 import errno
 import socket
 import threading
-import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from urllib.parse import urlsplit
 
 import pytest
+from doors import echo, echoing, until
 from fakes import FakeLLM, FakeTTS, Trouble
 from replicas import ANN, Cluster
 
 from avatar.engines import lanes
 from avatar.engines.base import OWN_VOICE, Message
 from avatar.engines.clustered import load_llm, load_tts
-from avatar.engines.frames import Head, pack
 from avatar.engines.lane_server import LaneServer
 from avatar.engines.lanes import Address, Lanes
 from avatar.errors import EngineError
@@ -25,20 +24,9 @@ HERE = urlsplit("http://127.0.0.1:8000")
 WHERE: lanes.Where = ("tts", "")
 
 
-def until(done: Callable[[], object]) -> bool:
-    deadline = time.monotonic() + 5
-    while not done() and time.monotonic() < deadline:
-        time.sleep(0.01)
-    return bool(done())
-
-
-def echo(head: Head, blob: bytes) -> Generator[bytes, None, None]:
-    return (pack({"is": "echo", "number": n}, blob) for n in range(int(head["times"])))
-
-
 @pytest.fixture
 def door() -> Iterator[LaneServer]:
-    server = LaneServer("127.0.0.1", echo)
+    server = echoing()
     yield server
     server.close()
 
