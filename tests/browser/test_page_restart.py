@@ -62,8 +62,10 @@ def test_who_was_muted_stays_unheard_after_the_page_is_loaded_again(site: Open) 
     gone(s)
     s.socket.drop(1012)
     s.wait("avatarUI.state === 'lost'")
+    address = s.page.url
+    s.page.goto("about:blank")  # while the server is gone: the old page must not join again by itself
     s.page.unroute(ASKED)
-    s.page.reload()
+    s.page.goto(address)
     s.wait("window.avatarUI?.engines")
     expect(s.page.locator(".av-hint")).to_have_text(ENGLISH["back_again"])
     assert s.page.evaluate("avatarUI.state") == "idle" and s.socket.opened == 1
