@@ -20,6 +20,7 @@ from urllib.parse import quote
 from peewee import DatabaseError, SqliteDatabase, Table
 
 from avatar import snapshot
+from avatar.durable import keep_private
 from avatar.errors import NotFound, StorageError
 from avatar.refused import FULL_ERRNOS, storage_error
 
@@ -90,7 +91,10 @@ class Database:
             # removes it, and the next one makes it again (a turn took 1.7 ms, with this one 0.9 ms).
             standing = sqlite3.connect(self._path, timeout=self._busy_timeout_s, check_same_thread=False)
             undo.callback(standing.close)
-            if snapshot.trouble(standing):
+            trouble = snapshot.trouble(standing)  # makes the file, if there is none
+            for path in self._data.glob(f"{self._path.name}*"):  # new logs take the rights of their database
+                keep_private(path)
+            if trouble:
                 self._tell_damage()
                 return  # nothing is held, so that a backup can be restored
             self._use_wal(standing)

@@ -1,6 +1,10 @@
-"""Files that survive a power cut: on the disk, and under their names, when a call returns. Every call blocks."""
+"""Files that survive a power cut: on the disk, and under their names, when a call returns; and whose they are.
+
+Every call blocks.
+"""
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -19,3 +23,9 @@ def sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def keep_private(path: Path) -> None:
+    """Let no other user of the machine in. Best effort: a file of somebody else, and some disks, do not take it."""
+    with suppress(OSError):
+        path.chmod(0o700 if path.is_dir() else 0o600)

@@ -43,23 +43,30 @@ def health_routes(assistant: "Assistant", owner_of: OwnerOf, gpu: Gpu | Gpus) ->
         return PlainTextResponse("ok\n")
 
     async def ready(request: Request) -> Response:
+        operator = _operator(request, owner_of, assistant.settings)
+        if not operator and assistant.settings.auth and "authorization" in request.headers:
+            return _refused(assistant.settings)  # a wrong secret that was answered 200 would cost no try: throttle.py
         rungs = await asyncio.to_thread(assistant.pool.status)
         serving = {r.stage: r.name for r in rungs if r.serving}
         draining = assistant.attendant.draining
         body: dict[str, Any] = {"ready": all(stage in serving for stage in STAGES) and not draining}
-        if _operator(request, owner_of, assistant.settings):
+        if operator:
             body["ladder"] = {stage: {r.name: r.state for r in rungs if r.stage == stage} for stage in STAGES}
             body["serving"] = serving
         return JSONResponse(body, 200 if body["ready"] else 503)
 
     async def metrics(request: Request) -> Response:
         if not _operator(request, owner_of, assistant.settings):
-            challenge = {"WWW-Authenticate": 'Basic realm="AVATAR"'} if assistant.settings.auth else {}
-            return JSONResponse({"error": "Only the operator of this AVATAR can see that."}, 401, challenge)
+            return _refused(assistant.settings)
         text = await asyncio.to_thread(generate_latest, registry)  # reading a driver may block
         return Response(text, media_type=CONTENT_TYPE_LATEST)
 
     return [Route("/healthz", alive), Route("/readyz", ready), Route("/metrics", metrics)]
+
+
+def _refused(settings: Settings) -> Response:
+    challenge = {"WWW-Authenticate": 'Basic realm="AVATAR"'} if settings.auth else {}
+    return JSONResponse({"error": "Only the operator of this AVATAR can see that."}, 401, challenge)
 
 
 def _operator(request: Request, owner_of: OwnerOf, settings: Settings) -> bool:

@@ -66,7 +66,7 @@ def _by_whom(port: int) -> str:
 def check_folder(setting: str, folder: Path) -> None:
     """Make `folder` where it is missing, and write a file into it. Raises SettingsError."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as exc:

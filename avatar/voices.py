@@ -21,7 +21,7 @@ import numpy as np
 from avatar import flac
 from avatar.audio import resample
 from avatar.consent import Consent
-from avatar.durable import sync_folder, write_new
+from avatar.durable import keep_private, sync_folder, write_new
 from avatar.engines.base import REFERENCE_RATE, Voice, refuse_without_consent
 from avatar.errors import ConsentError, NotFound
 from avatar.events import AudioChunk, Samples
@@ -84,6 +84,7 @@ class Voices:
         self._prepared: dict[str, Voice] = {}  # the least recently used first
         with suppress(OSError):  # where nothing can be written now, voices speak all the same
             self._folder.mkdir(mode=0o700, exist_ok=True)
+            keep_private(self._folder)
             for profile_id in self._starters:  # engines keep what they make of them there
                 (self._folder / profile_id / "cache").mkdir(parents=True, exist_ok=True)
 

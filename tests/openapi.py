@@ -37,7 +37,7 @@ def openapi() -> dict[str, Any]:
     denied = {"description": "not the operator", "content": {"application/json": {"schema": ERROR}}}
     paths = {
         "/healthz": {"get": {"parameters": HEADERS, "responses": {"200": plain}}},
-        "/readyz": {"get": {"parameters": HEADERS, "responses": {"200": readiness, "503": readiness}}},
+        "/readyz": {"get": {"parameters": HEADERS, "responses": {"200": readiness, "503": readiness, "401": denied}}},
         "/metrics": {"get": {"parameters": HEADERS, "responses": {"200": plain, "401": denied}}},
         "/avatar/audio/{turn}/{side}": sent("audio/ogg", "turn", "side", ranges=True),
         "/avatar/export/{conversation}": sent("application/zip", "conversation", ranges=True),

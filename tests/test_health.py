@@ -13,6 +13,7 @@ from avatar.gpu import Gpu, GpuMemory
 from avatar.guests import Guests
 from avatar.health import health_routes
 from avatar.owners import owners
+from avatar.throttle import Throttle
 
 
 def no_driver():
@@ -120,12 +121,23 @@ def test_with_a_password_only_who_has_it_sees_figures(served, settings):
     ):
         answer = http.get("/metrics", headers=headers)
         assert answer.status_code == 401 and answer.headers["www-authenticate"].startswith("Basic")
-        assert set(http.get("/readyz", headers=headers).json()) == {"ready"}
+        answer = http.get("/readyz", headers=headers)
+        assert "ladder" not in answer.json() and (answer.status_code == 401) == bool(headers)
     assert http.get("/healthz").status_code == 200
     assert http.get("/metrics", headers=basic("ann:secret words")).status_code == 200
     assert "ladder" in http.get("/readyz", headers=basic("ann:secret words")).json()
     http.cookies.set("access-token-unsecure-7", "t0ken")
     assert http.get("/metrics").status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics"])
+def test_a_password_cannot_be_guessed_here_either(served, settings, path):
+    assistant, http = served(replace(settings, host="0.0.0.0", auth="ann:secret"))
+    load_all(assistant)  # ready, so that who does not guess is answered 200
+    throttled = TestClient(Throttle(http.app, on_refusal=lambda code: None))
+    answers = [throttled.get(path, headers=basic(f"ann:{guess}")) for guess in range(20)]
+    told = throttled.get(path, headers=basic("ann:secret"))
+    assert told.status_code == 429 or told.content == answers[0].content
 
 
 def test_guests_see_no_figures(served, settings):

@@ -19,6 +19,7 @@ def port() -> int:
 def test_what_can_start_passes_and_has_its_folder(settings: Settings, port: int) -> None:
     preflight.check(replace(settings, port=port))
     assert settings.data.is_dir() and not list(settings.data.iterdir())
+    assert settings.data.stat().st_mode & 0o077 == 0  # nobody else may look into it
     with socket.create_server(("127.0.0.1", port)):  # left free
         pass
 

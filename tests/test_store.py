@@ -231,6 +231,22 @@ def test_history_survives_a_restart(tmp_path: Path) -> None:
     after.close()
 
 
+def test_other_users_of_the_machine_can_read_nothing(tmp_path: Path) -> None:
+    """Also in a folder that was made for all, and where an older version had let them."""
+    data = tmp_path / "for-all"
+    for folder in (data, data / "audio"):
+        folder.mkdir()
+        folder.chmod(0o755)
+    (data / "avatar.db").touch(mode=0o644)
+    store = Store(data)
+    conversation = store.create_conversation("local")
+    store.add_turn("local", conversation, typed(reply_audio=store.save_audio(holding(b"reply"))))
+    assert (data / "avatar.db-wal").exists()
+    for kept in data.iterdir():
+        assert kept.name == "reserve" or kept.stat().st_mode & 0o077 == 0, kept
+    store.close()
+
+
 def test_two_stores_in_one_process_are_apart(tmp_path: Path) -> None:
     one, two = Store(tmp_path / "1"), Store(tmp_path / "2")
     conversation = one.create_conversation("local")

@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from avatar.database import Database
-from avatar.durable import sync_folder
+from avatar.durable import keep_private, sync_folder
 
 
 class Sounds:
@@ -17,7 +17,8 @@ class Sounds:
     def __init__(self, folder: Path, db: Database) -> None:
         self._folder, self._db = folder, db
         with db.typed_errors():
-            folder.mkdir(exist_ok=True)
+            folder.mkdir(mode=0o700, exist_ok=True)
+        keep_private(folder)  # the data folder may be one that others can look into
 
     def save(self, write: Callable[[Path], object]) -> str:
         """Have `write` make a new file at the path it is given, whole and on disk when it returns; its name."""
