@@ -3,7 +3,7 @@
 const PLAYED_MS = 250;                               // how often the server hears what was heard
 const BACKLOG = 32000;                               // bytes of microphone not sent yet: one second; more is stale
 const reply = { clauses: [], received: 0, playing: false, reported: 0 };
-const sound = { context: null, mic: null, player: null, stream: null, replaying: false };
+const sound = { context: null, mic: null, player: null, source: null, stream: null, replaying: false };
 
 // ---- microphone -----------------------------------------------------------------------------------------------------
 
@@ -35,7 +35,8 @@ async function hear() {
   if (!sound.stream) return false;
   sound.mic = new AudioWorkletNode(sound.context, 'avatar-microphone', { numberOfOutputs: 0 });
   sound.mic.port.onmessage = ({ data }) => sendFrame(data);
-  sound.context.createMediaStreamSource(sound.stream).connect(sound.mic);
+  sound.source = sound.context.createMediaStreamSource(sound.stream);
+  sound.source.connect(sound.mic);
   sound.stream.getAudioTracks()[0].onended = () => { if (link.wanted) { ui.onend(); ui.set('missing'); } };
   gate();
   listMicrophones();

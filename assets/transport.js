@@ -163,10 +163,13 @@ function stop() {
   sound.context?.suspend();
 }
 
+// A stream whose tracks are stopped goes on as silence: its frames would mix with those of the next microphone.
 function release() {
   sound.stream?.getTracks().forEach(track => track.stop());
-  sound.mic?.disconnect();
-  sound.stream = sound.mic = null;
+  sound.source?.disconnect();
+  sound.mic?.port.postMessage({ ended: true });
+  if (sound.mic) sound.mic.port.onmessage = null;    // what it had sent before
+  sound.stream = sound.source = sound.mic = null;
 }
 
 ui.onstart = start;

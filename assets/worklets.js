@@ -72,11 +72,12 @@ class Microphone extends AudioWorkletProcessor {
     this.filled = 0;
     this.energy = 0;
     this.gate = false;                               // half duplex: silence goes out, the server's clock goes on
-    this.port.onmessage = event => { this.gate = event.data.gate; };
+    this.ended = false;                              // another microphone takes its place; this one is freed
+    this.port.onmessage = event => Object.assign(this, event.data);
   }
 
   process([[samples]]) {
-    if (!samples) return true;
+    if (!samples || this.ended) return !this.ended;
     for (const value of this.resampler.push(samples)) {
       const x = this.gate ? 0 : Math.max(-1, Math.min(1, value));
       this.energy += x * x;

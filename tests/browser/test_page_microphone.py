@@ -1,6 +1,7 @@
 """Microphone, keys and sidebar in a browser: by what cause nothing is heard, and what is heard when."""
 
 import json
+import time
 
 import numpy as np
 import pytest
@@ -11,6 +12,11 @@ from playwright.sync_api import expect
 from avatar.ui.strings import ENGLISH
 
 pytestmark = IN_A_BROWSER
+CHOOSE = """number => {
+  const select = document.querySelector('select.av-mic');
+  select.selectedIndex = number;
+  select.dispatchEvent(new Event('change', { bubbles: true }));
+}"""
 REJECT = "navigator.mediaDevices.getUserMedia = async () => {{ throw new DOMException('no', '{}'); }};"
 
 
@@ -91,6 +97,20 @@ def test_the_sidebar_changes_the_open_conversation(site: Open) -> None:
     s.until(lambda: len(s.marks("microphone")) == 2)
     count = len(s.socket.frames)
     s.until(lambda: len(s.socket.frames) > count + 10)
+
+
+def test_another_microphone_takes_the_place_of_the_one_before(site: Open) -> None:
+    s = site()
+    s.start()
+    for number in (1, 2):
+        s.page.evaluate(CHOOSE, number)
+        s.until(lambda number=number: len(s.marks("microphone")) == 1 + number)
+    s.page.wait_for_timeout(200)
+    first, started = len(s.socket.frames), time.monotonic()
+    s.page.wait_for_timeout(2000)
+    frames, waited_s = s.socket.frames[first:], time.monotonic() - started
+    assert 45 * waited_s <= len(frames) <= 50 * waited_s + 15  # one microphone's, and not the silence of the two before
+    assert not s.errors
 
 
 def test_a_word_is_taught_changed_and_forgotten(site: Open) -> None:
