@@ -71,7 +71,7 @@ async def test_typed_text_goes_to_the_open_socket() -> None:
     on = TalkEvents(assistant, owner_of)  # type: ignore[arg-type]
     steps = [step async for step in on.typed("Hi", {"conversation": "", "live": "L"}, "t1", "auto", 100, ENGLISH)]
     assert assistant.asked == [("say", "local", "L", "Hi", "t1")] and steps[0][0] == ""
-    assert [step async for step in on.typed("  ", STAGE, "t2", "auto", 100, ENGLISH)] == []
+    assert [step async for step in on.typed("  ", STAGE, "t2", "auto", 100, ENGLISH)] == [gr.skip()]
 
 
 async def test_typed_text_is_whole_characters_and_not_endless() -> None:
@@ -89,12 +89,12 @@ async def test_the_last_words_are_answered_again_with_and_without_a_socket() -> 
     steps = [step async for step in on.again(STAGE, "zh", 120, ENGLISH)]
     assert assistant.asked == [("typed", "local", "c9", None, "", "zh", 120)]
     assert steps[-1][1]["conversation"] == "c1" and "#again" in steps[-1][0][-1]["content"]
-    assert [step async for step in on.again({"conversation": "c9", "live": "L"}, "zh", 120, ENGLISH)] == []
+    assert [step async for step in on.again({"conversation": "c9", "live": "L"}, "zh", 120, ENGLISH)] == [gr.skip()]
     assert assistant.asked[1:] == [("again", "local", "L")]
     assistant.trouble = AvatarError("There is no answer to give again.", code="NOT_FOUND")
     for stage in (STAGE, {"conversation": "", "live": "L"}):
         with pytest.warns(UserWarning, match="not there any more"):
-            assert [step async for step in on.again(stage, "auto", 100, ENGLISH)] == []
+            assert [step async for step in on.again(stage, "auto", 100, ENGLISH)] == [gr.skip()]
 
 
 async def test_a_recording_stays_when_its_turn_fails(tmp_path: Path) -> None:
@@ -104,8 +104,8 @@ async def test_a_recording_stays_when_its_turn_fails(tmp_path: Path) -> None:
     assert done[-1][0] is None and assistant.asked == [("recorded", "local", "c9", ".webm", "t1", "zh", 100)]
     assistant.trouble = AudioError("This file has no sound I can read.")
     with pytest.warns(UserWarning, match="no sound I can read"):
-        assert [step async for step in on.recorded("a.wav", STAGE, "t1", "zh", 100, ENGLISH)] == []
-    assert [step async for step in on.recorded(None, STAGE, "t1", "zh", 100, ENGLISH)] == []
+        assert [step async for step in on.recorded("a.wav", STAGE, "t1", "zh", 100, ENGLISH)] == [gr.skip()]
+    assert [step async for step in on.recorded(None, STAGE, "t1", "zh", 100, ENGLISH)] == [gr.skip()]
 
 
 def test_the_stage_is_told_what_the_engines_understand() -> None:

@@ -1,12 +1,17 @@
 """What the handlers of all tabs share: who asks, in which language, and how a failure is shown."""
 
 import html
-from typing import Any, Final
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing
+from functools import wraps
+from typing import Any, Final, ParamSpec
 
 import gradio as gr
 
 from avatar.errors import AvatarError
 from avatar.ui.strings import failure, language_of
+
+P = ParamSpec("P")
 
 # Turns share one queue of five; the seats, not this queue, say who may talk (see avatar/sessions.py).
 TURN: Final[dict[str, Any]] = {
@@ -50,3 +55,19 @@ def pressed(event: gr.EventData) -> dict[str, Any]:
 def warn(error: AvatarError, request: gr.Request) -> None:
     """Show a failure as a toast. The sentence may quote a name, and toasts render HTML: escape it."""
     gr.Warning(html.escape(failure(error, language_for(request))), title="")
+
+
+def steps(handler: Callable[P, AsyncGenerator[Any, None]]) -> Callable[P, AsyncIterator[Any]]:
+    """A handler that yields its outputs, maybe never: Gradio would empty them all then, the conversation too."""
+
+    @wraps(handler)
+    async def stepped(*args: P.args, **kwargs: P.kwargs) -> AsyncIterator[Any]:
+        shown = False
+        async with aclosing(handler(*args, **kwargs)) as updates:
+            async for update in updates:
+                shown = True
+                yield update
+        if not shown:
+            yield gr.skip()
+
+    return stepped

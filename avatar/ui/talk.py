@@ -6,7 +6,7 @@ against the owner.
 """
 
 import html
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -16,7 +16,7 @@ import gradio as gr
 from avatar.errors import AvatarError
 from avatar.owners import OwnerOf
 from avatar.ui.fragments import fragment, messages, replay
-from avatar.ui.handlers import FOLLOW, QUICK, TURN, language_for, session_of, text_of, warn
+from avatar.ui.handlers import FOLLOW, QUICK, TURN, language_for, session_of, steps, text_of, warn
 from avatar.ui.sidebar import Controls
 from avatar.ui.stage import STAGE, overview, stage_script
 from avatar.ui.strings import STRINGS, T, failure
@@ -54,7 +54,8 @@ class TalkEvents:
             sentence = html.escape(failure(exc, language_for(request)))
             raise gr.Error(sentence, title="", print_exception=False) from exc
 
-    async def follow(self, event: gr.EventData, request: gr.Request) -> AsyncIterator[Any]:
+    @steps
+    async def follow(self, event: gr.EventData, request: gr.Request) -> AsyncGenerator[Any, None]:
         """Show the live conversation until the running turn ends; once, when none runs."""
         _, live = session_of(event._data)
         try:
@@ -75,9 +76,10 @@ class TalkEvents:
             return gr.skip()
         return messages(lines, language_for(request), again=True) if lines else gr.skip()
 
+    @steps
     async def typed(
         self, text: str, stage: object, client_turn_id: str, language: str, rate_pct: float, request: gr.Request
-    ) -> AsyncIterator[Any]:
+    ) -> AsyncGenerator[Any, None]:
         """-> text box, accepted id, chat, stage, reply. The text stays until the turn has begun, and when it failed."""
         conversation, live = session_of(stage)
         owner, begun = self.owner_of(request), False
@@ -97,9 +99,10 @@ class TalkEvents:
             warn(exc, request)
             yield text, gr.skip(), gr.skip(), gr.skip(), gr.skip()
 
+    @steps
     async def recorded(
         self, path: str | None, stage: object, client_turn_id: str, language: str, rate_pct: float, request: gr.Request
-    ) -> AsyncIterator[Any]:
+    ) -> AsyncGenerator[Any, None]:
         """-> recording, accepted id, chat, stage, reply. The recording stays when the turn failed."""
         if path is None:
             return
@@ -112,7 +115,10 @@ class TalkEvents:
         except AvatarError as exc:
             warn(exc, request)
 
-    async def again(self, stage: object, language: str, rate_pct: float, request: gr.Request) -> AsyncIterator[Any]:
+    @steps
+    async def again(
+        self, stage: object, language: str, rate_pct: float, request: gr.Request
+    ) -> AsyncGenerator[Any, None]:
         """-> chat, stage, reply. Answer the last words once more."""
         conversation, live = session_of(stage)
         owner = self.owner_of(request)

@@ -4,7 +4,7 @@ from page_rows import ID, TEA, Line, Row
 from page_site import IN_A_BROWSER, Open
 from playwright.sync_api import expect
 
-from avatar.errors import ServerFull
+from avatar.errors import AvatarError, ServerFull
 from avatar.turntaking.reasons import Reason
 from avatar.ui.strings import ENGLISH
 
@@ -118,6 +118,25 @@ def test_a_reply_is_copied_as_it_reads_and_given_again(site: Open) -> None:
     expect(again).to_have_count(1)
     again.click()
     s.until(lambda: ("again", "local", "live1") in s.assistant.asked)
+    s.page.wait_for_timeout(500)
+    expect(s.page.locator("#chat")).to_contain_text("Second <b>line</b>")  # until the new reply takes its place
+    assert not s.errors
+
+
+def test_an_event_that_comes_to_nothing_leaves_the_conversation_as_it_is(site: Open) -> None:
+    s = site()
+    s.assistant.live, chat = TEA, s.page.locator("#chat")
+    s.start()
+    s.socket.send("turn", turn=1)
+    expect(chat).to_contain_text("rinse them first")
+    with s.page.expect_response(lambda answer: "queue/data" in answer.url) as told:
+        s.page.locator("#type textarea").press("Enter")  # nothing is written there
+    told.value.finished()
+    s.assistant.trouble = AvatarError("The disk is full.")
+    s.page.locator("#chat a[href='#again']").click()
+    expect(s.page.locator(".toast-body")).to_contain_text("The disk is full.")
+    s.page.wait_for_timeout(500)
+    expect(chat).to_contain_text("rinse them first")
     assert not s.errors
 
 
