@@ -71,7 +71,12 @@ class Guard:
         elif refusal is not None:
             await JSONResponse({"error": refusal[1]}, refusal[0])(scope, receive, send)
         else:
-            await self._app(scope, _limited(receive, self._limit(scope)), send)
+            try:
+                await self._app(scope, _limited(receive, self._limit(scope)), send)
+            except (
+                HTTPException
+            ) as large:  # met by a layer that reads the body before the app, which would have answered
+                await JSONResponse({"error": large.detail}, large.status_code)(scope, receive, send)
 
     def _refuse(self, scope: Scope, headers: Headers) -> tuple[int, str] | None:
         host = headers.get("host", "")

@@ -4,7 +4,9 @@ import pytest
 from fastapi import FastAPI, Request
 from starlette.middleware import Middleware
 
+from avatar.door import door
 from avatar.guard import Guard, Hosts
+from avatar.metrics import Metrics
 from avatar.settings import Settings
 
 AUTH = "ann:secret"
@@ -135,6 +137,12 @@ async def test_bodies_are_limited_declared_or_not(guarded, settings, path, limit
     assert await status(app, path, body=big, host=HERE, content_length="1") == 413  # a lie
     assert await status(app, path, body=b"", host=HERE, content_length="-1") == 400
     assert app.state.reached == [limit, limit]
+
+
+async def test_a_body_that_grows_too_large_before_it_reaches_the_app_is_no_fault_of_ours(settings, tmp_path):
+    shared = replace(settings, host="0.0.0.0", auth=AUTH)
+    app = FastAPI(middleware=door(shared, Hosts(shared), Metrics(), None, lambda _: "ann", str(tmp_path)))
+    assert await status(app, "/gradio_api/queue/join", body=b"x" * (2 << 20), host=HERE) == 413
 
 
 @pytest.mark.parametrize(
