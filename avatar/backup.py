@@ -23,7 +23,7 @@ from urllib.parse import quote
 
 from avatar import snapshot
 from avatar.database import LAST_BACKUP
-from avatar.durable import sync_folder, write_new
+from avatar.durable import sync_folder, sync_tree, write_new
 from avatar.errors import AvatarError, StorageError
 from avatar.settings import Settings
 from avatar.store.contents import Contents, contents
@@ -50,18 +50,18 @@ def create(data: Path, into: Path) -> Report:
     name = f"{PREFIX}{datetime.now(UTC):%Y%m%dT%H%M%S%f}"[: len(PREFIX) + 18]
     if not (data / DATABASE).is_file():
         raise StorageError(f"There is no history in {data}: nothing to back up. AVATAR_DATA says where it is.")
-    with _typed(into):
+    with typed(into):
         into.mkdir(mode=0o700, parents=True, exist_ok=True)
         staged = Path(tempfile.mkdtemp(dir=into, prefix=".making-"))
         try:
             report = _fill(staged, data)
-            sync_folder(staged)
+            sync_tree(staged)
             staged.rename(into / name)
         except BaseException:
             shutil.rmtree(staged, ignore_errors=True)
             raise
         sync_folder(into)
-    with _typed(data):
+    with typed(data):
         (data / LAST_BACKUP).write_text(str((into / name).resolve()), encoding="utf-8")
     return Report(into / name, report.holds, report.size, report.missing)
 
@@ -74,7 +74,7 @@ def _fill(staged: Path, data: Path) -> Report:
     files, missing = {DATABASE: _hashed(staged / DATABASE)}, []
     for name in _named(holds, data):
         try:
-            files[name] = _copied(data / name, staged / name)
+            files[name] = copied(data / name, staged / name)
         except FileNotFoundError:
             missing.append(name)
     manifest = {
@@ -151,14 +151,15 @@ def restore(folder: Path, data: Path) -> Report:
     else:
         listed = json.loads((folder / MANIFEST).read_bytes())["files"]
         sources = {name: (folder / name, file["sha256"], file["size"]) for name, file in listed.items()}
-    with _typed(data):
+    with typed(data):
         data.mkdir(mode=0o700, parents=True, exist_ok=True)
         with _alone(data):
             staged = Path(tempfile.mkdtemp(dir=data, prefix=".restoring-"))
             try:
                 for name, (source, sha256, size) in sources.items():
-                    if _copied(source, staged / name) != (sha256, size):
+                    if copied(source, staged / name) != (sha256, size):
                         raise StorageError(f"{source} changed while it was copied. Verify the backup.")
+                sync_tree(staged)
                 _swap(staged, data, REPLACED[:3] if alone else REPLACED)
             finally:
                 shutil.rmtree(staged, ignore_errors=True)
@@ -192,7 +193,8 @@ def _alone(data: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _typed(folder: Path) -> Iterator[None]:
+def typed(folder: Path) -> Iterator[None]:
+    """What a disk or a database refuses as a StorageError that names `folder`."""
     try:
         yield
     except ValueError as exc:  # of snapshot.take
@@ -201,8 +203,8 @@ def _typed(folder: Path) -> Iterator[None]:
         raise StorageError(f"{folder} could not be used: {exc}. Nothing was changed.") from exc
 
 
-def _copied(source: Path, target: Path) -> tuple[str, int]:
-    """Copy a file onto the disk; its SHA-256 and size."""
+def copied(source: Path, target: Path) -> tuple[str, int]:
+    """Copy a file onto the disk; its SHA-256 and size. Raises FileExistsError where there is one already."""
     with source.open("rb") as file:
         target.parent.mkdir(parents=True, exist_ok=True)
         with target.open("xb") as copy:

@@ -25,6 +25,14 @@ def sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
+def sync_tree(folder: Path) -> None:
+    """The same for a folder and all folders below it."""
+    for place in folder.rglob("*"):
+        if place.is_dir():
+            sync_folder(place)
+    sync_folder(folder)
+
+
 def keep_private(path: Path) -> None:
     """Let no other user of the machine in. Best effort: a file of somebody else, and some disks, do not take it."""
     with suppress(OSError):

@@ -15,6 +15,7 @@ from typing import Any
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from avatar.durable import sync_folder
 from avatar.errors import NotFound, StorageError
 from avatar.refused import WRITABLE
 
@@ -45,6 +46,7 @@ class Guests:
                 file.flush()
                 os.fsync(file.fileno())
             new.replace(path)
+            sync_folder(data)
         except OSError as exc:
             sentence = f"AVATAR_OPEN needs {path}, which tells guests apart, and it cannot be read or written"
             raise StorageError(f"{sentence} ({exc.strerror}). {WRITABLE}") from exc

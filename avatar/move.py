@@ -5,7 +5,6 @@ work while the fronts run; only the owner should not be talking. What was moved 
 """
 
 import argparse
-import shutil
 import sqlite3
 import sys
 import tempfile
@@ -23,7 +22,7 @@ from avatar.voices import Voices
 
 def owners(data: Path) -> list[str]:
     """Those of whom something is kept. Raises StorageError."""
-    with closing(_opened(data / backup.DATABASE)) as database:
+    with backup.typed(data), closing(_opened(data / backup.DATABASE)) as database:
         return moving.owners(database)
 
 
@@ -31,17 +30,18 @@ def out(data: Path, owner: str, into: Path) -> backup.Report:
     """A backup of this owner alone, a new folder below `into`. Raises NotFound, StorageError."""
     if owner not in owners(data):
         raise NotFound(f"Nothing of {owner} is kept in {data}. python -m avatar.move list shows who is.")
-    into.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=into, prefix=".moving-") as folder:
-        alone = Path(folder)
-        with closing(_opened(data / backup.DATABASE)) as live:
-            snapshot.take(live, alone / backup.DATABASE)
-        with closing(sqlite3.connect(alone / backup.DATABASE, isolation_level=None)) as copy:
-            moving.equip(copy)
-            moving.keep_only(copy, owner)
-        for name in ("audio", "voices"):
-            (alone / name).symlink_to((data / name).resolve())  # the backup copies what its database names, and no more
-        return backup.create(alone, into)
+    with backup.typed(into):
+        into.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=into, prefix=".moving-") as folder:
+            alone = Path(folder)
+            with closing(_opened(data / backup.DATABASE)) as live:
+                snapshot.take(live, alone / backup.DATABASE)
+            with closing(sqlite3.connect(alone / backup.DATABASE, isolation_level=None)) as copy:
+                moving.equip(copy)
+                moving.keep_only(copy, owner)
+            for name in ("audio", "voices"):  # the backup copies what its database names, and no more
+                (alone / name).symlink_to((data / name).resolve())
+            return backup.create(alone, into)
 
 
 def take_in(folder: Path, data: Path) -> backup.Report:
@@ -51,13 +51,18 @@ def take_in(folder: Path, data: Path) -> backup.Report:
     store = Store(data)  # makes and migrates what is needed
     store.close()
     placed: list[Path] = []
-    with closing(_opened(data / backup.DATABASE)) as database:
+    with backup.typed(data), closing(_opened(data / backup.DATABASE)) as database:
         if not moving.attach(database, folder / backup.DATABASE):
             sentence = f"{folder} is of another version of AVATAR than this. Use the same on both."
             raise StorageError(sentence, code="VERSION")
         try:
             for name in _files(folder):
-                placed.append(_placed(folder / name, data / name))
+                if (target := data / name).exists():
+                    raise StorageError(f"{target} is here already. Nothing was changed.", code="MOVED_TWICE")
+                placed.append(target)  # before it is: half a file goes too
+                backup.copied(folder / name, target)
+            for place in {place for target in placed for place in target.parents if place.is_relative_to(data)}:
+                sync_folder(place)
             moving.take_in(database)
         except BaseException as exc:
             for path in placed:
@@ -93,15 +98,6 @@ def _files(folder: Path) -> list[str]:
     """Those that belong to the owner, not to the front."""
     every = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
     return [name for name in every if name.startswith(("audio/", "voices/"))]
-
-
-def _placed(source: Path, target: Path) -> Path:
-    target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if target.exists():
-        raise StorageError(f"{target} is here already. Nothing was changed.", code="MOVED_TWICE")
-    shutil.copyfile(source, target)
-    sync_folder(target.parent)
-    return target
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -9,6 +9,8 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+from avatar.durable import sync_folder
+
 
 def trouble(database: sqlite3.Connection, thorough: bool = False) -> str:
     """What is wrong with it, in SQLite's words; "" when it is whole. `thorough` compares indexes with tables too."""
@@ -35,6 +37,7 @@ def take(database: sqlite3.Connection, target: Path) -> None:
         with writing.open("rb+") as file:
             os.fsync(file.fileno())
         writing.replace(target)
+        sync_folder(target.parent)
     finally:
         for leftover in (writing, writing.with_name(f"{writing.name}-journal")):
             leftover.unlink(missing_ok=True)

@@ -177,7 +177,7 @@ def test_nothing_half_made_is_left(data: Path, tmp_path: Path, monkeypatch: pyte
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(backup, "_copied", full)
+    monkeypatch.setattr(backup, "copied", full)
     with pytest.raises(StorageError, match="Nothing was changed"):
         backup.create(data, tmp_path / "safe")
     assert not list((tmp_path / "safe").iterdir()) and last_backup(data) is None

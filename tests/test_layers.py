@@ -6,8 +6,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent / "avatar"
 LEVELS = [
-    {"errors", "events", "snapshot"},
-    {"refused", "durable"},
+    {"errors", "events", "durable"},
+    {"refused", "snapshot"},
     {
         "settings",
         "scaling",

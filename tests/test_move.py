@@ -91,6 +91,32 @@ def test_twice_is_refused_and_changes_nothing(old: Path, tmp_path: Path) -> None
     assert all_turns(new, ANN) == before
 
 
+def test_one_that_broke_off_can_be_taken_in_after_all(
+    old: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    new, copied = tmp_path / "new", backup.copied
+    report = move.out(old, ANN, tmp_path / "moved")
+
+    def full(source: Path, target: Path) -> None:
+        copied(source, target)
+        if target.name == "clip.flac":
+            target.write_bytes(b"half")
+            raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as disk:
+        disk.setattr(backup, "copied", full)
+        assert move.main(["--data", str(new), "in", str(report.folder)]) == 1  # in a sentence
+    move.take_in(report.folder, new)
+    assert all_turns(new, ANN) == all_turns(old, ANN)
+
+
+def test_a_damaged_history_is_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "avatar.db").write_bytes(b"no database" * 1000)
+    for command in (["list"], ["out", ANN, str(tmp_path / "moved")]):
+        assert move.main(["--data", str(tmp_path), *command]) == 1
+        assert "could not be used" in capsys.readouterr().err
+
+
 def test_a_damaged_one_is_refused(old: Path, tmp_path: Path) -> None:
     report = move.out(old, ANN, tmp_path / "moved")
     next((report.folder / "audio").rglob("*.*")).write_bytes(b"other")
