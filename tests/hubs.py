@@ -102,7 +102,7 @@ def serving(hub: Hub) -> Iterator[Hub]:
             self.wfile.write(sent)
             self.wfile.flush()
             if what == "stall":
-                hub.go_on.wait(10)
+                hub.go_on.wait(60)
             self.close_connection = what in ("cut", "stall")
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)

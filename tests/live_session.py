@@ -69,7 +69,7 @@ class Live:
         self.messages: list[dict] = []
         self.audio: dict[int, int] = {}
         self.touched = self.renewals = 0
-        pipeline = Pipeline(self.pool, Timeouts(stt=5, llm=5, tts=5))
+        pipeline = Pipeline(self.pool, Timeouts(stt=30, llm=30, tts=30))
         self.it = Conversation(
             owner="local",
             live_id="live",

@@ -64,10 +64,10 @@ class Connection(BaseHTTPRequestHandler):
 
     def hang(self) -> None:
         """Send nothing more until the client has gone or the server ends."""
-        while not self.server.ended.is_set():
-            if select.select([self.connection], [], [], 0.005)[0]:
-                self.server.gone.set()
+        while not select.select([self.connection], [], [], 0.005)[0]:
+            if self.server.ended.is_set():
                 return
+        self.server.gone.set()  # also when this thread comes so late that the server has ended since
 
     def reset(self) -> None:
         """End the connection without another word, as a process that dies does."""

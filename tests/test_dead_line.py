@@ -47,6 +47,7 @@ async def test_the_seat_is_free_soon_and_what_was_heard_is_kept(here):
 async def test_frames_are_a_sign_of_life_and_who_never_gave_one_keeps_the_seat(here, monkeypatch):
     monkeypatch.setattr(pulse, "SILENT_S", 0.4)
     monkeypatch.setattr(pulse, "LOOK_S", 0.05)
+    monkeypatch.setattr(pulse, "STALLED_S", 0.15)  # as there, well below SILENT_S
     async with here.page() as page:
         await asyncio.sleep(0.6)  # another client than the page, the bench: nothing is expected of it
         assert here.assistant.seats.count() == 1

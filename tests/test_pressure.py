@@ -98,7 +98,7 @@ def test_a_refusal_comes_within_a_second_and_waits_for_no_driver() -> None:
     started = time.monotonic()
     with pytest.raises(ServerFull):
         seats.admit("local", "a")
-    assert time.monotonic() - started < 0.1
+    assert time.monotonic() - started < 1  # the driver hangs for 5 s
     pressure.close()
     hangs.set()
 

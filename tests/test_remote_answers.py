@@ -39,7 +39,7 @@ def test_a_long_answer_ends_with_its_sentence_and_the_server_may_stop() -> None:
 
     with serving(endless) as server, connected(server) as engine:
         text = "".join(engine.reply(HELLO, 0))
-        assert server.gone.wait(1)
+        assert server.gone.wait(5)
     assert text.endswith("sentences.") and 140 < len(text) < 200
 
 
@@ -62,7 +62,7 @@ def test_it_is_given_up_after_three_attempts(answer: Answer, words: str, quick: 
     started = time.monotonic()
     deltas, error, server = asked(answer)
     assert not deltas and error and words in error.sentence and error.lost
-    assert len(server.questions) == 3 and time.monotonic() - started < 1  # whatever Retry-After says
+    assert len(server.questions) == 3 and time.monotonic() - started < 10  # whatever Retry-After says
 
 
 @pytest.mark.parametrize("code", [400, 413, 422])
@@ -115,7 +115,7 @@ def test_a_line_without_end_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None
     with serving(endless) as server, connected(server) as engine:
         with pytest.raises(EngineError, match="does not speak"):
             next(engine.reply(HELLO, 0))
-        assert server.gone.wait(1)
+        assert server.gone.wait(5)
     assert sent < 20 << 20  # what fits into the kernel's buffers
 
 
@@ -133,7 +133,7 @@ def test_the_first_word_is_waited_for_so_long_and_no_longer(answer: Answer) -> N
     deltas, error, server = asked(answer, patience=SHORT)
     assert isinstance(error, EngineTimeout) and error.lost and "nothing to say for 0.06 s" in error.sentence
     assert not deltas and 0.06 <= time.monotonic() - started < 5  # the ordinary wait is 12 s
-    assert len(server.questions) <= 1 and (server.gone.wait(1) or not server.questions)  # none: a very busy machine
+    assert len(server.questions) <= 1 and (server.gone.wait(5) or not server.questions)  # none: a very busy machine
 
 
 def test_thoughts_do_not_put_the_deadline_off() -> None:
@@ -151,7 +151,7 @@ def test_thoughts_do_not_put_the_deadline_off() -> None:
 def test_a_stream_that_stalls_is_ended() -> None:
     deltas, error, server = asked(begun("One", then=Connection.hang), patience=Patience(next=0.06))
     assert deltas == ["One"] and isinstance(error, EngineTimeout) and "for 0.06 s" in error.sentence
-    assert server.gone.wait(1) and len(server.questions) == 1
+    assert server.gone.wait(5) and len(server.questions) == 1
 
 
 def test_the_end_is_the_models_not_the_connections() -> None:
@@ -161,7 +161,7 @@ def test_the_end_is_the_models_not_the_connections() -> None:
 
     deltas, error, server = asked(lingers)
     assert (deltas, error) == (["All."], None)
-    assert server.gone.wait(1)
+    assert server.gone.wait(5)
 
 
 def test_closing_closes_the_connection_at_once() -> None:
@@ -170,8 +170,8 @@ def test_closing_closes_the_connection_at_once() -> None:
         assert next(answer) == "One" and not server.gone.is_set()
         started = time.monotonic()
         answer.close()
-        assert time.monotonic() - started < 0.1
-        assert server.gone.wait(1)
+        assert time.monotonic() - started < 2  # the ordinary wait is 12 s
+        assert server.gone.wait(5)
 
 
 def test_a_seats_next_question_ends_the_one_that_still_waits() -> None:
@@ -189,7 +189,7 @@ def test_a_seats_next_question_ends_the_one_that_still_waits() -> None:
         while not server.questions:
             time.sleep(0.001)
         assert list(engine.reply(HELLO, 0)) == ["Second."]
-        waiter.join(1)
+        waiter.join(5)
         assert len(ended) == 1 and not ended[0].lost and server.gone.is_set()
 
 
@@ -206,7 +206,7 @@ def test_closing_the_engine_lets_answers_end_and_refuses_new_ones() -> None:
     go = threading.Event()
 
     def slow(connection: Connection) -> None:
-        begun("One", then=lambda c: (go.wait(1), c.say(" two.", finish="stop")))(connection)
+        begun("One", then=lambda c: (go.wait(10), c.say(" two.", finish="stop")))(connection)
 
     with serving(slow) as server, connected(server) as engine:
         answer = engine.reply(HELLO, 0)
@@ -218,6 +218,6 @@ def test_closing_the_engine_lets_answers_end_and_refuses_new_ones() -> None:
                 next(engine.reply(HELLO, 1))
         go.set()
         assert list(answer) == [" two."]
-        closing.join(1)
+        closing.join(5)
         assert not closing.is_alive()
         engine.close()  # twice is harmless
