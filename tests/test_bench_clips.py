@@ -1,6 +1,7 @@
 """The bench's clips, its word error rate and its microphone."""
 
 import json
+import time
 from pathlib import Path
 
 import numpy as np
@@ -95,3 +96,15 @@ def test_late_speech_begins_with_the_next_frame_and_echo_is_added() -> None:
     assert microphone.play(np.zeros(10, np.float32), at=3) == FRAME
     microphone.echo = lambda position, n: np.full(n, position / RATE, np.float32)
     assert np.frombuffer(microphone.frame(), "<i2")[-1] == round(FRAME / RATE * 32768)
+
+
+def test_a_frame_costs_no_more_after_a_day() -> None:
+    microphone = Microphone()
+    microphone.room(np.arange(1000, dtype=np.float32) / 1000)
+    at_first = microphone.frame()
+    microphone.position = 24 * 3600 * RATE // 1000 * 1000
+    began = time.process_time()
+    assert microphone.frame() == at_first
+    for _ in range(50):
+        microphone.frame()
+    assert time.process_time() - began < 0.5

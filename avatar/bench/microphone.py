@@ -36,7 +36,8 @@ class Microphone:
     def frame(self) -> bytes:
         """The next 20 ms as int16."""
         begin, self.position = self.position, self.position + FRAME
-        sound = np.take(self._tone, np.arange(begin, self.position), mode="wrap").astype(np.float32)
+        # not np.take(mode="wrap"): it subtracts the length again and again, which after an hour took most of a core
+        sound = self._tone[np.arange(begin, self.position) % len(self._tone)].astype(np.float32)
         for start, samples in self._playing:
             inside = np.arange(begin, self.position) - start
             here = (inside >= 0) & (inside < len(samples))
