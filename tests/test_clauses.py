@@ -97,6 +97,11 @@ def test_clauses(marked: str) -> None:
     assert clauses(text, 1) == expected
 
 
+@pytest.mark.parametrize("word", ["因为", "因為", "不过", "不過", "然后", "然後", "并且", "並且", "同时", "同時"])
+def test_a_conjunction_begins_a_clause_in_both_scripts(word: str) -> None:
+    assert clauses(f"我今天想去公园散步{word}外面的天空很好。") == ["我今天想去公园散步", f"{word}外面的天空很好。"]
+
+
 def test_later_clauses_are_whole_sentences_up_to_25_words() -> None:
     long = "the one with a rather long name, " * 6
     first, *others = clauses(f"Yes. Then, as I said, it is short. This is {long}and it ends.")

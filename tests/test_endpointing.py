@@ -21,6 +21,7 @@ def first(probability: float, text: str, **more: int) -> bool:
         "我想去北京和",
         "因為我覺得這個",
         "如果明天下雨，但是",
+        "我想問你一些問題關於",
     ],
 )
 def test_a_sentence_that_cannot_end_there_waits(text: str) -> None:
@@ -52,7 +53,7 @@ def test_one_word_that_may_only_begin_waits(text: str) -> None:
 
 
 def test_greetings_need_little_of_the_sound() -> None:
-    assert first(0.06, "Hello world.") and first(0.06, "你好")
+    assert first(0.06, "Hello world.") and first(0.06, "你好") and first(0.06, "再見")
     assert not first(0.06, "The red one.")
 
 

@@ -28,12 +28,12 @@ _SOFT = re.compile(
 _STRONG = re.compile(
     r"\s+(?=(?:but|because|although|though|which|while|whereas|unless|however|if|when|where)\s|"
     r"(?:and|so|or)\s(?:i|you|he|she|it|we|they|this|that|there|then)\s)|"
-    r"(?<=[^\s，])(?=但是|因为|所以|如果|不过|然后|而且)",
+    r"(?<=[^\s，])(?=但是|因[为為]|所以|如果|不[过過]|然[后後]|而且)",
     re.IGNORECASE,
 )
 _WEAK = re.compile(
     r"\s+(?=(?:in|on|at|for|with|from|by|about|into|through|during|before|after|over|under|between)\s)|"
-    r"(?<!with|from)(?<!for)(?<!of|in|on|at|to|by)\s+(?=(?:that|who)\s)|、|(?<=[^\s，])(?=但|或者|以及|并且|同时)",
+    r"(?<!with|from)(?<!for)(?<!of|in|on|at|to|by)\s+(?=(?:that|who)\s)|、|(?<=[^\s，])(?=但|或者|以及|[并並]且|同[时時])",
     re.IGNORECASE,
 )
 _VERB = r"(?:is|are|was|were|has|have|had|does|do|did|will|would|can|could|should|may|might|must)"
