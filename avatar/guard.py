@@ -73,9 +73,7 @@ class Guard:
         else:
             try:
                 await self._app(scope, _limited(receive, self._limit(scope)), send)
-            except (
-                HTTPException
-            ) as large:  # met by a layer that reads the body before the app, which would have answered
+            except HTTPException as large:  # the app would have answered it: a layer before it has read the body
                 await JSONResponse({"error": large.detail}, large.status_code)(scope, receive, send)
 
     def _refuse(self, scope: Scope, headers: Headers) -> tuple[int, str] | None:
