@@ -142,6 +142,6 @@ class Takes:
         return True
 
     def _keep(self, take: Take, samples: Samples, engine: str) -> bool:
-        marks = tags(engine, datetime.now(UTC))
+        marks = tags(engine, datetime.now(UTC), take.voice.profile_id)
         name = self._store.save_audio(lambda path: write_opus(path, samples, REPLY_RATE, marks))
         return self._store.keep_take(take.turn_id, name)

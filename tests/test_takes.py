@@ -11,6 +11,8 @@ import pytest
 from assistants import door, make_assistant, put_away
 from audio_files import read_tags
 from fakes import FakeLLM, FakeSTT, FakeTTS, Trouble, rung
+from voice_profiles import CONSENT
+from voice_profiles import kept as profiled
 
 from avatar.engines.base import Abilities, Voice
 from avatar.engines.pool import EnginePool
@@ -22,6 +24,7 @@ from avatar.store import Store, Turn
 from avatar.store.contents import contents
 from avatar.takes import WAITING, Take
 from avatar.ui.fragments import messages
+from avatar.voices import Voices
 
 REPLY = "Yes, it is. It costs 42 dollars."
 
@@ -205,6 +208,25 @@ async def test_it_is_spoken_in_the_voice_of_the_conversation_or_not_at_all(make)
     assistant.takes.offer(Take(LOCAL, turn, chat, chat.exchanges[-1], "en"), "Fast")
     await until(lambda: "clara" in heard)
     assert set(heard) == {"default", "clara"}
+    await assistant.takes.close()
+
+
+async def test_in_a_voice_of_somebody_it_is_marked_as_theirs(make):
+    class Clones(HqTTS):
+        abilities = Abilities(languages=("*",), clones=True)
+
+    assistant = make(Clones())
+    last = await answered(assistant)
+    await until(lambda: assistant.store.takes.of(last.conversation_id))
+    chat = assistant._opened.reopen(LOCAL, last.conversation_id)
+    voices = Voices(assistant.settings.data, assistant.store.profiles)
+    ann = profiled(voices, LOCAL, consent={**CONSENT, "owner": LOCAL}).id
+    chat.voice = voices.voice(LOCAL, ann)
+    turn = assistant.store.add_turn(LOCAL, chat.id, Turn(user_text="and?", reply_text=REPLY, state="done"))
+    assistant.takes.offer(Take(LOCAL, turn.id, chat, chat.exchanges[-1], "en"), "Fast")
+    await until(lambda: assistant.store.takes.name(turn.id))
+    marks = read_tags(assistant.store.audio_path(LOCAL, turn.id, "hq"))
+    assert {name.lower(): value for name, value in marks.items()}["voice_profile"] == ann
     await assistant.takes.close()
 
 
