@@ -34,7 +34,8 @@ campaign: $(VENV)/.dev                ## make campaign NAME=...: one long test a
 	$(BIN)/python -m pytest -s -m campaign -k "$(NAME)" tests/campaigns
 
 $(VENV)/.run: requirements.txt
-	test -d $(VENV) || $(PYTHON) -m venv $(VENV)
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("AVATAR needs Python 3.11 or newer. Name one: make run PYTHON=python3.12")'
+	$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv $(VENV) # one that broke off has no pip
 	$(BIN)/python -m pip install --disable-pip-version-check -r requirements.txt
 	touch $@
 
