@@ -19,7 +19,7 @@ WORKDIR /app
 COPY requirements.txt requirements-voice.txt requirements-gpu.txt ./
 RUN pip install --no-cache-dir --disable-pip-version-check -r $REQUIREMENTS
 COPY . .
-RUN useradd --create-home --uid 10001 avatar && install -d -o avatar -g avatar /data /weights
+RUN useradd --create-home --uid 10001 avatar && install -d -m 700 -o avatar -g avatar /data /weights
 USER avatar
 ENV AVATAR_HOST=0.0.0.0 AVATAR_DATA=/data AVATAR_WEIGHTS=/weights PYTHONUNBUFFERED=1
 RUN python -m avatar.weights fetch bundled
@@ -27,5 +27,5 @@ VOLUME ["/data", "/weights"]
 EXPOSE 7860
 # the first start builds the page in seconds; engines warm behind it
 HEALTHCHECK --interval=30s --timeout=5s --start-period=60s \
-    CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:7860/', timeout=4)"]
+    CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:7860/healthz', timeout=4)"]
 ENTRYPOINT ["python", "app.py"]
