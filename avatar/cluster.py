@@ -58,7 +58,7 @@ def _application(rung: Rung, host: str, most: int) -> dict[str, Any]:
         options["num_gpus"] = round(min(1.0, share.fraction + 0.005), 2)
     deployment: dict[str, Any] = {
         "name": rung.stage,
-        "max_ongoing_requests": rung.parallel,
+        "max_ongoing_requests": rung.parallel + rung.beside,
         "max_queued_requests": QUEUED,
         "autoscaling_config": {
             "min_replicas": 1 + len(rung.replicas),

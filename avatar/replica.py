@@ -6,9 +6,8 @@ import asyncio
 import io
 import ipaddress
 import logging
-import threading
-from collections.abc import AsyncGenerator, Generator
-from contextlib import aclosing, closing
+from collections.abc import AsyncGenerator, Generator, Iterator
+from contextlib import aclosing, closing, contextmanager
 from dataclasses import asdict
 from typing import Any
 
@@ -26,6 +25,7 @@ from avatar.engines.lane_server import Answer, LaneServer
 from avatar.engines.lanes import HEADER
 from avatar.engines.loading import Loader
 from avatar.engines.pool import import_and_load
+from avatar.engines.slots import Copy, Instance
 from avatar.errors import AvatarError, EngineError, OutOfMemory
 from avatar.events import Samples
 from avatar.planner import NO_CARD, Plan, Share
@@ -53,7 +53,8 @@ class Replica:
         self._rung = next(one for one in allowed([row], settings, made) if one.name == rung)
         self._engine: Engine = loader(self._rung, settings, lambda fraction: None)
         self._key = settings.ray_key
-        self._free = threading.BoundedSemaphore(self._rung.parallel)  # held until the engine's generator is closed
+        # the same line as in an app's own process; left when the engine's generator is closed
+        self._line = Instance(Copy(self._engine), self._rung.parallel, self._rung.beside)
         self._load = Load()
         self._seating, self._voices = Seating(settings.seats), KnownVoices()
         self._fault = ""
@@ -118,9 +119,17 @@ class Replica:
 
     def _by_lane(self, head: Head, blob: bytes) -> Generator[bytes, None, None]:
         """Raises KeyError, ValueError, TypeError."""
-        if self._fault or self._load.now >= self._rung.parallel or head["do"] == "forget":
+        if self._fault or self._load.now >= self._most(head) or head["do"] == "forget":
             return (frame for frame in [pack({"is": "elsewhere"})])  # Ray Serve knows who has room, and who is well
         return self._whole(self._work(head, blob))
+
+    def _most(self, head: Head) -> int:
+        """How many questions may be here for this one to be taken too."""
+        return self._rung.parallel + (self._rung.beside if self._urgent(head) else 0)
+
+    def _urgent(self, head: Head) -> bool:
+        """Whether somebody waits in silence for it: a reply's first clause."""
+        return head["do"] == "begin" and isinstance(self._engine, Begins)
 
     def _whole(self, work: Generator[bytes, None, None]) -> Generator[bytes, None, None]:
         """`work` frame by frame, and how it ended: an AvatarError is the question's fault or the moment's, anything
@@ -162,8 +171,16 @@ class Replica:
                 return self._say(head, blob, language)
         raise ValueError("no such thing to do")
 
-    def _run(self, items: Generator[Any, None, None]) -> Generator[bytes, None, None]:
-        with self._free, closing(items):
+    @contextmanager
+    def _turn(self, urgent: bool = False) -> Iterator[None]:
+        copy = self._line.acquire(self._rung, urgent)
+        try:
+            yield
+        finally:
+            self._line.release(copy)
+
+    def _run(self, items: Generator[Any, None, None], urgent: bool = False) -> Generator[bytes, None, None]:
+        with self._turn(urgent), closing(items):
             while True:
                 with self._load.item():
                     one = next(items, None)
@@ -181,7 +198,7 @@ class Replica:
             yield from self._run(llm.reply(messages, seat))
 
     def _read(self, llm: LLM, session: str, messages: list[Message]) -> Generator[bytes, None, None]:
-        with self._seating.seat(session) as seat, self._free, self._load.item():
+        with self._seating.seat(session) as seat, self._turn(), self._load.item():
             llm.prefill(messages, seat)
         yield from ()
 
@@ -190,8 +207,9 @@ class Replica:
         voice = self._voices.voice(head["voice"], blob)
         if voice is None:
             return (pack(frame) for frame in [{"is": "voice"}])
-        speak = tts.begin if head["do"] == "begin" and isinstance(tts, Begins) else tts.speak
-        return self._run(speak(text, voice, language))
+        urgent = self._urgent(head)
+        speak = tts.begin if urgent else tts.speak
+        return self._run(speak(text, voice, language), urgent)
 
 
 def _verdict(stt: STT, samples: Samples, text: str) -> Generator[bool, None, None]:

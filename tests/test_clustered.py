@@ -108,8 +108,8 @@ def test_closing_it_ends_the_work_there(there: Cluster) -> None:
     assert next(answer) == "a"
     answer.close()
     trouble.hang.set()
-    free = there.replicas["llm"]._free
-    assert until(lambda: free._value == free._initial_value), "the engine's generator is closed, its lease given back"  # type: ignore[attr-defined]
+    line = there.replicas["llm"]._line
+    assert until(lambda: line.busy == 0), "the engine's generator is closed, its lease given back"
 
 
 def test_a_cloned_voice_is_sent_in_full_once(proxied: Cluster) -> None:

@@ -12,8 +12,8 @@ from doors import echoing, until
 
 from avatar.engines import lane_server
 from avatar.engines.frames import Head, pack, unpack
+from avatar.engines.lane import NONCE, Address, Lane
 from avatar.engines.lane_server import LaneServer
-from avatar.engines.lanes import NONCE, Address, Lane
 
 
 @pytest.fixture

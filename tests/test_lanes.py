@@ -4,19 +4,22 @@ import errno
 import socket
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from urllib.parse import urlsplit
 
 import pytest
-from doors import echo, echoing, until
+from doors import Still, echo, echoing, until
 from fakes import FakeLLM, FakeTTS, Trouble
 from replicas import ANN, Cluster
 
+from avatar.engines import lane as lane_module
 from avatar.engines import lanes
 from avatar.engines.base import OWN_VOICE, Message
 from avatar.engines.clustered import load_llm, load_tts
+from avatar.engines.lane import Address
 from avatar.engines.lane_server import LaneServer
-from avatar.engines.lanes import Address, Lanes
+from avatar.engines.lanes import Lanes
 from avatar.errors import EngineError
 from avatar.settings import Settings
 
@@ -97,9 +100,26 @@ class TestLanes:
         assert until(lambda: front._idle)
         lane = front.take(WHERE)
         assert lane is not None
-        monkeypatch.setattr(lanes, "UNUSED_S", -1.0)
+        monkeypatch.setattr(lane_module, "UNUSED_S", -1.0)
         front.give(lane, whole=True)
         assert not any(front._idle.values())
+
+    def test_while_a_session_has_lost_its_replica_any_of_the_stage_is_asked(
+        self, door: LaneServer, front: Lanes
+    ) -> None:
+        mine, others = ("llm", "front:0"), ("llm", "front:1")
+        with closing(LaneServer("127.0.0.1", echo)) as other, closing(echoing()) as fresh:
+            front.told(mine, str(door.address), HERE)
+            front.told(others, str(other.address), HERE)
+            front.told(WHERE, str(fresh.address), HERE)
+            assert until(lambda: len(front._known) == 3)
+            assert front.take(("llm", "front:2")) is None, "the cluster says which replica a new one has"
+            front.lose(door.address)
+            lane = front.take(mine)
+            assert lane is not None and lane.address == other.address
+            front.give(lane, whole=True)
+            front.told(mine, str(fresh.address), HERE)
+            assert until(lambda: front._known[mine] == [fresh.address])
 
     def test_one_that_cannot_be_reached_is_not_tried_again_soon(self, front: Lanes) -> None:
         with socket.create_server(("127.0.0.1", 0)) as listening:
@@ -180,6 +200,24 @@ class TestAFront:
         lane.read = gone
         assert len(list(voice.speak("Hi.", OWN_VOICE, "en"))) == 3
         assert there.asked == ["tts", "tts"]
+
+    @pytest.mark.parametrize("said", [0, 1])
+    def test_from_a_replica_that_stands_still_another_takes_over(
+        self, there: Cluster, said: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(lane_module, "LOOK_S", 0.02)
+        voice = mouth(there)
+        known = voice._client._lanes._known
+        with closing(Still(said)) as door:
+            known[WHERE] = [door.address, *known[WHERE]]
+            speaking = voice.speak("Hi.", OWN_VOICE, "en")
+            if said:
+                with pytest.raises(EngineError, match="lost this reply"):
+                    list(speaking)
+            else:
+                assert len(list(speaking)) == 3
+            assert len(list(voice.speak("Hi.", OWN_VOICE, "en"))) == 3
+            assert there.asked == ["tts"], "by its lane, and not at the proxy"
 
     def test_half_an_answer_is_not_asked_for_again(self, there: Cluster) -> None:
         voice = mouth(there)

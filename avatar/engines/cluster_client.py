@@ -11,19 +11,21 @@ import http.client
 import ssl
 import threading
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, suppress
 from typing import Any
 from urllib.parse import urlsplit
 
 from avatar.engines.base import Stage
 from avatar.engines.frames import Head, pack, unpack
-from avatar.engines.lanes import HEADER, Lane, Lanes, Where, notice_death
+from avatar.engines.lane import Lane, notice_death
+from avatar.engines.lanes import HEADER, Lanes, Where
 from avatar.errors import EngineError, EngineTimeout, OutOfMemory
 
 CONNECT_S = 2.0
 FIRST_S, NEXT_S = 12.0, 8.0  # to the first frame and between two: less than the pipeline's patience with an engine
 TRIES = 3  # a replica that ends with its node takes what it is asked along; the next try reaches another
+LANES = 2  # tries before those
 AGAIN_S = 0.2
 IDLE_S = 20.0  # a connection unused for so long may have been closed at the other end
 KEY = "x-avatar-key"
@@ -55,12 +57,11 @@ class ClusterClient:
         """The frames of the answer. Closing it ends the work there. Tries again where the exchange is lost before the
         first frame, or `anyway`: where later frames repeat earlier ones. Raises EngineError, lost or not."""
         request, where = pack(head, blob), (stage, session)
-        lane = self._lanes.take(where)
-        for left in reversed(range(TRIES + (lane is not None))):
-            delivered, straight = False, lane is not None
+        lanes, proxies = LANES, TRIES
+        while True:
+            lane, delivered = self._lanes.take(where) if lanes else None, False
             try:
                 exchange = self._exchange(where, request) if lane is None else self._by_lane(lane, where, request)
-                lane = None
                 with closing(exchange) as frames:
                     for frame in frames:
                         delivered = True
@@ -73,18 +74,19 @@ class ClusterClient:
                 if delivered and not anyway:
                     sentence = "The cluster lost this reply on its way. Please try again."
                     raise EngineError(sentence, stage=stage, engine=f"ray-{stage}") from exc
-                if not left:
+                lanes = 0 if lane is None or isinstance(exc, Elsewhere) else lanes - 1
+                proxies -= lane is None
+                if not proxies:
                     sentence = "The cluster cannot be reached."
                     raise EngineError(sentence, stage=stage, engine=f"ray-{stage}", lost=True) from exc
-            if not straight:
+            if lane is None:
                 time.sleep(AGAIN_S)
 
     def _by_lane(self, lane: Lane, where: Where, request: bytes) -> Generator[tuple[Head, bytes], None, None]:
         whole = False
         try:
-            lane.wait(FIRST_S)
             lane.send(request)
-            yield from _answer(where[0], lane.read, lane.wait)
+            yield from _answer(where[0], lane.frames(FIRST_S, NEXT_S))
             whole = True
         except Elsewhere:
             whole = True
@@ -122,7 +124,7 @@ class ClusterClient:
                     raise Lost(f"HTTP {response.status}")
                 if told := response.getheader(HEADER):
                     self._lanes.told(where, told, url)
-                yield from _answer(stage, response.read, wait)
+                yield from _answer(stage, _frames(response.read, wait))
                 response.read()
                 whole = not response.will_close
         except (OSError, http.client.HTTPException, ValueError, KeyError) as exc:
@@ -182,13 +184,17 @@ def _late(exc: Exception) -> bool:
     return isinstance(exc, TimeoutError) and exc.errno != errno.ETIMEDOUT
 
 
-def _answer(
-    stage: Stage, read: Callable[[int], bytes], wait: Callable[[float], None]
-) -> Generator[tuple[Head, bytes], None, None]:
-    """The frames that come, up to the last; `wait` sets for how long. Raises EngineError, Elsewhere, OSError,
-    ValueError, KeyError."""
+def _frames(read: Callable[[int], bytes], wait: Callable[[float], None]) -> Generator[tuple[Head, bytes], None, None]:
+    """Through a proxy; `wait` sets for how long it may say nothing. Raises OSError, ValueError."""
     while True:
-        head, blob = unpack(read)
+        yield unpack(read)
+        wait(NEXT_S)
+
+
+def _answer(stage: Stage, frames: Iterator[tuple[Head, bytes]]) -> Generator[tuple[Head, bytes], None, None]:
+    """Those of `frames` that are of the answer, up to the last. Raises EngineError, Elsewhere, KeyError, and what
+    `frames` raise."""
+    for head, blob in frames:
         match head["is"]:
             case "end":
                 return
@@ -197,7 +203,6 @@ def _answer(
             case "elsewhere":
                 raise Elsewhere
         yield head, blob
-        wait(NEXT_S)
 
 
 def knows(key: str, sent: str) -> bool:

@@ -1,94 +1,23 @@
-"""A front's straight ways to the replicas of a cluster, past its proxies: a lane is one connection, for one question at
-a time. Where a replica listens, it says through a proxy (`HEADER`). Knows no engine; blocks.
+"""A front's straight ways to the replicas of a cluster, past its proxies (lane.py): which it knows, and which of them
+it asks. Where a replica listens, it says through a proxy (`HEADER`). Knows no engine; blocks.
 
 Through a proxy of Ray Serve a question takes 9 ms, and every frame passes two more processes on its way.
 """
 
-import hmac
 import ipaddress
-import secrets
-import select
-import socket
 import threading
 import time
-from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import Self
 from urllib.parse import SplitResult
 
 from avatar.engines.base import Stage
+from avatar.engines.lane import Address, Lane
 
 HEADER = "x-avatar-lane"
-CONNECT_S = 1.0
-DEAD_MS = 2_000  # a machine that does not even take note of a question for so long is gone
-NONCE = 16  # bytes that each end proves itself with: what was heard once is no proof the next time
 RENEW_S = 30.0  # then Ray Serve is asked again whose turn it is: replicas come and go
 SHUN_S = 60.0  # before a replica that could not be reached is tried again: a firewall may be between
-UNUSED_S = 240.0  # less than the other end waits for a question
 
 Where = tuple[Stage, str]  # and the session, "" where any replica will do
-
-
-@dataclass(frozen=True, slots=True)
-class Address:
-    """Of a replica's door. `secret` is known to those whom it was told through a proxy, where the cluster's key is
-    asked for: nobody who took over the port of a dead replica has it."""
-
-    host: str
-    port: int
-    secret: str
-
-    def __str__(self) -> str:
-        return f"{self.host} {self.port} {self.secret}"
-
-    @classmethod
-    def parsed(cls, told: str) -> Self:
-        """Raises ValueError."""
-        host, port, secret = told.split()
-        return cls(str(ipaddress.ip_address(host)), int(port), secret)
-
-    def proof(self, who: str, nonce: bytes) -> bytes:
-        """What `who`, "front" or "replica", says to the other end's `nonce`: 32 bytes."""
-        return hmac.digest(self.secret.encode(), who.encode() + nonce, "sha256")
-
-
-class Lane:
-    def __init__(self, address: Address) -> None:
-        """Raises OSError."""
-        self.address, self.used_at = address, time.monotonic()
-        self._socket = socket.create_connection((address.host, address.port), CONNECT_S)
-        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        notice_death(self._socket)
-        self._incoming = self._socket.makefile("rb")
-        self.send: Callable[[bytes], None] = self._socket.sendall
-        self.read: Callable[[int], bytes] = self._incoming.read
-        self.wait: Callable[[float], None] = self._socket.settimeout
-        try:
-            nonce = secrets.token_bytes(NONCE)
-            self.send(nonce)
-            asked, there = self.read(NONCE), address.proof("replica", nonce)
-            if not hmac.compare_digest(self.read(len(there)), there):
-                raise ConnectionError("somebody else listens there")
-            self.send(address.proof("front", asked))
-        except OSError:
-            self.close()
-            raise
-
-    @property
-    def stale(self) -> bool:
-        """Whether the other end has hung up, or soon may: a replica says nothing that it was not asked."""
-        poll = select.poll()
-        poll.register(self._socket, select.POLLIN)
-        return bool(poll.poll(0)) or self.unused
-
-    @property
-    def unused(self) -> bool:
-        return time.monotonic() - self.used_at > UNUSED_S
-
-    def close(self) -> None:
-        self._incoming.close()
-        self._socket.close()
 
 
 class Lanes:
@@ -138,9 +67,9 @@ class Lanes:
         """A lane to the replica that this front asks least, until it is given or lost. None where none is reached."""
         while True:
             with self._lock:
-                if not (known := self._known.get(where)):
+                if not (near := self._near(where)):
                     return None
-                address = min(known, key=lambda one: self._asked.get(one, 0))
+                address = min(near, key=lambda one: self._asked.get(one, 0))
                 idle = self._idle.get(address)
                 lane = idle.pop() if idle else None
                 self._asked[address] = self._asked.get(address, 0) + 1
@@ -154,6 +83,14 @@ class Lanes:
             if lane is not None:
                 lane.close()
             self._answered(address)
+
+    def _near(self, where: Where) -> list[Address]:
+        """The replicas that a question may go to: those of the session, or of its stage where its own is lost, until a
+        proxy is asked again. It may not have noticed yet."""
+        known = self._known.get(where)
+        if known or known is None:
+            return known or []
+        return [address for (stage, _), some in self._known.items() if stage == where[0] for address in some]
 
     def give(self, lane: Lane, whole: bool) -> None:
         """Its question is over. `whole`: answered to the end, so that it may be asked another."""
@@ -205,12 +142,6 @@ class Lanes:
             self._asked[address] -= 1
             if not self._asked[address]:
                 del self._asked[address]
-
-
-def notice_death(connection: socket.socket) -> None:
-    """Have it fail with ETIMEDOUT after DEAD_MS."""
-    if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, DEAD_MS)
 
 
 def _loopback(host: str) -> bool:
