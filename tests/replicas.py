@@ -39,11 +39,12 @@ class Alone(Replica):
 
 class Cluster:
     """From enter to exit. `engines` by stage; `broken` stages answer 503, as Ray Serve does without a replica. `lanes`:
-    replicas have doors of their own."""
+    replicas have doors of their own. `rungs`: whose places the engines take, where not those of RUNGS."""
 
-    def __init__(self, lanes: bool = False, **engines: Any) -> None:
+    def __init__(self, lanes: bool = False, rungs: dict[str, str] | None = None, **engines: Any) -> None:
         self.lanes, host = lanes, "127.0.0.1" if lanes else ""
-        self.replicas = {s: Alone(RUNGS[s], host=host, loader=lambda *_, e=e: e) for s, e in engines.items()}
+        rungs = RUNGS | (rungs or {})
+        self.replicas = {s: Alone(rungs[s], host=host, loader=lambda *_, e=e: e) for s, e in engines.items()}
         self.broken = set[str]()
         self.asked = list[str]()
         self.sessions = list[str]()

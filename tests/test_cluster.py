@@ -35,6 +35,7 @@ def test_the_plan_says_how_much_of_a_card_each_takes(monkeypatch: pytest.MonkeyP
     deployment = mouth["deployments"][0]
     assert deployment["ray_actor_options"]["num_gpus"] == 0.17
     assert deployment["autoscaling_config"]["min_replicas"] == 2
+    assert deployment["max_ongoing_requests"] == 2, "a clause, and a first one in the middle of it"
 
 
 def test_without_an_engine_it_says_so(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
