@@ -87,7 +87,7 @@ class LaneServer:
                 front.lane.shutdown(socket.SHUT_RDWR)
 
     def _tick(self) -> None:
-        """On a thread of its own: no engine keeps Python's lock for long (docs/scale.md says how long)."""
+        """On a thread of its own: no engine keeps Python's lock for long (LOOKS in lane.py)."""
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._fronts or self._closed)

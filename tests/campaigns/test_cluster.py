@@ -1,5 +1,6 @@
 """A cluster of two Ray nodes on this machine under one front: a replica is killed in the middle of a turn, a node is
-killed, replicas come and go with the load, the whole cluster is lost and comes back. Needs requirements-cluster.txt.
+killed, one stands still with its connections open, replicas come and go with the load, the whole cluster is lost and
+comes back. Needs requirements-cluster.txt.
 """
 
 import asyncio
@@ -16,7 +17,10 @@ from running import Running
 
 from avatar.bench.cluster import CPUS, RAY, deployed, until_served
 from avatar.bench.nodes import Nodes
+from avatar.engines.base import Message
+from avatar.engines.clustered import ClusterLLM, load_llm
 from avatar.errors import EngineError
+from avatar.settings import Settings
 
 pytestmark = [
     pytest.mark.campaign,
@@ -94,6 +98,59 @@ async def test_a_node_that_dies_costs_a_turn_at_most(nodes: Nodes, front: Runnin
     print(f"  {len(nodes.replicas())} replicas on {len(alive)} node(s)", flush=True)
 
 
+async def test_a_node_that_stands_still_is_noticed(nodes: Nodes, front: Running) -> None:
+    """As when a machine loses its power: nothing is closed, and nothing is answered any more."""
+    number = nodes.add()
+    until(lambda: len({one["node"] for one in nodes.replicas("llm")}) == 2, 120)
+    llm = load_llm(Settings(ray_url=nodes.url), lambda _: None)
+    here, over = one_on_each(llm), asyncio.Event()
+    talks = [asyncio.create_task(asyncio.to_thread(silences, llm, seat, over)) for seat in here]
+    await asyncio.sleep(3)
+    state = await turn(front, 25, lambda: nodes.freeze(number))
+    await asyncio.sleep(3)
+    over.set()
+    longest = [await talk for talk in talks]
+    print(f"  the longest silences of two conversations: {longest} s", flush=True)
+    assert state in ("done", "failed") and await turn(front, 26) == "done"
+    assert 1.5 < max(longest) < 5, "2.5 s to notice it, and what another replica takes to its first word"
+    llm.close()
+    nodes.kill(number)
+
+
+def one_on_each(llm: ClusterLLM) -> list[int]:
+    """Blocks. Two seats, each with a lane to another replica."""
+    found: dict[object, int] = {}
+    for seat in range(30):
+        list(llm.reply((Message("system", "Be brief."), Message("user", "Hello.")), seat))
+        until(lambda seat=seat: any(name.endswith(f":{seat}") for _, name in llm._client._lanes._known), 5)
+        for (_, name), addresses in llm._client._lanes._known.items():
+            if name.endswith(f":{seat}"):
+                found.setdefault(addresses[0], seat)
+        if len(found) == 2:
+            return list(found.values())
+    raise AssertionError("one replica has them all")
+
+
+def silences(llm: ClusterLLM, seat: int, over: asyncio.Event) -> float:
+    """Blocks until it is `over`. A conversation that asks all the time: the longest time in which nothing came."""
+    longest, at = 0.0, time.monotonic()
+
+    def came() -> float:
+        nonlocal longest, at
+        now = time.monotonic()
+        silence, at = now - at, now
+        longest = max(longest, silence)
+        return silence
+
+    while not over.is_set():
+        try:
+            for _ in llm.reply((Message("system", "Be brief."), Message("user", f"Tell me of number {seat}.")), seat):
+                came()
+        except EngineError as error:
+            print(f"  seat {seat}, after {came():.2f} s: {error.sentence}", flush=True)
+    return round(longest, 2)
+
+
 def test_replicas_follow_the_load_up_and_down(nodes: Nodes) -> None:
     made = deployed(2)
     for application in made["applications"]:
@@ -112,10 +169,6 @@ def test_replicas_follow_the_load_up_and_down(nodes: Nodes) -> None:
 
 async def _load(nodes: Nodes, stop: float) -> float:
     """Four conversations that ask all the time, until there are two replicas. Returns the seconds that took."""
-    from avatar.engines.base import Message
-    from avatar.engines.clustered import load_llm
-    from avatar.settings import Settings
-
     llm, began = load_llm(Settings(ray_url=nodes.url), lambda _: None), time.monotonic()
     grown = asyncio.Event()
 
