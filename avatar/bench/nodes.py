@@ -145,8 +145,8 @@ def _family(pid: int) -> list[int]:
     children: dict[int, list[int]] = {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
         with suppress(OSError):  # it has ended
-            one, _, rest = stat.read_text().partition(" (")
-            children.setdefault(int(rest.rpartition(") ")[2].split()[1]), []).append(int(one))
+            child, _, rest = stat.read_text().partition(" (")
+            children.setdefault(int(rest.rpartition(") ")[2].split()[1]), []).append(int(child))
     family = [pid]
     for one in family:  # which grows
         family += children.get(one, [])

@@ -22,8 +22,8 @@ DEAD_MS = 2_000  # a machine that does not even take note of a question for so l
 NONCE = 16  # bytes that each end proves itself with: what was heard once is no proof the next time
 TICK_S = 0.25
 TICK = "tick"  # the frame that says no more than that the replica lives
-# So many looks, of so long each, in vain: it does not live (`_patiently`). Beside Moonshine and SmolLM2 at work a thread
-# waits 0.5 s at most (two cores of an AMD EPYC, load 20, 2026-11-26); ticks come in time where it waits not quite 2.
+# So many looks, of so long each, in vain: it does not live (`_patiently`). Beside Moonshine and SmolLM2 a thread waits
+# 0.5 s at most (two cores of an AMD EPYC, load 20, 2026-11-26); ticks come in time where it waits not quite 2.
 LOOK_S, LOOKS = 0.46, 5
 UNUSED_S = 240.0  # less than the other end waits for a question
 _READ = 1 << 16  # bytes at once, at most
