@@ -29,6 +29,14 @@ QUICK: Final[dict[str, Any]] = {
 }
 
 
+def ticking(active: bool) -> dict[str, Any]:
+    """Arguments of an event that starts or stops a gr.Timer, its output. The page does it without the server, whose
+    answer to a start could come after the stop that followed it; for the same reason it comes before what else the
+    event does: Gradio begins with one only when the one before it is over."""
+    js = f"() => ({{ __type__: 'update', active: {str(active).lower()} }})"
+    return {"fn": None, "js": js, "api_visibility": "private"}
+
+
 def session_of(value: object) -> tuple[str, str]:
     """(conversation, live) of the stage's value; "" for whatever is not a short string."""
     fields = value if isinstance(value, dict) else {}

@@ -43,13 +43,15 @@ def build(assistant: "Assistant", owner_of: OwnerOf, gpu_memory: Callable[[], Me
                 if assistant.studio is not None:
                     own_voice_panel(assistant.studio, owner_of, talk.stage)
                 why_panel(assistant, owner_of, talk.stage)
+            others = [first]
             if assistant.studio is not None and assistant.previews is not None:
                 with gr.Tab(T("tab_voices"), id="voices") as voices:
                     voices_tab(assistant.studio, assistant.previews, owner_of, voices)
+                others.append(voices)
             with gr.Tab(T("tab_history"), id="history") as second:
                 connect_ratings(assistant, owner_of, talk, history_tab(assistant, owner_of, second, tabs, talk))
             with gr.Tab(T("tab_status"), id="status") as third:
-                status_tab(assistant, owner_of, third, [first, second], gpu_memory)
+                status_tab(assistant, owner_of, third, [*others, second], gpu_memory)
                 phone_panel(assistant.settings, third)
     page: gr.Blocks = blocks
     return page

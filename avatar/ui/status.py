@@ -14,7 +14,7 @@ from avatar.errors import AvatarError
 from avatar.metrics import ram
 from avatar.owners import OwnerOf
 from avatar.ui.fragments import PARTS, figure, fragment, meter
-from avatar.ui.handlers import QUICK, language_for
+from avatar.ui.handlers import QUICK, language_for, ticking
 from avatar.ui.ladder import STAGES, LadderEvents, card, ladder
 from avatar.ui.rating import score_list
 from avatar.ui.strings import failure, say
@@ -159,7 +159,8 @@ def status_tab(
     gr.on([place.click for place in cards], LadderEvents(assistant, owner_of).act, None, None, **QUICK).then(
         read, None, outputs, **QUICK
     )
-    tab.select(read, None, outputs, **QUICK).then(lambda: gr.Timer(active=True), None, timer, **QUICK)
+    tab.select(outputs=timer, **ticking(True))
+    tab.select(read, None, outputs, **QUICK)
     timer.tick(read, None, outputs, **QUICK)
     for other in others:
-        other.select(lambda: gr.Timer(active=False), None, timer, **QUICK)
+        other.select(outputs=timer, **ticking(False))

@@ -13,7 +13,7 @@ from avatar.errors import AvatarError
 from avatar.owners import OwnerOf
 from avatar.turntaking.reasons import Reason
 from avatar.ui.fragments import fragment
-from avatar.ui.handlers import QUICK, language_for, session_of
+from avatar.ui.handlers import QUICK, language_for, session_of, ticking
 from avatar.ui.strings import T, say
 
 if TYPE_CHECKING:
@@ -63,6 +63,7 @@ def why_panel(assistant: "Assistant", owner_of: OwnerOf, stage: gr.HTML) -> None
         shown = fragment()
     timer = gr.Timer(REFRESH_S, active=False)
     on = WhyEvents(assistant, owner_of)
-    panel.expand(on.reasons, stage, shown, **QUICK).then(lambda: gr.Timer(active=True), None, timer, **QUICK)
-    panel.collapse(lambda: gr.Timer(active=False), None, timer, **QUICK)
+    panel.expand(outputs=timer, **ticking(True))
+    panel.expand(on.reasons, stage, shown, **QUICK)
+    panel.collapse(outputs=timer, **ticking(False))
     timer.tick(on.reasons, stage, shown, **QUICK)

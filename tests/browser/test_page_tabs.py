@@ -1,5 +1,6 @@
 """The other tabs in a browser, and what holds for all of them."""
 
+import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from playwright.sync_api import Browser, expect
 
 from avatar import weights
 from avatar.store import Score
+from avatar.ui.status import REFRESH_S
 from avatar.ui.strings import CHINESE, ENGLISH
 from avatar.weights.downloads import Downloads
 
@@ -53,7 +55,7 @@ def test_a_search_is_marked_and_leads_to_a_fork(site: Open) -> None:
     expect(s.page.locator(".av-found b mark")).to_have_text("Steeping")
     s.page.locator(".av-found button").press("Enter")
     expect(s.page.locator("#past mark").first).to_have_text("steep")
-    assert s.page.evaluate("document.activeElement.dataset.conversation") == "a1"
+    s.wait("document.activeElement.dataset.conversation === 'a1'")  # though the list was drawn again
     s.page.locator("#past a.av-fork").last.click()
     expect(s.page.get_by_role("alert").filter(has_text="turns 1 to 2")).to_be_visible()
     expect(s.page.get_by_role("button", name="Fork and go on")).to_be_focused()  # though the link is far below
@@ -98,17 +100,29 @@ def test_status_shows_the_ladder_and_refreshes_only_while_it_is_shown(site: Open
     s.assistant.metrics.parts = {"total": (462, 881), "stt": (96, 168)}
     s.assistant.metrics.totals = [462.0, 500.0]
     s.assistant.pool.rungs = [SMOLLM, ESPEAK, Rung("stt", "w", "whisper <b>", "warming", 0.5)]
-    expect(s.page.locator(".av-figs")).to_contain_text("462", timeout=8000)
+    expect(s.page.locator(".av-figs")).to_contain_text("462")
     expect(s.page.locator(".av-prog")).to_have_attribute("aria-valuenow", "50")
     expect(s.page.locator(".vega-embed canvas, .vega-embed svg").first).to_be_visible()
     expect(s.page.get_by_text(ENGLISH["scores_none"])).to_be_visible()
     s.assistant.store.ratings.kept = [Score("Pocket TTS", "alba", 7.5, 4)]
-    expect(s.page.locator(".av-scores")).to_contain_text("7.5 of 10 (n = 4)", timeout=8000)
+    expect(s.page.locator(".av-scores")).to_contain_text("7.5 of 10 (n = 4)")
+    reading, left, status = threading.Event(), threading.Event(), s.assistant.pool.status
+
+    def slowly() -> list[Rung]:
+        reading.set()
+        left.wait(10)
+        return status()
+
     s.tab(0)
-    s.page.wait_for_timeout(500)
+    s.assistant.pool.status = slowly  # type: ignore[method-assign]
+    s.tab(2)
+    s.until(reading.is_set)
+    s.tab(0)  # before there is an answer
+    left.set()
+    s.answered()
     asked: list[str] = []
     s.page.on("request", lambda r: asked.append(r.url) if "queue/join" in r.url else None)
-    s.page.wait_for_timeout(5000)
+    s.page.wait_for_timeout(1000 * (REFRESH_S + 1))
     assert not asked
 
 
@@ -123,10 +137,10 @@ def test_a_narrow_page_never_scrolls_sideways_and_every_control_has_a_name(
     for number, key in enumerate(("tab_talk", "tab_history", "tab_status")):
         expect(s.page.locator("button[role=tab]").nth(number)).to_have_text(words[key])
         s.tab(number)
-        s.page.wait_for_timeout(600)
+        s.answered()
         assert s.page.evaluate("document.documentElement.scrollWidth") <= 390
     s.tab(0)
-    s.page.wait_for_timeout(300)
+    expect(s.page.locator(".av-mute")).to_be_visible()
     assert s.page.locator(".av-mute").get_attribute("aria-label") == words["mute"]
     nameless: list[Any] = s.page.evaluate(
         """() => [...document.querySelectorAll('button, a[href], input, textarea, select, audio')]
@@ -145,7 +159,6 @@ def test_reduced_motion_and_themes_keep_the_states_apart(browser: Browser, site:
     seen = set()
     for state in states:
         s.page.evaluate(f"avatarUI.set('{state}')")
-        s.page.wait_for_timeout(300)
         seen.add((s.page.inner_text(".av-state"), s.page.inner_html(".av-glyph")))
     assert len(seen) == len(states)
 
@@ -181,7 +194,7 @@ def test_weights_are_fetched_from_the_status_tab(site: Open, tmp_path: Path, mon
         expect(row).to_contain_text("No connection to 127.0.0.1:9 is possible from here")
         monkeypatch.setenv("HF_ENDPOINT", hub.address)
         row.get_by_role("button", name="Resume").click()
-        expect(row).to_contain_text("Loads when needed", timeout=8000)
+        expect(row).to_contain_text("Loads when needed")
         assert (tmp_path / "model.bin").read_bytes() == content
         assert hub.gets() == ["", "bytes=600000-", "bytes=1000000-"]
     assert s.errors == [] and s.foreign == []
