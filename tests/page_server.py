@@ -39,7 +39,8 @@ class FakeSocket:
         self.paths.append(str(ws.url))
         await ws.accept()
         if self.deaf:
-            await asyncio.sleep(4)
+            while (await ws.receive())["type"] != "websocket.disconnect":
+                pass
             return
         hello = json.loads(await ws.receive_text())
         self.got.append(hello)
@@ -71,14 +72,17 @@ class FakeSocket:
         self._run(self.ws.send_text(json.dumps({"t": t, **fields})))
 
     def audio(self, turn: int, samples: np.ndarray, frame: int = 1920) -> None:
-        for i in range(0, len(samples), frame):
-            self._run(self.ws.send_bytes(struct.pack("<I", turn) + samples[i : i + frame].tobytes()))
+        async def send() -> None:
+            for i in range(0, len(samples), frame):
+                await self.ws.send_bytes(struct.pack("<I", turn) + samples[i : i + frame].tobytes())
+
+        self._run(send())  # in one go: a thread that waits in between would be a gap in the reply
 
     def drop(self, code: int = 1011) -> None:
         self._run(self.ws.close(code))
 
     def _run(self, coroutine: Any) -> None:
-        asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(5)
+        asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(60)
 
     def said(self, t: str) -> list[dict[str, Any]]:
         return [m for m in self.got if m["t"] == t]
@@ -92,6 +96,7 @@ class Behind:
 
     def __init__(self, assistant: FakeAssistant) -> None:
         self.turn_to(assistant)
+        self.met = False  # a page had all its answers
 
     def turn_to(self, assistant: FakeAssistant) -> None:
         self.assistant, self.socket = assistant, FakeSocket(assistant)

@@ -1,13 +1,16 @@
 """The page opened in a real Chromium, as the tests in tests/browser drive it."""
 
+import re
+import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pytest
 from page_fakes import FakeAssistant
 from page_rows import tone
 from page_server import FakeSocket
-from playwright.sync_api import Page
+from playwright.sync_api import Page, Request
+from playwright.sync_api import TimeoutError as Late
 
 IN_A_BROWSER = [
     pytest.mark.slow,
@@ -16,6 +19,7 @@ IN_A_BROWSER = [
     pytest.mark.filterwarnings("ignore:'future.no_silent_downcasting'"),
     pytest.mark.filterwarnings("ignore:The copy keyword is deprecated"),
 ]
+PATIENCE_S = 60  # with what must come: on a busy machine a page alone took 15 s
 
 
 @dataclass
@@ -25,22 +29,50 @@ class Site:
     page: Page
     assistant: FakeAssistant
     socket: FakeSocket
-    foreign: list[str]
-    errors: list[str]
+    foreign: list[str] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+    asking: set[Request] = field(default_factory=set)  # questions to Gradio that are not answered yet
+
+    def __post_init__(self) -> None:
+        asked = re.compile("/gradio_api/(?!heartbeat)")  # that one lasts as long as the page
+        self.page.on("request", lambda r: self.asking.add(r) if asked.search(r.url) else None)
+        for over in ("requestfinished", "requestfailed"):
+            self.page.on(over, lambda r: self.asking.discard(r))  # type: ignore[call-overload]
 
     def start(self) -> None:
         self.page.click(".av-main")
         self.wait("avatarUI.state === 'listening'")
 
-    def wait(self, condition: str, timeout_s: float = 15) -> None:
-        self.page.wait_for_function(condition, timeout=1000 * timeout_s)
+    def wait(self, condition: str) -> None:
+        try:
+            self.page.wait_for_function(condition)
+        except Late as error:
+            been = self.page.evaluate("window.avatarUI?.log.slice(-20)")
+            raise AssertionError(f"{condition} did not come in time: {been} {self.errors}") from error
 
-    def until(self, condition: Callable[[], object], timeout_s: float = 10) -> None:
-        for _ in range(int(timeout_s / 0.05)):
+    def until(self, condition: Callable[[], object], patience_s: float = PATIENCE_S) -> None:
+        late = time.monotonic() + patience_s
+        while time.monotonic() < late:
             if condition():
                 return
             self.page.wait_for_timeout(50)
         raise AssertionError("it did not happen in time")
+
+    def answered(self) -> None:
+        """Blocks until the page has every answer of Gradio that it waits for, and asks nothing more."""
+        still, late = 0, time.monotonic() + PATIENCE_S
+        while still < 3:
+            self.page.evaluate("new Promise(done => setTimeout(done, 100))")  # the page's own time: it had its turn
+            still = 0 if self.asking else still + 1
+            assert time.monotonic() < late, [request.url for request in self.asking]
+
+    def settings(self) -> None:
+        """Open the settings, or close them; blocks until they have slid there."""
+        self.page.locator(".sidebar .toggle-button").click()
+        self.slid()
+
+    def slid(self) -> None:
+        self.wait("!document.getAnimations().some(moving => moving instanceof CSSTransition)")
 
     def marks(self, what: str) -> list[float]:
         return [at for name, at, _ in self.page.evaluate("avatarUI.log") if name == what]
@@ -53,6 +85,13 @@ class Site:
         self.socket.send("clause", turn=turn, text="Three minutes for a big pot.", at=0)
         self.socket.audio(turn, samples)
         return len(samples)
+
+    def heard(self) -> list[bytes]:
+        """The next two seconds of the microphone. A busy page sends late what it has, but neither double nor half."""
+        first, began = len(self.socket.frames), time.monotonic()
+        self.until(lambda: len(self.socket.frames) >= first + 100)
+        assert 1.4 < time.monotonic() - began < 3.5
+        return self.socket.frames[first:]
 
     def tab(self, number: int) -> None:
         self.page.locator("button[role=tab]").nth(number).click()

@@ -37,6 +37,7 @@ def test_tab_goes_through_the_page_in_order_and_is_seen_everywhere(site: Open) -
     s.start()
     s.speak(1, 9)
     expect(s.page.locator("#chat a").first).to_be_visible()
+    s.answered()  # nothing is drawn anew under the focus
     s.page.locator("[role=tab]").first.focus()
     s.page.keyboard.press("Shift+Tab")
     order: list[str] = []
@@ -126,18 +127,19 @@ def test_every_control_has_a_name_on_every_tab(site: Open, locale: str, words: d
     s = site(locale=locale)
     s.assistant.live, s.assistant.store.rows = TEA, [Row("a1", "Steeping tea")]
     s.start()
-    s.page.locator(".sidebar .toggle-button").click()
+    s.settings()
     for panel in ("#record", "#persona", "#why"):
         s.page.locator(f"{panel} button").first.click()
-    s.page.wait_for_timeout(800)
+    s.answered()
+    s.slid()
     heard: dict[str, Any] = {"talk": names(s)}
-    s.page.locator(".sidebar .toggle-button").click()
+    s.settings()
     for number, tab in ((1, "history"), (2, "status")):
         s.tab(number)
-        s.page.wait_for_timeout(800)
+        s.answered()
         if tab == "history":
             s.page.get_by_text("Steeping tea").click()
-            s.page.wait_for_timeout(800)
+            expect(s.page.locator("#past")).to_contain_text("rinse them first")
         heard[tab] = names(s)
     nameless = {tab: role for tab, roles in heard.items() for role, found in roles.items() if "" in found}
     assert nameless == {}
@@ -162,8 +164,7 @@ def test_targets_are_large_enough(site: Open, width: int) -> None:
     s.speak(1, 3)
     for panel in ("#record", "#persona"):
         s.page.locator(f"{panel} button").first.click()
-    s.page.locator(".sidebar .toggle-button").click()
-    s.page.wait_for_timeout(800)
+    s.settings()
     assert s.page.evaluate(SMALL, 24) == []  # WCAG 2.2, 2.5.8
     for selector in (".av-main", ".av-mute", ".av-end", "[role=tab]"):
         box = s.page.locator(selector).first.bounding_box()

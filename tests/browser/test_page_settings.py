@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 from page_fakes import FakeAssistant
 from page_rows import Line, Row
-from page_site import IN_A_BROWSER, Open, Site
+from page_site import IN_A_BROWSER, Open
 from playwright.sync_api import expect
 
 from avatar.errors import NotFound
@@ -12,19 +12,14 @@ from avatar.errors import NotFound
 pytestmark = IN_A_BROWSER
 
 
-def opened_settings(s: Site) -> None:
-    s.page.locator(".sidebar .toggle-button").click()
-    s.page.wait_for_timeout(800)  # it slides in
-
-
 def test_light_or_dark_is_chosen_in_the_settings_and_kept(site: Open) -> None:
     s = site()
-    opened_settings(s)
+    s.settings()
     s.page.locator("select.av-look").select_option("dark")
     s.wait("document.body.classList.contains('dark')")
     s.page.reload()
     s.wait("window.avatarUI?.engines && document.body.classList.contains('dark')")
-    opened_settings(s)
+    s.settings()
     expect(s.page.locator("select.av-look")).to_have_value("dark")
     s.page.locator("select.av-look").select_option("")
     s.wait("!document.body.classList.contains('dark')")
@@ -34,7 +29,7 @@ def test_nothing_of_the_settings_is_cut_off(site: Open) -> None:
     s = site()
     expect(s.page.locator("select.av-mic")).to_have_value("")
     expect(s.page.locator("select.av-mic option").first).to_have_text("The system's choice")  # before any permission
-    opened_settings(s)
+    s.settings()
     expect(s.page.get_by_role("heading", name="Settings")).to_be_visible()
     cut = s.page.evaluate("""() => [...document.querySelectorAll('.sidebar label, .sidebar input[type=number]')]
       .filter(node => node.offsetParent && (node.scrollWidth > node.clientWidth + 2
@@ -71,7 +66,7 @@ def test_a_page_that_is_loaded_again_shows_its_conversation_before_start(site: O
 
 def test_a_page_whose_conversation_was_deleted_opens_empty(site: Open) -> None:
     s = site("sessionStorage.setItem('avatar.conversation', 'gone');")
-    s.page.wait_for_timeout(700)
+    s.answered()
     expect(s.page.locator("#chat")).to_contain_text("What you both say appears here.")
     assert s.page.locator(".toast-body").count() == 0
 
@@ -88,7 +83,7 @@ def test_a_session_that_is_over_already_is_no_second_message(site: Open) -> None
     site.assistant.__class__ = Ended
     s = site()
     s.start()
-    s.page.wait_for_timeout(700)
+    s.answered()
     assert s.page.locator(".toast-body").count() == 0
 
 

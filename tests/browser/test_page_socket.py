@@ -3,7 +3,6 @@
 import time
 
 import numpy as np
-import pytest
 from page_rows import TEA, tone
 from page_site import IN_A_BROWSER, Open
 from playwright.sync_api import expect
@@ -21,11 +20,8 @@ def test_start_opens_a_socket_without_a_token_in_its_address_and_streams_the_mic
     assert s.socket.paths[0].endswith("/avatar/ws") and s.socket.got[0]["t"] == "hello"
     settings = {"language", "patience_ms", "half_duplex", "bargein", "rate_pct"}
     assert set(s.socket.got[0]) == {"t", "token", "conversation", *settings}
-    first, started = len(s.socket.frames), time.monotonic()
-    s.page.wait_for_timeout(2000)
-    frames, waited_s = s.socket.frames[first:], time.monotonic() - started
+    frames = s.heard()
     assert {len(f) for f in frames} == {640}  # 20 ms each
-    assert 45 * waited_s <= len(frames) <= 50 * waited_s + 15  # and what a busy page had not sent before
     loud = np.abs(np.frombuffer(b"".join(frames), "<i2").astype(int))
     assert loud.max() > 1000  # the fake device beeps
     assert not s.errors
@@ -36,16 +32,15 @@ def test_a_reply_is_played_once_and_reported_to_its_last_sample(site: Open) -> N
     s.start()
     s.socket.send("heard", final="And how long", partial="for a")
     expect(s.page.locator(".av-partial")).to_have_text("for a")
-    sent = s.page.evaluate("performance.now()")
     total = s.speak(1, 1.5)
     s.socket.send("latency", **LATENCY)
     s.socket.send("end", turn=1, samples=total)
     s.wait("avatarUI.log.some(e => e[0] === 'done')")
+    s.until(lambda: s.socket.said("played")[-1:] == [{"t": "played", "turn": 1, "samples": total}])
     played = s.socket.said("played")
-    assert played[-1] == {"t": "played", "turn": 1, "samples": total}
     assert [p["samples"] for p in played] == sorted(p["samples"] for p in played) and len(played) >= 5
-    assert s.marks("first")[0] - sent < 1000 and not s.marks("gap")
-    assert 1300 < s.marks("done")[0] - s.marks("first")[0] < 2200
+    assert s.marks("first")[0] - s.marks("turn")[0] < 1500 <= s.marks("done")[0] - s.marks("turn")[0]
+    assert not s.marks("gap")
     assert "462 ms" in s.page.inner_text(".av-lat") and "<b>ears" in s.page.inner_text(".av-lat")
     assert "Three minutes" in s.page.locator(".av-log").text_content()
     s.socket.audio(1, tone(0.3))  # late frames of a turn that is over never sound
@@ -56,51 +51,48 @@ def test_a_reply_is_played_once_and_reported_to_its_last_sample(site: Open) -> N
 def test_duck_and_flush_are_heard_at_once_and_stale_frames_never(site: Open) -> None:
     s = site()
     s.start()
-    s.speak(1, 4)
+    total = s.speak(1, 15)
     s.wait("avatarUI.log.some(e => e[0] === 'first')")
     s.socket.send("duck", on=True)
     s.wait("avatarUI.log.some(e => e[0] === 'ducked')")
     s.socket.send("flush", turn=1)
     s.wait("avatarUI.log.some(e => e[0] === 'silent')")
     s.socket.audio(1, tone(0.5))
-    # other tests run beside it: the bench measures 75 ms from voice to ducked, on a quiet machine
-    assert s.marks("ducked")[0] - s.marks("duck-asked")[0] < 400
-    assert s.marks("silent")[0] - s.marks("flush")[0] < 400
+    assert not s.marks("gap")  # before the reply was over: how soon, test_browser_real.py judges, beside nothing else
     s.until(lambda: s.socket.said("played"))
-    assert 0 < s.socket.said("played")[-1]["samples"] < 3 * 24000
+    assert 0 < s.socket.said("played")[-1]["samples"] < total
     s.page.wait_for_timeout(300)
     assert len(s.marks("first")) == 1
     s.speak(2, 0.5)
     s.wait("avatarUI.log.filter(e => e[0] === 'first').length === 2")
 
 
-@pytest.mark.parametrize("how", ["Escape", "button", "ring"])
-def test_an_interruption_is_silent_here_before_the_server_knows(site: Open, how: str) -> None:
+def test_an_interruption_is_silent_here_before_the_server_knows(site: Open) -> None:
     s = site()
     s.start()
-    s.speak(1, 4)
-    s.wait("avatarUI.log.some(e => e[0] === 'first')")
-    if how == "Escape":
-        s.page.keyboard.press("Escape")
-    else:
-        s.page.click({"button": ".av-main", "ring": ".av-orb"}[how])
-    s.wait("avatarUI.log.some(e => e[0] === 'silent')")
-    s.until(lambda: s.socket.said("interrupt"))
-    assert s.marks("silent")[0] - s.marks("interrupt")[0] < 100
-    s.socket.send("state", state="listening", patience_ms=900)
-    s.page.wait_for_timeout(200)
-    assert s.page.inner_text(".av-hint") == ENGLISH["stopped"]  # not overwritten at once
-    assert s.page.inner_text(".av-caption") == ""
+    ways = [lambda: s.page.keyboard.press("Escape"), lambda: s.page.click(".av-main"), lambda: s.page.click(".av-orb")]
+    for turn, interrupt in enumerate(ways, 1):
+        s.speak(turn, 15)
+        s.wait(f"avatarUI.log.some(e => e[0] === 'first' && e[2] === {turn})")
+        interrupt()
+        s.wait(f"avatarUI.log.some(e => e[0] === 'silent' && e[2] === {turn})")
+        s.until(lambda: len(s.socket.said("interrupt")) == turn)  # noqa: B023
+        assert not s.marks("gap") and not s.marks("flush")  # before the reply was over, and no server asked for it
+        s.socket.send("state", state="listening", patience_ms=900)
+        s.page.wait_for_timeout(200)
+        assert s.page.inner_text(".av-hint") == ENGLISH["stopped"]  # not overwritten at once
+        assert s.page.inner_text(".av-caption") == ""
 
 
 def test_a_lost_connection_comes_back_to_the_same_conversation_with_a_new_token(site: Open) -> None:
     s = site()
     s.start()
     s.socket.send("turn", turn=1)  # and nothing of it is stored yet
+    s.page.evaluate("""() => { window.told = [];  // the page waits half a second and then goes on by itself
+      const notice = document.querySelector('.av-notice');
+      new MutationObserver(() => told.push(notice.innerText)).observe(notice, { childList: true }); }""")
     s.socket.drop(1011)
-    s.wait("avatarUI.state === 'lost'")
-    assert "try 1" in s.page.inner_text(".av-notice")
-    s.wait("avatarUI.state === 'listening'")
+    s.wait("told.some(words => words.includes('try 1')) && avatarUI.state === 'listening'")
     first, second = s.socket.said("hello")
     assert (first["conversation"], second["conversation"]) == ("", "new1") and second["token"] != first["token"]
     total = s.speak(1, 0.4)  # the new session counts from one again
@@ -142,7 +134,7 @@ def test_a_tab_that_is_closed_lets_go_of_its_socket(site: Open) -> None:
     s.wait("avatarUI.log.some(e => e[0] === 'first')")
     other = s.page.context.new_page()
     s.page.close()
-    for _ in range(40):
+    for _ in range(200):
         if s.socket.ws.client_state == WebSocketState.DISCONNECTED:
             break
         other.wait_for_timeout(50)
@@ -158,7 +150,7 @@ def test_a_full_server_says_so_and_then_that_a_seat_is_free(site: Open) -> None:
     assert "All 5 seats" in s.page.inner_text(".av-state") and "5 of 5" in s.page.inner_text(".av-seats")
     assert "getUserMedia" not in s.errors and not s.marks("microphone")
     s.assistant.seats.taken = 4
-    s.wait("avatarUI.state === 'idle'", 8)
+    s.wait("avatarUI.state === 'idle'")
     assert s.page.inner_text(".av-hint") == ENGLISH["seat_free"]
 
 
@@ -166,7 +158,7 @@ def test_a_socket_that_does_not_open_leads_to_the_recording(site: Open) -> None:
     s = site()
     s.socket.deaf = True
     s.page.click(".av-main")
-    s.wait("avatarUI.state === 'offline'", 5)
+    s.wait("avatarUI.state === 'offline'")
     assert "3 seconds" in s.page.inner_text(".av-notice")
     expect(s.page.locator("#record").get_by_text(ENGLISH["record_l"])).to_be_visible()
 
@@ -189,9 +181,9 @@ def test_signs_of_life_go_on_while_muted_and_a_server_without_them_is_lost(site:
     s.start()
     s.page.click(".av-mute")
     s.wait("avatarUI.state === 'muted'")
-    beats = s.socket.beats
-    s.page.wait_for_timeout(2200)
-    assert 3 <= s.socket.beats - beats <= 6
+    beats, began = s.socket.beats, time.monotonic()
+    s.until(lambda: s.socket.beats >= beats + 4, 5)
+    assert time.monotonic() - began > 1  # one each half second
     assert s.socket.opened == 1
     s.socket.answers = False  # as when the cable is pulled: nothing closes, and nothing comes
     s.until(lambda: s.socket.opened == 2)

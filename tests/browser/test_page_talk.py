@@ -89,7 +89,7 @@ def test_what_is_said_stays_words_and_loads_nothing(site: Open) -> None:
     assert s.page.locator("#chat img").count() == 0
     for number in (1, 2, 0):
         s.tab(number)
-        s.page.wait_for_timeout(700)
+        s.answered()
     assert not s.foreign and not s.errors
 
 
@@ -118,7 +118,7 @@ def test_a_reply_is_copied_as_it_reads_and_given_again(site: Open) -> None:
     expect(again).to_have_count(1)
     again.click()
     s.until(lambda: ("again", "local", "live1") in s.assistant.asked)
-    s.page.wait_for_timeout(500)
+    s.answered()
     expect(s.page.locator("#chat")).to_contain_text("Second <b>line</b>")  # until the new reply takes its place
     assert not s.errors
 
@@ -135,7 +135,7 @@ def test_an_event_that_comes_to_nothing_leaves_the_conversation_as_it_is(site: O
     s.assistant.trouble = AvatarError("The disk is full.")
     s.page.locator("#chat a[href='#again']").click()
     expect(s.page.locator(".toast-body")).to_contain_text("The disk is full.")
-    s.page.wait_for_timeout(500)
+    s.answered()
     expect(chat).to_contain_text("rinse them first")
     assert not s.errors
 

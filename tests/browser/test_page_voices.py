@@ -43,7 +43,7 @@ def press(page: Page, name: str) -> None:
 def upload(page: Page) -> None:
     press(page, "Upload file")
     page.locator("#clip input[type=file]").set_input_files(str(SPEECH / "jfk.flac"))
-    expect(page.locator(".av-score")).to_be_visible(timeout=30_000)
+    expect(page.locator(".av-score")).to_be_visible()
 
 
 def test_a_voice_is_added_heard_renamed_and_deleted_by_keyboard(site: Open) -> None:
@@ -94,7 +94,8 @@ def test_a_narrow_page_holds_it_and_every_control_has_a_name(site: Open, locale:
     s.page.locator("#clip .source-selection button").first.click()
     s.page.locator("#clip input[type=file]").set_input_files(str(SPEECH / "jfk.flac"))
     expect(s.page.locator(".av-score")).to_have_attribute("aria-label", words["v_score"].format(score=85))
-    s.page.wait_for_timeout(500)
+    s.answered()
+    s.slid()
     nameless: list[Any] = s.page.evaluate(NAMELESS)
     assert nameless == []
     assert s.page.evaluate("document.documentElement.scrollWidth") <= 390
