@@ -96,7 +96,7 @@ class Page:
     async def send(self, kind: str, **fields: object) -> None:
         await self.ws.send(json.dumps({"t": kind, **fields}))
 
-    async def until(self, kind: str, within_s: float = 5, **wanted: object) -> dict[str, Any]:
+    async def until(self, kind: str, within_s: float = 20, **wanted: object) -> dict[str, Any]:
         """The next message of this kind with these fields."""
         async with asyncio.timeout(within_s):
             while True:
@@ -112,7 +112,7 @@ class Page:
                 if message["t"] == kind and wanted.items() <= message.items():
                     return message
 
-    async def closed(self, within_s: float = 5) -> int:
+    async def closed(self, within_s: float = 20) -> int:
         """The code with which the server closes; what it says before is in `seen`."""
         async with asyncio.timeout(within_s):
             with suppress(ConnectionClosed):
@@ -152,7 +152,7 @@ class Door:
             page.seen.append(await page.until("ready"))
             yield page
 
-    async def wait(self, true: Any, within_s: float = 5) -> None:
+    async def wait(self, true: Any, within_s: float = 20) -> None:
         async with asyncio.timeout(within_s):
             while not true():  # noqa: ASYNC110 - what is waited for has no event
                 await asyncio.sleep(0.005)

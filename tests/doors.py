@@ -12,8 +12,8 @@ from avatar.events import AudioChunk
 
 
 def until(done: Callable[[], object]) -> bool:
-    """Whether it came about within five seconds."""
-    deadline = time.monotonic() + 5
+    """Whether it came about within twenty seconds."""
+    deadline = time.monotonic() + 20
     while not done() and time.monotonic() < deadline:
         time.sleep(0.01)
     return bool(done())

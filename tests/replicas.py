@@ -57,7 +57,7 @@ class Cluster:
         self._server = uvicorn.Server(uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=1))
         self._thread = threading.Thread(target=self._serve)
         self._thread.start()
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + 20
         while not self._server.started and time.monotonic() < deadline:
             time.sleep(0.01)
         return self
@@ -65,7 +65,7 @@ class Cluster:
     def keep(self, rung: Any) -> Any:
         """Closed at the end. With lanes: blocks until it has one."""
         self.opened.append(rung)
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + 20
         while self.lanes and not rung._client._lanes._known and time.monotonic() < deadline:
             time.sleep(0.01)
         return rung

@@ -119,6 +119,6 @@ class Running(App):
 
 def _over(before: list[Any], after: list[Any]) -> list[Any]:
     """Outputs that were left as they are keep their value."""
-    skip = {"__type__": "update"}
+    skips = {"__type__": "update"}, {"__type__": "update", "props": {"__type__": "update"}}  # the second, of gr.HTML
     before = before or [None] * len(after)
-    return [old if new == skip else new for old, new in zip(before, after, strict=True)]
+    return [old if new in skips else new for old, new in zip(before, after, strict=True)]

@@ -17,9 +17,9 @@ def loop() -> Generator[asyncio.AbstractEventLoop, None, None]:
     async def rest() -> None:
         await asyncio.gather(*asyncio.all_tasks() - {asyncio.current_task()})
 
-    asyncio.run_coroutine_threadsafe(rest(), made).result(5)
+    asyncio.run_coroutine_threadsafe(rest(), made).result(20)
     made.call_soon_threadsafe(made.stop)
-    thread.join(5)
+    thread.join(20)
     made.close()
 
 
@@ -42,7 +42,7 @@ class Writer:
 
     def until(self, *wanted: str) -> bool:
         with self._changed:
-            return self._changed.wait_for(lambda: self.done == list(wanted), 5)
+            return self._changed.wait_for(lambda: self.done == list(wanted), 20)
 
 
 def test_who_shares_the_card_rests_until_the_clause_is_made(loop: asyncio.AbstractEventLoop) -> None:
@@ -80,7 +80,7 @@ def test_a_clause_that_is_over_at_once_leaves_it_going_on(loop: asyncio.Abstract
             pass
     with card.mine(0):
         writer.rests(True)  # asked twice, it rests once
-    asyncio.run_coroutine_threadsafe(asyncio.sleep(0.1), loop).result(5)
+    asyncio.run_coroutine_threadsafe(asyncio.sleep(0.1), loop).result(20)
     assert writer.done.count("rest") == writer.done.count("go on")
     assert not writer.done or writer.done[-1] == "go on"
 
@@ -110,8 +110,8 @@ def test_nobody_is_asked_who_has_left_or_whose_loop_is_closed(loop: asyncio.Abst
 def test_nothing_is_left_to_do_once_it_is_closed(loop: asyncio.AbstractEventLoop) -> None:
     writer = Writer(loop, longest_s=0.05)
     writer.rests(True)
-    asyncio.run_coroutine_threadsafe(writer.rests.close(), loop).result(5)
-    asyncio.run_coroutine_threadsafe(asyncio.sleep(0.1), loop).result(5)
+    asyncio.run_coroutine_threadsafe(writer.rests.close(), loop).result(20)
+    asyncio.run_coroutine_threadsafe(asyncio.sleep(0.1), loop).result(20)
     assert not writer.done
 
 
@@ -121,5 +121,5 @@ def test_one_that_writes_nothing_is_not_disturbed(loop: asyncio.AbstractEventLoo
     writer.busy = False
     with card.mine(0):
         writer.busy = True  # from now on: it is not asked in the middle
-    asyncio.run_coroutine_threadsafe(asyncio.sleep(0.05), loop).result(5)
+    asyncio.run_coroutine_threadsafe(asyncio.sleep(0.05), loop).result(20)
     assert not writer.done

@@ -64,7 +64,7 @@ def engine(there: Cluster, stage: str) -> FakeTTS:
 
 
 def until(done: Callable[[], bool]) -> bool:
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 20
     while not done() and time.monotonic() < deadline:
         time.sleep(0.01)
     return done()

@@ -133,7 +133,7 @@ def test_only_the_smallest_model_is_stopped_when_it_goes_in_circles() -> None:
     said = ("I hope you are well.", " I hope you are happy.", " I hope", *[" so"] * 500)
     server = FakeServer(*said, delay_s=0.001)
     assert "".join(LlamaCppLLM(server, 1, EXAMPLES).reply(HELLO, 0)) == "I hope you are well."
-    assert server.ended.wait(2) and server.pushed < 100
+    assert server.ended.wait(5) and server.pushed < 100
     larger = "".join(LlamaCppLLM(FakeServer(*said[:3]), 1).reply(HELLO, 0))
     assert larger == "I hope you are well. I hope you are happy. I hope"
 

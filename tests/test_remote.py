@@ -168,7 +168,7 @@ def test_a_server_here_reads_ahead_and_answers_after_it() -> None:
     go = threading.Event()
 
     def read(connection: Connection) -> None:
-        go.wait(1)
+        go.wait(10)
         order.append(1)
         says("x", finish="length")(connection)
 
@@ -183,7 +183,7 @@ def test_a_server_here_reads_ahead_and_answers_after_it() -> None:
             time.sleep(0.001)
         threading.Timer(0.02, go.set).start()
         assert list(engine.reply(HELLO, 0)) == ["Yes."]
-        reading.join(1)
+        reading.join(5)
         assert order == [1, 2]
         assert [q["max_tokens"] for q in server.questions] == [1, remote.MAX_TOKENS]
         assert server.questions[0]["messages"] == server.questions[1]["messages"]

@@ -158,7 +158,7 @@ def test_real_server_stops_when_the_answer_is_closed(real: Settings, llama: Llam
         next(answer)
         assert busy_slots(llama) == 1
         answer.close()
-        deadline = time.monotonic() + 2
+        deadline = time.monotonic() + 5  # the story takes longer
         while busy_slots(llama) and time.monotonic() < deadline:
             time.sleep(0.01)
         assert busy_slots(llama) == 0
@@ -188,7 +188,7 @@ def test_real_server_that_hangs_is_waited_for_so_long_and_answers_when_it_goes_o
         started = time.monotonic()
         with pytest.raises(EngineTimeout, match=r"nothing to say for 0\.5 s"):
             list(engine.reply(HELLO, 0))
-        assert time.monotonic() - started < 2
+        assert time.monotonic() - started < 8  # the ordinary wait is 12 s
         server.process.send_signal(signal.SIGCONT)
         engine._patience = Patience()
         assert "".join(engine.reply(HELLO, 0))
