@@ -83,6 +83,10 @@ function translate(root) {
   for (const node of root.querySelectorAll('[data-t]')) if (!node.textContent) node.textContent = t(node.dataset.t);
   for (const node of root.querySelectorAll('.submit-button:not([aria-label])')) node.ariaLabel = t('send');
   for (const node of root.querySelectorAll('.toast-close[aria-label="Close"]')) node.ariaLabel = t('close');
+  for (const node of root.querySelectorAll('.toast-header[tabindex]')) {   // it would fold its sentence away
+    node.removeAttribute('tabindex');
+    node.removeAttribute('role');
+  }
   for (const node of root.querySelectorAll('.toast-message-text.error')) {
     if (/^(Connection to the server|This application is currently busy)/.test(node.textContent)) {   // busy: it stops
       node.textContent = t('no_answer');

@@ -39,14 +39,17 @@ async function anew() {
 }
 
 // Gradio loads the page again, up to 2 s after the return of a server that left a question unanswered. sessionStorage: the
-// page then says why, goes on if a conversation was live, and has the words that were typed and not sent.
+// page then says why, goes on if a conversation was live, on the tab that was open, and has the words that were typed and
+// not sent.
 const AWAY = 'avatar.away';
 const BACK_MS = 5000;
 let back = -BACK_MS;                                 // when the server was there again
+const tabs = () => [...document.querySelectorAll('button[role=tab]')];
 const textBox = () => document.querySelector('#type textarea, #type input');
 addEventListener('pagehide', () => {
   if (!['lost', 'gone'].includes(ui.state) && performance.now() - back > BACK_MS) return;
-  const left = { live: link.wanted && !ui.isMuted, typed: textBox()?.value };
+  const tab = tabs().findIndex(button => button.ariaSelected === 'true');
+  const left = { live: link.wanted && !ui.isMuted, typed: textBox()?.value, tab };
   try { sessionStorage.setItem(AWAY, JSON.stringify(left)); } catch { /* nothing is kept */ }
 });
 async function returned() {
@@ -56,13 +59,14 @@ async function returned() {
     sessionStorage.removeItem(AWAY);
   } catch { /* nothing was kept */ }
   if (!left) return;
+  if (left.tab > 0) tabs()[left.tab]?.click();
   if (left.typed && textBox()) {
     textBox().value = left.typed;
     textBox().dispatchEvent(new Event('input'));
   }
   const may = left.live && await unasked();
   if (ui.state !== 'idle') return;
-  if (may) start();
+  if (may) start(true);
   else ui.hint(t('back_again'));
 }
 async function unasked() {                           // whether the browser lets us hear, and sound, without a click

@@ -46,14 +46,14 @@ ui.turnId = (content, accepted) => {
 
 // ---- connecting -----------------------------------------------------------------------------------------------------
 
-async function start() {
+async function start(unasked = false) {
   if (noChinese()) return ui.set('tongue', tongueDetail());
   if (!window.isSecureContext || !navigator.mediaDevices?.getUserMedia) {
     return ui.set('insecure', { origin: location.origin });
   }
   clearTimeout(link.timer);
   link.wanted = true;
-  link.tries = 0;
+  Object.assign(link, { tries: 0, unasked });
   ui.unmuted();
   ui.set('connecting');
   sound.context ??= new AudioContext({ latencyHint: 'interactive' });
@@ -172,7 +172,7 @@ function release() {
   sound.stream = sound.source = sound.mic = null;
 }
 
-ui.onstart = start;
+ui.onstart = () => start();
 ui.onend = () => {
   send({ t: 'bye' });
   stop();
@@ -193,8 +193,9 @@ const on = {
   async ready({ live, conversation, n, of }) {
     const another = live !== link.live;
     if (another) link.turn = 0;
-    if (link.tries) back = performance.now();
-    Object.assign(link, { live, conversation, tries: 0 });
+    const { tries, unasked } = link;                 // it hears without having been asked now
+    if (tries) back = performance.now();
+    Object.assign(link, { live, conversation, tries: 0, unasked: false });
     publish();
     beat();
     ui.seats(n, of);
@@ -203,6 +204,8 @@ const on = {
     trigger('turn', { live });
     if (!await hear()) return;
     ui.set(link.state?.state ?? 'listening', { patience: link.state?.patience_ms });
+    if ((tries || unasked) && !ui.isMuted) ui.hint(t('hears_again'));
+    if (unasked) toast('info', t('hears_again'));
     if (spaceHeld) ui.onhold(true);                  // Space started the conversation and is still down
   },
   state(fields) {

@@ -258,13 +258,14 @@ class Assistant:
             self.pool.want_hq("tts")
         return new
 
-    async def delete(self, owner: str, conversation_id: str) -> None:
-        """A conversation with its recordings; a live session that is in it goes on in a new one. Raises NotFound,
-        StorageError."""
+    async def delete(self, owner: str, conversation_id: str) -> set[str]:
+        """A conversation with its recordings; live sessions that are in it go on in a new one, and tell their
+        pages. Returns their ids. Raises NotFound, StorageError."""
         await asyncio.to_thread(self.store.delete_conversation, owner, conversation_id)
-        for conversation in list(self.live.values()):
-            if (conversation.owner, conversation.chat.id) == (owner, conversation_id):
-                await conversation.renew()
+        inside = [c for c in self.live.values() if (c.owner, c.chat.id) == (owner, conversation_id)]
+        for conversation in inside:
+            await conversation.renew()
+        return {conversation.live_id for conversation in inside}
 
     def in_use(self, owner: str) -> set[str]:
         """The conversations that a page has open: nothing of them is cleared away."""

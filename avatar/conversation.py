@@ -149,7 +149,7 @@ class Conversation(Answering):
         await self._tell_renewed()
 
     async def _tell_renewed(self) -> None:
-        self.notice("DELETED", "This conversation was deleted. What you say from now on is kept as a new one.")
+        self.notice("DELETED", "This conversation was deleted; what you say now begins a new one.")
         await self._on_renewed(self)
 
     async def close(self) -> None:

@@ -144,8 +144,9 @@ class FakeAssistant:
         self.store.rows.append(Row("fork", self.store.rows[0].title, turns=turn.number, forked_at=turn.number))
         return "fork"
 
-    async def delete(self, owner: str, conversation_id: str) -> None:
+    async def delete(self, owner: str, conversation_id: str) -> set[str]:
         self.store.delete_conversation(owner, conversation_id)
+        return {"L"} if conversation_id == "a2" else set()
 
     def in_use(self, owner: str) -> set[str]:
         return {"a2"}

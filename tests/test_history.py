@@ -22,6 +22,7 @@ from avatar.ui.history import TURNS as SHOWN
 from avatar.ui.history import HistoryEvents
 from avatar.ui.past import described, found_list, marked, marked_plain, past_messages, snippet, when
 from avatar.ui.storage import StorageEvents
+from avatar.ui.strings import ENGLISH as ENGLISH_WORDS
 from avatar.voices import Voices
 
 HOSTILE = """<img src="http://evil.test/x.png" onerror=alert(1)> ![x](y) **b** &amp; 'q'"""
@@ -199,14 +200,17 @@ def test_a_fork_is_asked_for_and_goes_on_in_talk_in_another_voice_and_quality() 
     assert len(assistant.store.rows) == 4
 
 
-async def test_deleting_asks_with_the_title_and_empties_what_shows_it() -> None:
+async def test_deleting_asks_with_the_title_and_empties_what_shows_it(monkeypatch: pytest.MonkeyPatch) -> None:
     assistant, on = history()
+    said: list[str] = []
+    monkeypatch.setattr(gr, "Info", lambda words, title: said.append(words))
     row, question = on.ask_delete("a3", ENGLISH)
     assert row.visible and "<img" not in question and "cannot be undone" in question
     stage, chat = await on.delete("a1", {"conversation": "a1", "live": ""}, ENGLISH)
     assert stage == {"conversation": "", "live": ""} and chat == []
     stage, chat = await on.delete("a2", {"conversation": "a2", "live": "L"}, ENGLISH)
     assert stage == gr.skip() and chat == []  # the socket tells which conversation it is in now
+    assert said == [ENGLISH_WORDS["deleted"]]  # of a1; over the socket it says that a2 is deleted
     assert [r.id for r in assistant.store.rows] == ["a3"]
     with pytest.warns(UserWarning, match="not there any more"):
         await on.delete("a1", {}, ENGLISH)

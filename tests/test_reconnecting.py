@@ -140,7 +140,8 @@ async def test_a_conversation_that_is_deleted_in_another_window_goes_on_as_a_new
     here = await open_door(llm=llm)
     async with here.page() as page:
         old = (await one_turn(page, "a secret", "t1"))["conversation"]
-        await here.assistant.delete("local", old)
+        told = await here.assistant.delete("local", old)
+        assert told == {next(m["live"] for m in page.seen if m["t"] == "ready")}
         assert (await page.until("notice"))["code"] == "DELETED"
         new = (await page.until("ready"))["conversation"]
         assert new != old

@@ -118,11 +118,12 @@ class HistoryEvents:
         """-> stage, chat: emptied when they show what is deleted. A live one is told over its socket how it goes on."""
         conversation, live = session_of(stage)
         try:
-            await self.assistant.delete(self.owner_of(request), chosen or "")
+            told = await self.assistant.delete(self.owner_of(request), chosen or "")
         except AvatarError as exc:
             warn(exc, request)
             return gr.skip(), gr.skip()
-        gr.Info(say("deleted", language_for(request)), title="")
+        if live not in told:
+            gr.Info(say("deleted", language_for(request)), title="")
         if conversation != chosen:
             return gr.skip(), gr.skip()
         return gr.skip() if live else {"conversation": "", "live": ""}, []

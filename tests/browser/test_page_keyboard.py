@@ -71,6 +71,20 @@ def test_escape_only_interrupts_and_space_is_ignored_where_it_means_something_el
     assert not s.socket.said("hold")
 
 
+def test_of_a_toast_only_its_close_is_reached_and_its_sentence_stays(site: Open) -> None:
+    s = site()
+    s.start()
+    s.socket.send("notice", code="NEWS", text="Something that is good to know.")
+    sentence = s.page.locator(".toast-body").get_by_text("Something that is good to know.")
+    expect(sentence).to_be_visible()
+    within = ".toast-body :is(button, [tabindex], [role=button])"
+    assert s.page.locator(within).evaluate_all("all => all.map(e => e.ariaLabel)") == [ENGLISH["close"]]
+    s.page.locator(".toast-icon").click(force=True)
+    expect(sentence).to_be_visible()
+    s.page.get_by_role("button", name=ENGLISH["close"], exact=True).press("Enter")
+    expect(sentence).to_be_hidden()
+
+
 def test_each_state_is_said_once_and_a_fault_is_an_alert(site: Open) -> None:
     s = site()
     state, notice = s.page.locator(".av-state"), s.page.locator(".av-notice")

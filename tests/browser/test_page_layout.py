@@ -66,6 +66,19 @@ def test_the_main_button_stays_in_one_place_and_the_newest_words_are_seen(site: 
     assert any(top >= spoken[-1][1] - 3 and end <= edge + 3 for top, end in coming)  # and one that comes
 
 
+@pytest.mark.parametrize(("width", "locale"), [(1280, "en-US"), (390, "en-US"), (390, "zh-TW")])
+def test_a_connection_that_is_lost_for_a_moment_moves_nothing(site: Open, width: int, locale: str) -> None:
+    s = site(width=width, height=844, locale=locale)
+    s.start()
+    s.socket.send("latency", engines=ENGINES, **TIMES)
+    expect(s.page.locator(".av-lat .av-legs")).to_be_visible()
+    parts = (".av-main", ".av-lat", "#chat")
+    before = [round(bottom(s, part)) for part in parts]
+    s.page.evaluate("avatarUI.set('lost', { n: 3 })")
+    expect(s.page.locator(".av-notice")).to_be_visible()
+    assert [round(bottom(s, part)) for part in parts] == before
+
+
 RECTS = "name => [...document.querySelector(name).getClientRects()].map(r => [r.top, r.bottom])"
 
 

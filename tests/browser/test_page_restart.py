@@ -3,6 +3,7 @@
 import json
 import re
 
+import pytest
 from page_rows import ESPEAK, SMOLLM, Row, Rung
 from page_site import IN_A_BROWSER, Open, Site
 from playwright.sync_api import Route, expect
@@ -32,6 +33,7 @@ def test_a_live_conversation_goes_on_by_itself_after_a_restart(site: Open) -> No
     assert s.page.locator(".toast-body").count() == 0
     s.page.unroute(ASKED)
     s.wait("avatarUI.state === 'listening'")
+    expect(s.page.locator(".av-hint")).to_have_text(ENGLISH["hears_again"])
     assert s.page.evaluate("window.sameDocument") and s.socket.said("hello")[1]["conversation"] == "new1"
 
 
@@ -50,7 +52,8 @@ def test_a_conversation_whose_question_was_cut_off_goes_on_after_the_page_is_loa
     s.wait("!window.sameDocument")
     s.wait("window.avatarUI?.state === 'listening'")
     assert s.socket.said("hello")[-1]["conversation"] == "new1"
-    expect(s.page.locator(".av-hint")).to_have_text(ENGLISH["hi_listening"])
+    expect(s.page.locator(".av-hint")).to_have_text(ENGLISH["hears_again"])
+    expect(s.page.locator(".toast-body")).to_contain_text(ENGLISH["hears_again"])  # on whichever tab
     expect(s.page.locator("#type textarea, #type input")).to_have_value("and how long")
     assert not s.errors
 
@@ -125,3 +128,28 @@ def test_a_page_whose_parts_another_server_does_not_know_is_loaded_again_and_say
     s.wait("!window.sameDocument && window.avatarUI?.engines")
     expect(s.page.locator(".av-hint")).to_have_text(ENGLISH["back_again"])
     expect(s.page.locator("#chat")).to_contain_text("rinse them first")
+
+
+@pytest.mark.parametrize("live", [True, False])
+def test_a_tab_that_was_opened_while_the_server_was_gone_is_there_when_it_is_back(site: Open, live: bool) -> None:
+    rungs = [SMOLLM, ESPEAK, Rung("stt", "w", "whisper", "warming", 0.5)]
+    site.assistant.pool.rungs = rungs  # type: ignore[attr-defined]
+    s = site(locale="zh-TW")
+    if live:
+        s.start()
+        s.page.wait_for_timeout(500)
+    gone(s, EVERYTHING)
+    if live:
+        s.socket.drop(1012)
+    s.wait("['lost', 'gone'].includes(avatarUI.state)")
+    s.tab(2)
+    expect(s.page.locator(".toast-body")).to_contain_text(CHINESE["no_answer"])
+    s.page.evaluate("window.sameDocument = true")
+    s.page.unroute(EVERYTHING)
+    s.page.wait_for_function("!window.sameDocument", timeout=15_000)
+    expect(s.page.locator("#figures")).to_contain_text(CHINESE["seats_used"])
+    expect(s.page.locator("#av-pill")).to_be_visible(visible=live)
+    if live:  # the microphone is open: the pill and a sentence say so
+        expect(s.page.locator("#av-pill")).to_contain_text(CHINESE["st_listening"])
+        expect(s.page.locator(".toast-body")).to_contain_text(CHINESE["hears_again"])
+    assert not s.errors

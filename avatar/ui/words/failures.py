@@ -12,7 +12,7 @@ CHINESE: Final[dict[str, str]] = {
     "err_DRAINING": "這台 AVATAR 即將停止或重新啟動，恢復後本頁會自動接續。",
     "err_SERVER_FULL": "現在不能開始：座位已滿、您已占用兩個座位，或顯示記憶體不足。請稍後再試。",
     "err_NOT_FOUND": "這個已經不在了，可能已在另一個視窗刪除。",
-    "err_DELETED": "這段對話已被刪除。從現在起說的話會存成一段新的對話。",
+    "err_DELETED": "這段對話已刪除，接下來說的話會存成新的對話。",
     "err_BAD_MESSAGE": "本頁和伺服器無法溝通，請重新載入本頁。",
     "err_IDLE": "有一段時間沒有人說話，座位已讓出。按「開始說話」就能從中斷處繼續。",
     "err_AUDIO_UNREADABLE": "這個檔案裡沒有我讀得出的聲音。請試試 wav、mp3、m4a、ogg 或影片。",

@@ -58,6 +58,7 @@ ENGLISH: Final[dict[str, str]] = {
     "no_answer": "AVATAR does not answer. This page goes on as soon as it does.",
     "close": "Close",
     "back_again": "AVATAR is back. Press Start to go on where you stopped.",
+    "hears_again": "AVATAR is back and listens to you again.",
     "st_tongue": "I cannot hear 中文 yet",
     "no_tongue": "<b>{name} understands no 中文, so I do not listen and guess.</b>{get} Typing in 中文 works, or "
     "choose "
@@ -165,6 +166,7 @@ CHINESE: Final[dict[str, str]] = {
     "no_answer": "AVATAR 沒有回應。一有回應，本頁就會繼續。",
     "close": "關閉",
     "back_again": "AVATAR 回來了。按「開始說話」就能從中斷處繼續。",
+    "hears_again": "AVATAR 回來了，又在聽您說話。",
     "st_tongue": "我還聽不懂中文",
     "no_tongue": "<b>{name} 不懂中文，所以我先不聽，以免亂猜。</b>{get}用中文打字沒有問題，"
     "也可以在「設定」選擇其他語言。",
