@@ -172,6 +172,7 @@ def open_page(
     settings: Settings, assistant: Assistant, gpus: Gpus, folder: str, say: Callable[[str], None]
 ) -> Callable[[], None]:
     """Serve the page; `folder` is for Gradio's uploads and outputs. Returns what closes it, and with it the sockets."""
+    lan.reach_directly(settings.host)
     os.environ["GRADIO_TEMP_DIR"] = folder
     # after every event it would sum up all events so far, for a page that is closed here: 27 % of its time under load
     os.environ["GRADIO_ANALYTICS_CACHE_FREQUENCY"] = str(1 << 62)

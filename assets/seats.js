@@ -31,6 +31,12 @@ async function full() {
   link.timer = setTimeout(poll, 5000);
 }
 
+// A page that was loaded again shows its conversation before Start.
+function resume() {
+  publish();
+  trigger('resume', { conversation: link.conversation });
+}
+
 // A server that was restarted is another one: the page's parts may have other numbers there, and logins are forgotten.
 async function anew() {
   const answer = await fetch('gradio_api/app_id').catch(() => null);
@@ -40,7 +46,7 @@ async function anew() {
 
 // Gradio loads the page again, up to 2 s after the return of a server that left a question unanswered. sessionStorage: the
 // page then says why, goes on if a conversation was live, on the tab that was open, and has the words that were typed and
-// not sent.
+// not sent, or those of a turn that a crash cut off before it was stored.
 const AWAY = 'avatar.away';
 const BACK_MS = 5000;
 let back = -BACK_MS;                                 // when the server was there again
@@ -49,7 +55,9 @@ const textBox = () => document.querySelector('#type textarea, #type input');
 addEventListener('pagehide', () => {
   if (!['lost', 'gone'].includes(ui.state) && performance.now() - back > BACK_MS) return;
   const tab = tabs().findIndex(button => button.ariaSelected === 'true');
-  const left = { live: link.wanted && !ui.isMuted, typed: textBox()?.value, tab };
+  const typed = textBox()?.value;
+  const left = { live: link.wanted && !ui.isMuted, tab, typed: typed || link.unanswered,
+    unanswered: !typed && !!link.unanswered };
   try { sessionStorage.setItem(AWAY, JSON.stringify(left)); } catch { /* nothing is kept */ }
 });
 async function returned() {
@@ -64,6 +72,7 @@ async function returned() {
     textBox().value = left.typed;
     textBox().dispatchEvent(new Event('input'));
   }
+  if (left.unanswered) toast('info', t('unanswered'));
   const may = left.live && await unasked();
   if (ui.state !== 'idle') return;
   if (may) start(true);

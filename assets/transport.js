@@ -12,7 +12,8 @@ function kept() {
 }
 const prefs = { language: 'auto', patience_ms: props.patience_ms, half_duplex: false, bargein: 'normal', captions: true,
   volume: 100, rate_pct: 100 };
-const link = { wanted: false, attempt: 0, tries: 0, socket: null, live: '', conversation: kept(), turn: 0, error: null };
+const link = { wanted: false, attempt: 0, tries: 0, socket: null, live: '', conversation: kept(), turn: 0, error: null,
+  unanswered: '' };                                  // what was said last, until its turn is stored: see seats.js
 let heard = '';
 
 const send = message => {
@@ -41,6 +42,7 @@ ui.turnId = (content, accepted) => {
   const key = JSON.stringify(content?.path ?? content);
   const resend = key === lastTyped.key && lastTyped.id !== accepted;
   if (!resend) lastTyped = { key, id: uuid() };
+  if (typeof content === 'string') link.unanswered = content;
   return lastTyped.id;
 };
 
@@ -211,7 +213,10 @@ const on = {
   state(fields) {
     link.state = fields;
     if (!sound.mic) return;                          // the microphone is still being opened
-    if (fields.state === 'thinking' && heard) ui.say(heard);
+    if (fields.state === 'thinking' && heard) {
+      ui.say(heard);
+      link.unanswered = heard;
+    }
     if (fields.state === 'speaking' || fields.state === 'thinking') heard = '';
     if (fields.state === 'listening' && ui.state !== 'listening' && !heard) ui.caption('', '');
     ui.set(fields.state, { patience: fields.patience_ms });
@@ -246,6 +251,7 @@ const on = {
   },
   saved({ turn }) {
     ui.mark('saved', turn);
+    if (turn === link.turn) link.unanswered = '';
     trigger('turn', { live: link.live, turn });      // shows the play links
   },
   take() {
@@ -270,6 +276,7 @@ const on = {
   },
   error(fields) {
     link.error = fields;
+    link.unanswered = '';
     ui.mark('error', fields.code);
     if (ui.state !== 'connecting') toast('error', sentence(fields));   // a refusal is told when the socket closes
   },
@@ -295,15 +302,12 @@ ui.fresh = () => {                                   // its id comes with the ne
   send({ t: 'new' });
 };
 
-// A page that was loaded again shows its conversation before Start.
-function resume() {
-  publish();
-  trigger('resume', { conversation: link.conversation });
-}
-
 watch('value', () => {                               // Python opened another conversation, or began a new one
   const { conversation, live, latency } = props.value;
-  if (latency) ui.latency(latency);                  // of a turn without a socket
+  if (latency) {                                     // of a turn without a socket
+    ui.latency(latency);
+    link.unanswered = '';
+  }
   const another = conversation !== link.conversation;
   link.conversation = conversation;
   keep();

@@ -43,6 +43,13 @@ def reachable(host: str, port: int, https: bool) -> list[str]:
     return [f"http{'s' * https}://{name}:{port}" for name in hosts]
 
 
+def reach_directly(host: str) -> None:
+    """This machine, not through HTTP_PROXY: Gradio asks its own page at the start, which ends when a proxy answers."""
+    for name in ("NO_PROXY", "no_proxy"):
+        known = [part for part in os.environ.get(name, "").split(",") if part]
+        os.environ[name] = ",".join(dict.fromkeys([*known, "localhost", "127.0.0.1", "::1", *filter(None, [host])]))
+
+
 def qr(url: str) -> str:
     """For a terminal: half blocks, two rows of modules in one line of text."""
     drawn = io.StringIO()

@@ -177,14 +177,15 @@ def silero() -> Silero:
 
 @pytest.fixture(scope="session")
 def app(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[Running]":
-    """app.py as a process, one for all slow tests. A stand-in for torch leaves a mark when something imports it."""
+    """app.py as a process, one for all slow tests, behind a proxy that is not there. A stand-in for torch leaves a mark
+    when something imports it."""
     from running import Running  # imports half of Gradio, for which xdist's own process has no use
 
     folder = tmp_path_factory.mktemp("app")
     trap = folder / "trap" / "torch"
     trap.mkdir(parents=True)
     (trap / "__init__.py").write_text(f"open({str(folder / 'torch-was-imported')!r}, 'w').close()\n")
-    running = Running(folder / "data", {"PYTHONPATH": str(trap.parent)}).start()
+    running = Running(folder / "data", {"PYTHONPATH": str(trap.parent), "HTTP_PROXY": "http://127.0.0.1:9"}).start()
     try:
         print(f"ready after {running.wait():.1f} s, load average {os.getloadavg()[0]:.1f}")
         yield running

@@ -1,6 +1,8 @@
 import datetime
+import os
 import ssl
 import stat
+from urllib.request import proxy_bypass_environment
 
 import pytest
 from cryptography import x509
@@ -60,3 +62,14 @@ def test_the_code_says_the_address():
     assert len(text.splitlines()) >= 13 and set(text) <= set(" █▀▄\n")
     assert lan.qr("https://192.168.1.6:7860") != text
     assert lan.qr_svg("https://192.168.1.5:7860").startswith("<svg")
+
+
+def test_this_machine_is_reached_without_a_proxy_and_others_as_before(monkeypatch):
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    monkeypatch.setenv("NO_PROXY", "example.test")
+    monkeypatch.setenv("no_proxy", "")
+    for _ in range(2):
+        lan.reach_directly("192.168.7.7")
+    assert os.environ["NO_PROXY"] == "example.test,localhost,127.0.0.1,::1,192.168.7.7"
+    assert proxy_bypass_environment("127.0.0.1") and proxy_bypass_environment("192.168.7.7")
+    assert not proxy_bypass_environment("192.168.7.8")

@@ -68,6 +68,7 @@ def launch_options() -> dict[str, Any]:
         "footer_links": [],  # Gradio's own settings speak to who builds the page; its theme is a choice of ours
         "run_history": False,  # it would keep inputs and outputs in the browser
         "ssr_mode": False,
+        "_frontend": False,  # means: do not look at the page at the start, and end if that takes 3 s on a busy machine
         "pwa": False,
         "show_error": False,
         "enable_monitoring": False,

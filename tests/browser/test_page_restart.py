@@ -4,7 +4,7 @@ import json
 import re
 
 import pytest
-from page_rows import ESPEAK, SMOLLM, Row, Rung
+from page_rows import ESPEAK, ID, SMOLLM, Row, Rung
 from page_site import IN_A_BROWSER, Open, Site
 from playwright.sync_api import Route, expect
 
@@ -55,6 +55,36 @@ def test_a_conversation_whose_question_was_cut_off_goes_on_after_the_page_is_loa
     expect(s.page.locator(".av-hint")).to_have_text(ENGLISH["hears_again"])
     expect(s.page.locator(".toast-body")).to_contain_text(ENGLISH["hears_again"])  # on whichever tab
     expect(s.page.locator("#type textarea, #type input")).to_have_value("and how long")
+    assert not s.errors
+
+
+def test_what_was_said_in_a_turn_that_a_crash_cut_off_is_offered_and_what_was_stored_is_not(site: Open) -> None:
+    s = site()
+    box = s.page.locator("#type textarea, #type input")
+    for stored in (False, True):
+        if not stored:
+            s.start()
+        s.wait("window.avatarUI?.state === 'listening'")
+        s.page.wait_for_timeout(500)
+        box.fill("")
+        s.socket.send("heard", final="How long for a big pot?", partial="")
+        s.socket.send("turn", turn=1)
+        s.socket.send("state", state="thinking", patience_ms=900)
+        s.wait("avatarUI.state === 'thinking'")
+        if stored:
+            s.socket.send("saved", turn=1, id=ID, state="done", conversation="new1")
+            s.wait("avatarUI.log.some(([what]) => what === 'saved')")
+        s.page.evaluate("window.sameDocument = true")
+        gone(s, EVERYTHING)
+        s.socket.drop(1012)
+        s.wait("avatarUI.state === 'lost'")
+        s.tab(1)  # what Gradio asks is cut off
+        s.page.unroute(EVERYTHING)
+        s.page.wait_for_function("!window.sameDocument", timeout=15_000)
+        s.wait("window.avatarUI?.state === 'listening'")
+        expect(box).to_have_value("" if stored else "How long for a big pot?")
+        expect(s.page.get_by_text(ENGLISH["unanswered"])).to_have_count(0 if stored else 1)
+        s.tab(0)
     assert not s.errors
 
 

@@ -59,6 +59,7 @@ ENGLISH: Final[dict[str, str]] = {
     "close": "Close",
     "back_again": "AVATAR is back. Press Start to go on where you stopped.",
     "hears_again": "AVATAR is back and listens to you again.",
+    "unanswered": "What you said last was not answered. It is in the text box; Enter sends it.",
     "st_tongue": "I cannot hear 中文 yet",
     "no_tongue": "<b>{name} understands no 中文, so I do not listen and guess.</b>{get} Typing in 中文 works, or "
     "choose "
@@ -167,6 +168,7 @@ CHINESE: Final[dict[str, str]] = {
     "close": "關閉",
     "back_again": "AVATAR 回來了。按「開始說話」就能從中斷處繼續。",
     "hears_again": "AVATAR 回來了，又在聽您說話。",
+    "unanswered": "您最後說的話還沒有得到回答，已放進文字框，按 Enter 就能送出。",
     "st_tongue": "我還聽不懂中文",
     "no_tongue": "<b>{name} 不懂中文，所以我先不聽，以免亂猜。</b>{get}用中文打字沒有問題，"
     "也可以在「設定」選擇其他語言。",
