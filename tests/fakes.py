@@ -31,6 +31,13 @@ class Trouble:
             self.hang.wait(10)
 
 
+def freed() -> None:
+    """Blocks until the engines that are being freed, each on a thread of its own, are."""
+    for thread in threading.enumerate():
+        if thread.name == "free":
+            thread.join(5)
+
+
 class FakeSTT:
     def __init__(self, words: str = "hello there", trouble: Trouble | None = None) -> None:
         self.words, self.trouble, self.foreign = words, trouble or Trouble(), False

@@ -112,7 +112,7 @@ async def test_a_turn_is_timed_from_the_last_voiced_sample_to_the_first_loud_fra
     assert script.got[0] == {"t": "hello", "token": "secret", "patience_ms": 900}
     assert {"t": "played", "turn": 1, "samples": 2400} in script.got or turn.e2e_50_ms > 0
     assert script.got[-1] == {"t": "bye"}
-    assert 90 < turn.voice_to_voice_ms < 1000
+    assert 90 < turn.voice_to_voice_ms < 3000  # 100 on a quiet machine
     assert turn.e2e_50_ms >= turn.voice_to_voice_ms
     assert (turn.heard, turn.sure, turn.early, turn.error) == ("one two three", True, 0, "")
     assert sum(turn.stages_ms.values()) == pytest.approx(turn.voice_to_voice_ms)
@@ -129,13 +129,13 @@ async def test_a_client_that_stays_for_hours_keeps_the_newest_answer_only() -> N
 
 
 async def test_silence_is_an_error_and_infinite(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("avatar.bench.turns.ANSWER_S", 0.9)
+    monkeypatch.setattr("avatar.bench.turns.ANSWER_S", 2.0)
     script = Script([(0.0, [{"t": "notice", "code": "NOTHING_HEARD", "text": "I heard no words."}])])
     async with scripted(script) as url, joined(url, "secret") as client:
         turn = await ask(client, SHORT)
         second = await ask(client, SHORT)
     assert (turn.voice_to_voice_ms, turn.error) == (math.inf, "NOTHING_HEARD")
-    assert second.error == "no answer within 1 s"
+    assert second.error == "no answer within 2 s"
 
 
 async def test_a_quiet_frame_and_a_failed_turn_are_no_answer() -> None:

@@ -1,13 +1,12 @@
 """One engine in several copies, each on a card of its own: a lease per copy, and a copy that fails costs no other."""
 
-import asyncio
 import math
 import threading
 import time
 from collections.abc import Callable, Iterator
 
 import pytest
-from fakes import Clock, FakeLLM, FakeTTS, Trouble, rung
+from fakes import Clock, FakeLLM, FakeTTS, Trouble, freed, rung
 
 from avatar.engines.catalog import Rung, allowed
 from avatar.engines.loading import COPY_RETRY_S
@@ -176,7 +175,7 @@ async def test_a_full_card_costs_its_own_copy_only(pool: EnginePool, voices: Voi
     while voices.on[2].trouble.closed == 0 and now < 4 * HELD_S:
         now += LOOK_S
         pressure.look()
-        await asyncio.sleep(0.005)
+        freed()
     assert voices.on[2].trouble.closed == 1 and pool._slots["f5"].without == {2: math.inf}
     assert await spoken_by(pool) == ["F5"] and [voices.on[card].trouble.closed for card in (1, 3)] == [0, 0]
     pool.wake("f5", 2)

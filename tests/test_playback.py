@@ -1,4 +1,5 @@
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -35,6 +36,12 @@ def chunk(seconds: float, rate: int = REPLY_RATE) -> AudioChunk:
     return AudioChunk(np.full(round(seconds * rate), 0.1, np.float32), rate)
 
 
+async def until(true: Callable[[], bool]) -> None:
+    async with asyncio.timeout(5):
+        while not true():  # noqa: ASYNC110 - nobody is told
+            await asyncio.sleep(0.005)
+
+
 @pytest.fixture
 def page() -> Page:
     return Page()
@@ -60,7 +67,7 @@ async def test_nothing_leaves_before_it_is_allowed(page):
     await asyncio.sleep(0.02)
     assert (page.frames, page.clauses, page.ended, playback.first_sent_at) == ([], [], None, None)
     playback.allowed.set()
-    await asyncio.sleep(0.02)
+    await until(lambda: page.ended is not None)
     assert (page.clauses, page.ended) == ([("One.", 0)], 2400)
     run.cancel()
 
@@ -72,7 +79,7 @@ async def test_sends_at_once_and_says_where_each_clause_begins(page, playback):
     playback.push(chunk(0.2))
     playback.finish()
     run = asyncio.create_task(playback.run())
-    await asyncio.sleep(0.05)
+    await until(lambda: page.ended is not None)
     assert page.clauses == [("One.", 0), ("Two.", 2400)]
     assert page.ended == page.samples == playback.sent == 7200
     playback.played(7200)
@@ -113,7 +120,7 @@ async def test_resamples_other_rates(page, playback):
     playback.push(chunk(0.5, 22_050))
     playback.finish()
     run = asyncio.create_task(playback.run())
-    await asyncio.sleep(0.05)
+    await until(lambda: page.ended is not None)
     assert abs(page.samples - REPLY_RATE) <= 2
     run.cancel()
 
@@ -127,7 +134,7 @@ async def test_only_what_was_heard_counts(page):
     playback.push(chunk(0.4))
     playback.finish()
     run = asyncio.create_task(playback.run())
-    await asyncio.sleep(0.02)
+    await until(lambda: page.ended is not None)
     assert playback.heard() == 0
     now[0] += 0.1
     assert playback.heard() == 2400  # by the clock, until the page reports
@@ -163,7 +170,7 @@ async def test_no_reply_begins_over_a_voice_until_it_is_judged(page, playback, m
     await asyncio.sleep(0.05)
     assert page.frames == [] and playback.first_sent_at is None
     playback.undisturbed.set()
-    await asyncio.sleep(0.02)
+    await until(lambda: page.ended is not None)
     assert page.samples == 2400
     playback.played(2400)
     await sending
@@ -174,6 +181,5 @@ async def test_a_voice_that_is_never_judged_does_not_hold_the_reply_for_ever(pag
     playback.undisturbed.clear()
     playback.push(chunk(0.1))
     sending = asyncio.create_task(playback.run())
-    await asyncio.sleep(0.15)
-    assert page.samples == 2400
+    await until(lambda: page.samples == 2400)
     sending.cancel()

@@ -227,7 +227,9 @@ def test_those_who_wait_for_a_failed_instance_are_told(make_pool):
     with pool.lease(good):
         waiter = threading.Thread(target=wait)
         waiter.start()
-        time.sleep(0.05)
+        deadline = time.monotonic() + 20
+        while not pool.instance(good)._line and time.monotonic() < deadline:
+            time.sleep(0.001)
         pool.fail(good, error(), hung=True)
         waiter.join(5)
     assert told == ["told"]

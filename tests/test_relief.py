@@ -3,7 +3,7 @@
 import asyncio
 
 import pytest
-from fakes import FakeLLM, FakeTTS, collect, rung
+from fakes import FakeLLM, FakeTTS, collect, freed, rung
 
 from avatar.engines.pool import EnginePool
 from avatar.errors import AvatarError
@@ -67,12 +67,12 @@ async def spoken_by(pool, hq=True):
     return [event.engine for event in events if isinstance(event, Serving) and event.stage == "tts"][-1]
 
 
-async def let_pass(card, pressure, seconds):
+def let_pass(card, pressure, seconds):
     end = card.now + seconds
     while card.now < end:
         card.now += LOOK_S
         pressure.look()
-        await asyncio.sleep(0.001)  # engines are freed on a thread
+        freed()
 
 
 async def test_the_ladder_steps_down_under_pressure_and_back_up(card_and_pool):
@@ -80,18 +80,18 @@ async def test_the_ladder_steps_down_under_pressure_and_back_up(card_and_pool):
     pressure = Pressure(card, steps(pool), lambda: card.now)
     assert await spoken_by(pool) == "Hq" and await spoken_by(pool, hq=False) == "Fast"
     card.others = 45  # with 30 and 20: 95 %
-    await let_pass(card, pressure, HELD_S + 1)
+    let_pass(card, pressure, HELD_S + 1)
     assert await spoken_by(pool) == "Fast" and not engines["fast"].eased
     card.others = 75
-    await let_pass(card, pressure, HELD_S + 1)
+    let_pass(card, pressure, HELD_S + 1)
     assert await spoken_by(pool) == "Fast" and engines["fast"].eased
-    await let_pass(card, pressure, HELD_S + 1)
+    let_pass(card, pressure, HELD_S + 1)
     assert await spoken_by(pool) == "Cpu"
     told = [notice.sentence for notice in pressure.told(0)]
     assert [sentence.partition("full. ")[2].split()[0] for sentence in told] == ["Hq", "Fast", "Fast"]
     assert next(status.sentence for status in pool.status() if status.name == "hq") == told[0]
     card.others = 10
-    await let_pass(card, pressure, 4 * CALM_S)
+    let_pass(card, pressure, 4 * CALM_S)
     assert pressure.level == 0 and pressure.told(0)[-1].code == "CAME_BACK"
     for row in pool.rungs("tts"):
         pool.warm(row)
@@ -105,10 +105,7 @@ async def test_a_clause_that_is_being_said_may_end_before_its_engine_is_freed(ca
         assert pool.rest("hq", "The graphics memory is 95% full.")
         await asyncio.sleep(0.05)
         assert "hq" in card.loaded
-    for _ in range(100):
-        await asyncio.sleep(0.01)
-        if "hq" not in card.loaded:
-            break
+    freed()
     assert "hq" not in card.loaded
     assert not pool.rest("hq", "again"), "there is nothing to free any more"
 

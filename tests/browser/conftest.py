@@ -1,8 +1,8 @@
 """The page in a real Chromium, against a server whose socket the test speaks itself: no engines are needed.
 
-Building the page takes 0.8 s of a core, and reading its scripts for the first time 0.6 s more than later: tests that
-follow each other share the server, and those of a file the browser and what it keeps of the page's scripts. No test
-sees what another left in cookies, storage or pages.
+Building the page takes 0.8 s of a core, and reading its scripts for the first time 0.6 s more than later: all tests
+share the server, and those of a file the browser (its loop would be in the way of others) and what it keeps of the
+page's scripts. No test sees what another left in cookies, storage or pages.
 """
 
 from collections.abc import Callable, Iterator
@@ -43,7 +43,7 @@ def context(browser: Browser) -> Context:
     return of
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def serve() -> Iterator[Serve]:
     """serve(assistant): the address of a page with this one behind it, and who is behind it."""
     made: dict[tuple[object, bool], tuple[str, Behind]] = {}
