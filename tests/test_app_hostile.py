@@ -85,6 +85,7 @@ def test_with_a_password_nothing_answers_before_the_login(tmp_path):
     try:
         running.until("press Start")
         assert running.http.get("/config").status_code == 401
+        assert "av-login" in running.http.get("/").text  # the login is ours to look at
         wrong = running.http.post("/login", data={"username": "ann", "password": "guess"})
         assert wrong.status_code == 400
         assert running.http.post("/login", data={"username": "ann", "password": "secret words"}).status_code == 200

@@ -57,7 +57,7 @@ def test_nothing_of_the_page_comes_from_another_host() -> None:
 
 
 def test_every_style_sheet_reaches_the_page() -> None:
-    assert sorted([*STYLES, "outside.css"]) == sorted(path.name for path in fragments.ASSETS.glob("*.css"))
+    assert sorted([*STYLES, "outside.css", "login.css"]) == sorted(path.name for path in fragments.ASSETS.glob("*.css"))
     assert "#av-pill" in launch_options()["head"]
     assert [path.name for path in launch_options()["css_paths"]] == [*STYLES]
 

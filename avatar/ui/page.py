@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 
 from avatar.owners import OwnerOf
-from avatar.ui.fragments import ASSETS, fragment, header
+from avatar.ui.fragments import ASSETS, fragment, header, login
 from avatar.ui.history import history_tab
 from avatar.ui.own_voice import own_voice_panel
 from avatar.ui.persona import persona_panel
@@ -64,6 +64,7 @@ def launch_options() -> dict[str, Any]:
         "css_paths": [ASSETS / name for name in STYLES],
         "head": f"<style>{(ASSETS / 'outside.css').read_text()}</style>",
         "i18n": T,
+        "auth_message": login(),
         "favicon_path": ASSETS / "favicon.svg",
         "footer_links": [],  # Gradio's own settings speak to who builds the page; its theme is a choice of ours
         "run_history": False,  # it would keep inputs and outputs in the browser

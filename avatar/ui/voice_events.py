@@ -3,7 +3,7 @@
 import asyncio
 import html
 import os
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncGenerator, Awaitable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -13,7 +13,7 @@ from avatar import consent
 from avatar.engines.calls import PITCH_ONLY
 from avatar.errors import AvatarError
 from avatar.owners import OwnerOf
-from avatar.ui.handlers import language_for, warn
+from avatar.ui.handlers import language_for, steps, warn
 from avatar.ui.strings import say
 from avatar.ui.voice_fragments import asked, player, report, row, spoken, verdict
 
@@ -62,7 +62,8 @@ class ListEvents:
         export = gr.Button(link=f"avatar/voices/export/{profile.id}", visible=own)
         return gr.Row(visible=True), gr.Button(use), export, gr.Button(visible=own), gr.Button(visible=own), *shut
 
-    async def preview(self, chosen: str | None, text: str, request: gr.Request) -> AsyncIterator[Any]:
+    @steps
+    async def preview(self, chosen: str | None, text: str, request: gr.Request) -> AsyncGenerator[Any, None]:
         """-> player, what was spoken. The sound plays while it is made."""
         language = language_for(request)
         try:
