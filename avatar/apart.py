@@ -23,12 +23,13 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from avatar.errors import NotFound
+from avatar.guard import UPLOAD
 from avatar.owners import OwnerOf
 
 API = "/gradio_api/"
 NAMES = ("session_hash", "upload_id")
 REMEMBERED = 20_000  # files, and as many events; Gradio deletes its files after an hour
-TELL = ("/gradio_api/upload", "/gradio_api/queue/data")  # routes whose answers name files to who asked for them
+TELL = (UPLOAD, "/gradio_api/queue/data")  # routes whose answers name files to who asked for them
 JOIN = "/gradio_api/queue/join"  # names an event
 _SESSION_IN_PATH = re.compile(r"(.*?/gradio_api/(?:heartbeat|stream)/)([^/]+)(/.+)?", re.DOTALL)
 _FILE = re.compile(r".*?/gradio_api/file[=/](.*)", re.DOTALL)
@@ -99,8 +100,9 @@ class Apart:
             return
         scope = self._renamed(scope, owner)
         form = "multipart/form-data" in Headers(scope=scope).get("content-type", "")
-        if scope["method"] == "POST" and form and not scope["path"].endswith("/upload"):
-            await _refuse(415, "Only uploads are sent as forms.", scope, receive, send)
+        if scope["method"] == "POST" and form != scope["path"].endswith(UPLOAD):
+            # neither is read: no path in a form would be seen here, and JSON of an upload's size held all up for 4 s
+            await _refuse(415, "Uploads are sent as forms, and nothing else is.", scope, receive, send)
         elif scope["method"] == "POST" and not form:
             await self._post(owner, scope, receive, send)
         else:

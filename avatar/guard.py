@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from avatar.settings import LOOPBACK, Settings
 
 JSON_BYTES = 1 << 20  # the largest request that is not an upload
+UPLOAD = "/gradio_api/upload"  # Gradio's route of forms with files, and the only one
 RELAYS = re.compile("file[=/]https?:", re.IGNORECASE)  # Gradio would fetch that address and pass it on
 TOO_LARGE = "That is too large."
 
@@ -91,7 +92,7 @@ class Guard:
         return (413, TOO_LARGE) if int(length) > self._limit(scope) else None
 
     def _limit(self, scope: Scope) -> int:
-        return self._upload_bytes if scope["path"].endswith("/upload") else JSON_BYTES
+        return self._upload_bytes if scope["path"] == UPLOAD else JSON_BYTES
 
 
 def _name(host: str) -> str:

@@ -134,6 +134,7 @@ def test_a_form_is_for_uploads_only(ann):
     form = {"files": {"session_hash": ("a", b"x")}}
     assert ann.post("/gradio_api/component_server", **form).status_code == 415
     assert ann.post("/gradio_api/upload", **form).status_code == 200
+    assert ann.post("/gradio_api/upload", json=[0]).status_code == 415  # it may be large, and is not parsed
 
 
 def test_a_file_is_for_who_was_told_of_it(ann, bob, nobody, folder):

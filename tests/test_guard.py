@@ -139,6 +139,11 @@ async def test_bodies_are_limited_declared_or_not(guarded, settings, path, limit
     assert app.state.reached == [limit, limit]
 
 
+@pytest.mark.parametrize("path", ["/gradio_api/run/upload", "/gradio_api/call/upload", "/upload"])
+async def test_only_an_upload_may_be_as_large_as_one(guarded, path):
+    assert await status(guarded(), path, body=b"x" * (2 << 20), host=HERE) == 413
+
+
 async def test_a_body_that_grows_too_large_before_it_reaches_the_app_is_no_fault_of_ours(settings, tmp_path):
     shared = replace(settings, host="0.0.0.0", auth=AUTH)
     app = FastAPI(middleware=door(shared, Hosts(shared), Metrics(), None, lambda _: "ann", str(tmp_path)))
