@@ -168,15 +168,26 @@ def restore(folder: Path, data: Path) -> Report:
 
 
 def _swap(staged: Path, data: Path, replaced: Sequence[str]) -> None:
-    """Renames only. A crash between them loses nothing: the old files are in `replaced-...`, the backup as it was."""
-    old = [data / name for name in replaced if (data / name).exists()]
-    if old:
-        aside = data / f"replaced-{datetime.now(UTC):%Y%m%dT%H%M%S%f}"
-        aside.mkdir(mode=0o700)
-        for path in old:
-            path.rename(aside / path.name)
-    for path in sorted(staged.iterdir(), key=lambda path: path.name == DATABASE):  # the database last
-        path.replace(data / path.name)
+    """Renames only; one that is refused, of a folder that is a disk of its own say, is undone with all before it. A
+    crash between them loses nothing: the old files are in `replaced-...`, the backup as it was."""
+    aside = data / f"replaced-{datetime.now(UTC):%Y%m%dT%H%M%S%f}"
+    aside.mkdir(mode=0o700)
+    done: list[tuple[Path, Path]] = []
+    names = {*replaced, *(path.name for path in staged.iterdir())}
+    try:
+        # the database last, for what no database names is swept at a start; its log before it, which fits no other
+        for name in sorted(names, key=lambda name: (name.startswith(DATABASE), name == DATABASE)):
+            for source, target in ((data / name, aside / name), (staged / name, data / name)):
+                if os.path.lexists(source):
+                    source.rename(target)
+                    done.append((source, target))
+    except OSError:
+        for source, target in reversed(done):
+            target.rename(source)
+        raise
+    finally:
+        if not any(aside.iterdir()):
+            aside.rmdir()
 
 
 @contextmanager

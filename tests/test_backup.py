@@ -121,6 +121,34 @@ def test_the_drill_a_lost_history_comes_back_whole(data: Path, tmp_path: Path) -
     assert (aside / "avatar.db").read_bytes().startswith(b"not a database")
 
 
+@pytest.mark.parametrize("name", ["audio", "voices", "avatar.db", "guests.key"])
+def test_a_restore_that_a_disk_refuses_changes_nothing(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    (data / "guests.key").write_bytes(b"old")
+    made, rename = backup.create(data, tmp_path / "safe"), Path.rename
+    store = Store(data)
+    speak(store, store.create_conversation("local"), "after")
+    store.close()
+    (data / "guests.key").write_bytes(b"new")
+
+    def mounted(self: Path, target: Path) -> Path:
+        if self == data / name:
+            raise OSError(16, "Device or resource busy")
+        return rename(self, target)
+
+    before = {path: path.read_bytes() for path in data.rglob("*") if path.is_file()}
+    with monkeypatch.context() as disk:
+        disk.setattr(Path, "rename", mounted)
+        with pytest.raises(StorageError, match="Nothing was changed"):
+            backup.restore(made.folder, data)
+    assert {path: path.read_bytes() for path in data.rglob("*") if path.is_file()} == before
+    assert not [*data.glob("replaced-*"), *data.glob(".restoring-*")]
+    backup.restore(made.folder, data)
+    (aside,) = data.glob("replaced-*")
+    assert (aside / "guests.key").read_bytes() == b"new" and (data / "guests.key").read_bytes() == b"old"
+
+
 def test_a_restore_is_refused_while_somebody_has_the_history_open(data: Path, tmp_path: Path) -> None:
     made = backup.create(data, tmp_path / "safe")
     store = Store(data)
