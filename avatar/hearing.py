@@ -61,7 +61,9 @@ class Hearing:
         self._finishing = False  # the utterance is over; its last words are being written down
         self._heard = Heard()
         self._looks = Looks(self._failed)  # partial transcripts, decisions, judgements
-        self._ahead: asyncio.Task[None] | None = None  # the transcript that _decide waits for
+        # What is heard at the first breath of the newest pause; _decide waits for it, and tells its errors. Older ones
+        # are not waited for: who hears slowly, as Whisper on a CPU, would get to the last words behind them all.
+        self._ahead = Looks(lambda error: None)
         self._decision: Decision | None = None
         self._hear_ms = self._next_partial_ms = 0.0
         self._habit = Habit()
@@ -131,15 +133,13 @@ class Hearing:
                 self._looks.start(self._judge(self._overlap, over=True))
         elif silence_ms < LOOK_MS:
             self._looks.cancel()
-            self._ahead = asyncio.create_task(self._listen_ahead())
-            self._ahead.add_done_callback(lambda task: task.cancelled() or task.exception())  # told by _decide
+            self._ahead.start(self._listen_ahead())
         elif self._decision is not None:
             self._looks.start(self._decide(silence_ms, again=True))
         elif not self._looks.busy:
             self._looks.start(self._decide(silence_ms, again=False))
 
     def _on_resume(self, after_ms: int) -> None:
-        self._ahead = None  # it goes on, and is then a partial transcript
         if self._overlap is None:
             self._habit.went_on(after_ms)
             self._looks.cancel()
@@ -230,10 +230,7 @@ class Hearing:
     async def _all_words(self) -> None:
         """Those that `_listen_ahead` heard; where no turn ends with them, what is heard now: a last soft consonant is
         sometimes missing after 64 ms ("a bear or a")."""
-        ahead, self._ahead = self._ahead, None
-        if ahead is not None:
-            await asyncio.shield(ahead)
-        if ahead is None or not likely(self._heard.words):
+        if not await self._ahead.finished() or not likely(self._heard.words):
             await self._transcribe()
             self._tell_likely()
 
@@ -315,6 +312,6 @@ class Hearing:
 
     def _forget(self) -> None:
         self._looks.cancel()
-        self._ahead = None
+        self._ahead.cancel()
         self._activity.end()
         self._heard, self._decision, self._overlap, self._finishing = Heard(), None, None, False

@@ -105,6 +105,16 @@ async def test_a_guess_after_which_the_user_goes_on_leaves_no_trace(live):
         assert latency["wasted"] > 0
 
 
+async def test_ears_that_are_slow_are_not_asked_for_the_words_before_each_breath(live):
+    async with live() as s:
+        s.stt.takes_s = 0.2  # of real time: four breaths are drawn meanwhile
+        for _ in range(6):
+            await s.hear(0.2)
+            await s.silence(0.12)
+        await s.until("turn")
+        assert len(s.stt.asked) <= 4  # of the first, of one in the middle, of the last, and once more
+
+
 async def test_silence_and_noise_get_no_reply_and_are_told(live):
     async with live() as s:
         s.stt.words = "?"

@@ -1,5 +1,7 @@
 import asyncio
 
+import pytest
+
 from avatar.looks import Looks
 
 
@@ -56,3 +58,24 @@ async def test_a_look_may_cancel_and_start_looks_without_ending_itself() -> None
     looks.start(look())
     await asyncio.sleep(0.05)
     assert seen == ["next", "first"]
+
+
+async def test_the_newest_look_can_be_waited_for_and_goes_on_without_who_waits() -> None:
+    seen: list[str] = []
+
+    async def look() -> None:
+        await asyncio.sleep(0.02)
+        seen.append("looked")
+        raise ZeroDivisionError
+
+    looks = Looks(lambda error: None)
+    assert not await looks.finished()
+    looks.start(look())
+    waiting = asyncio.create_task(looks.finished())
+    await asyncio.sleep(0)
+    waiting.cancel()
+    with pytest.raises(ZeroDivisionError):
+        await looks.finished()
+    assert seen == ["looked"]
+    looks.start(asyncio.sleep(0))
+    assert await looks.finished()
