@@ -9,8 +9,6 @@ import logging
 import time
 from collections.abc import Callable
 
-import numpy as np
-
 from avatar.errors import AvatarError
 from avatar.events import Samples
 from avatar.heard import Heard
@@ -21,9 +19,9 @@ from avatar.pipeline import Pipeline
 from avatar.turntaking.bargein import ECHO_LIKENESS, NORMAL, has_words
 from avatar.turntaking.endpointing import Decision, decide, likely
 from avatar.turntaking.habit import Habit
-from avatar.turntaking.overlap import Overlap
+from avatar.turntaking.overlap import Air, Overlap
 from avatar.turntaking.reasons import Reason, What
-from avatar.turntaking.smartturn import SmartTurn
+from avatar.turntaking.smartturn import NeverSure, SmartTurn
 from avatar.turntaking.voice import MIC_RATE, Full, Onset, Pause, Resume, VoiceActivity
 
 log = logging.getLogger(__name__)
@@ -50,19 +48,18 @@ class Hearing:
         patience_ms: int,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._pipeline, self._activity, self._smart_turn = pipeline, activity, smart_turn
+        self._pipeline, self._activity, self._smart_turn = pipeline, activity, smart_turn or NeverSure()
         self._listener, self._clock = listener, clock
         self.patience_ms = patience_ms
         self.sensitivity = NORMAL
         self.language: str | None = None
-        self._in_air: Callable[[], Samples] | None = None  # reply audio that the microphone may hear; None: no reply
+        self._air = Air()  # the reply that the microphone may hear
         self._overlap: Overlap | None = None  # the voice that is heard, while it began over a reply and is not judged
         self._held = False
         self._finishing = False  # the utterance is over; its last words are being written down
         self._heard = Heard()
         self._looks = Looks(self._failed)  # partial transcripts, decisions, judgements
-        # What is heard at the first breath of the newest pause; _decide waits for it, and tells its errors. Older ones
-        # are not waited for: who hears slowly, as Whisper on a CPU, would get to the last words behind them all.
+        # At the newest breath: _decide waits for its words, and tells its errors. Slow ears would hear old ones first.
         self._ahead = Looks(lambda error: None)
         self._decision: Decision | None = None
         self._hear_ms = self._next_partial_ms = 0.0
@@ -76,7 +73,7 @@ class Hearing:
         for event in self._activity.push(pcm16):
             match event:
                 case Onset():
-                    self._on_onset()
+                    self._on_onset(event.at)
                 case Pause():
                     self._on_pause(event.silence_ms)
                 case Resume() if not self._finishing:
@@ -94,10 +91,11 @@ class Hearing:
 
     def guard(self, in_air: Callable[[], Samples] | None) -> None:
         """While a reply is on its way, a voice is judged before it counts. `in_air`: its audio now, at REPLY_RATE."""
-        self._in_air = in_air
         if in_air is not None:
+            self._air.reply(in_air)
             self._forget()
         else:
+            self._air.over(self._activity.position)
             self._overlap = None
 
     def hold(self, on: bool) -> None:
@@ -112,15 +110,14 @@ class Hearing:
         self._held, self._merged_pause_ms = False, 0.0
 
     # -- voice events -----------------------------------------------------------------------------------------------
-    def _on_onset(self) -> None:
+    def _on_onset(self, at: int) -> None:
         self._looks.cancel()
-        self._heard, self._decision = Heard(), None
+        self._heard, self._decision, self._overlap = Heard(), None, self._air.onset(at)
         self._onset_at = self._clock() - self._activity.since_onset_ms / 1000
         self._next_partial_ms = PARTIAL_MS
-        if self._in_air is None:
+        if self._overlap is None:
             self._merged_pause_ms = 0.0
         else:
-            self._overlap = Overlap()
             self._merged_pause_ms = (self._onset_at - self._ended_at) * 1000
             self._listener.on_voice_over_reply()
 
@@ -178,7 +175,7 @@ class Hearing:
 
     def _tell_words(self, before: str) -> None:
         """`before` is the tail of the last look."""
-        if has_words(self._heard.words):
+        if has_words(self._heard.words) and not self._echoes():
             self._listener.on_words(*self._heard.settled(before))
 
     async def _listen_ahead(self) -> None:
@@ -195,18 +192,21 @@ class Hearing:
 
     def _tell_likely(self) -> None:
         heard = self._heard
-        if has_words(heard.words) and likely(heard.words):
+        if has_words(heard.words) and likely(heard.words) and not self._echoes():
             self._listener.on_likely(heard.words, heard.language, self._activity.utterance())
 
     async def _decide(self, silence_ms: int, again: bool) -> None:
         """At a soft pause: has the user finished? `again`: the words are known, only Smart Turn looks once more."""
         started = self._clock()
-        smart = asyncio.to_thread(self._finished_probability)
+        smart = asyncio.to_thread(self._smart_turn.probability, self._activity.utterance(None))
         if again:
             probability = await smart
         else:
             probability, _ = await asyncio.gather(smart, self._all_words())
         self._hear_ms = (self._clock() - started) * 1000
+        if self._echoes():
+            self._nobody("nothing", "echo", silence_ms)
+            return
         self._decision = decision = decide(
             probability,
             self._heard.words,
@@ -239,23 +239,19 @@ class Hearing:
         """Silence after which to answer."""
         return LEAST_MS if decision.sure else max(decision.wait_ms, LEAST_MS)
 
-    def _finished_probability(self) -> float:
-        if self._smart_turn is None:  # its weights are not here: never sure, always the whole patience
-            return 0.0
-        return self._smart_turn.probability(self._activity.utterance(None))
-
     async def _judge(self, overlap: Overlap, *, over: bool) -> None:
         """A voice over the reply: is it someone who wants to speak? `over`: it has fallen silent."""
         activity = self._activity
-        in_air = self._in_air() if self._in_air is not None else np.zeros(0, np.float32)
-        overlap.compare(activity.utterance(0), in_air)  # before the await: of this moment
+        overlap.compare(activity.utterance(0), self._air.sound())  # before the await: of this moment
         await self._transcribe()
         words, voiced_ms = self._heard.words, activity.voiced_ms
+        over = over and activity.pausing  # who has gone on meanwhile is not forgotten with what they said first
         judgement = overlap.judge(words, voiced_ms=voiced_ms, over=over, sensitivity=self.sensitivity)
         likeness_asked = (overlap.echo, ECHO_LIKENESS) if judgement.why == "echo" else ()
         if judgement.verdict == "interrupt":
             self._overlap = None
             continuing = self._listener.on_interrupting(self._onset_at)
+            self._air.no_echo()
             self._reason("continue" if continuing else "interrupt", judgement.why, voiced_ms)
             if continuing:
                 self._habit.cut_off(self._merged_pause_ms)
@@ -264,12 +260,19 @@ class Hearing:
             self._listener.on_words("", words)
             if activity.pausing:  # the pause was reported while the voice was being judged
                 self._looks.start(self._decide(activity.silence_ms, again=False))
-        elif judgement.verdict == "ignore" or over:
-            self._forget()
-            self._reason("kept", judgement.why, voiced_ms, *likeness_asked)
-            self._listener.on_not_interrupting(self._onset_at)
+        elif judgement.verdict == "ignore":
+            self._nobody("kept", judgement.why, voiced_ms, *likeness_asked)
         else:
             overlap.look_later(activity.since_onset_ms)
+
+    def _echoes(self) -> bool:
+        return self._air.echoes(self._activity.utterance(0))
+
+    def _nobody(self, what: What, why: str, ms: float, *likeness: float) -> None:
+        """Nobody wanted to speak."""
+        self._forget()
+        self._reason(what, why, ms, *likeness)
+        self._listener.on_not_interrupting(self._onset_at)
 
     def _finish(self, why: str) -> None:
         """End the utterance now, whatever it is: what is heard from now on does not put it off."""

@@ -1,12 +1,15 @@
 """A voice over the reply: an interruption, a listening noise, or the rest of what was asked."""
 
+import numpy as np
 import pytest
 from fakes import Trouble
 from live_session import SPEED
 
+from avatar.audio import resample
 from avatar.chat import Exchange
 from avatar.engines.base import INTERRUPTED
-from avatar.wire import MIC_RATE, Preferences
+from avatar.events import AudioChunk
+from avatar.wire import MIC_RATE, REPLY_RATE, Preferences
 
 
 async def test_an_interruption_ducks_then_silences_and_stores_what_was_heard(live, monkeypatch):
@@ -155,6 +158,61 @@ async def test_words_whose_reply_was_withdrawn_are_kept_when_the_user_turns_to_t
             ("never mind, what is coffee?", "done"),
             ("tell me about tea", "interrupted"),
         ]
+
+
+async def test_who_goes_on_after_a_listening_noise_is_heard_from_the_noise_on(live):
+    async with live() as s:
+        s.llm.text = " ".join(f"word{n}" for n in range(60)) + "."
+        await s.hear(1.0)
+        await s.until("latency")
+        s.stt.takes_s, s.stt.growing, s.stt.words = 0.04, [(0.75, "mhm")], "mhm, what about tea"  # 0.3 s of sound
+        await s.hear(0.25)
+        await s.silence(0.24)  # over, as it seems, and is being written down
+        await s.hear(1.2)
+        await s.until("latency", 2)
+        s.it.interrupt()
+        await s.until("saved")
+        assert "kept" not in {reason.what for _, reason in s.it.reasons()}
+        assert s.saved[0][3] / MIC_RATE > 2.9  # all of it, not what came after the noise was judged
+
+
+@pytest.mark.parametrize("end", ["its end", "stop"])
+async def test_the_echo_of_the_end_of_a_reply_is_not_answered(live, end):
+    async with live() as s:
+        babble = np.repeat(np.random.default_rng(2).uniform(0.02, 1, 40), REPLY_RATE // 40).astype(np.float32)
+        babble *= 0.3 * np.random.default_rng(3).standard_normal(len(babble)).astype(np.float32).clip(-1, 1)
+        s.tts.speak = lambda text, voice, language: iter([AudioChunk(babble, REPLY_RATE)])
+        s.llm.text, s.stt.words = "This is how a reply ends.", "this is how the reply ends."
+        s.it.say("what is tea?", "id-1")
+        sent = await s.until("end")
+        assert sent["samples"] == len(babble)
+        echo = resample(babble, REPLY_RATE, MIC_RATE)
+        s.voice = echo[len(echo) - MIC_RATE * 8 // 10 :]
+        await s.hear(0.3)  # its voice is heard, and not judged yet
+        if end == "stop":
+            s.it.interrupt()
+        else:
+            s.it.played(1, sent["samples"])
+        s.voice = s.voice[round(0.3 * MIC_RATE) :]
+        await s.hear(0.5)
+        await s.silence(2.5)
+        assert s.kinds("turn", "heard") == ["turn"]
+        assert [(r.what, r.why) for _, r in s.it.reasons()] == [("nothing", "echo")]
+        s.stt.words, s.voice = "and what is coffee?", np.random.default_rng(4).uniform(-0.3, 0.3, MIC_RATE * 6)
+        await s.hear(1.0)
+        await s.until("turn", 2)
+
+
+async def test_an_answer_to_a_reply_that_has_just_ended_is_heard(live):
+    async with live() as s:
+        s.llm.text, s.stt.words = "Do you like tea?", "Yes."
+        s.it.say("what is tea?", "id-1")
+        sent = await s.until("end")
+        await s.hear(0.1)
+        s.it.played(1, sent["samples"])
+        await s.hear(0.3)
+        await s.until("turn", 2)
+        assert s.kinds("flush") == [] and (await s.until("saved", 2))["state"] == "done"
 
 
 @pytest.mark.parametrize("end", ["mute", "failure", "half duplex"])

@@ -3,7 +3,7 @@ import pytest
 from clips import clip
 
 from avatar.turntaking.bargein import ECHO_LIKENESS, LOOKS_MS, NORMAL
-from avatar.turntaking.overlap import LOOK_AGAIN_MS, Overlap
+from avatar.turntaking.overlap import LOOK_AGAIN_MS, RINGS, Air, Overlap
 from avatar.wire import MIC_RATE, REPLY_RATE
 
 VOICE = np.ones(MIC_RATE, np.float32)
@@ -45,3 +45,28 @@ def test_the_words_of_the_first_look_are_remembered() -> None:
     judged = overlap.judge("Ever.", voiced_ms=500, over=False, sensitivity=NORMAL)
     assert (judged.verdict, judged.why) == ("wait", "listening noise")
     assert Overlap().judge("Ever.", voiced_ms=500, over=False, sensitivity=NORMAL).verdict == "interrupt"
+
+
+def test_the_end_of_a_reply_is_its_echo_until_it_has_died_away() -> None:
+    reply, voice = clip("lk_weather.wav", REPLY_RATE), clip("lk_weather.wav")
+    air = Air()
+    assert air.onset(0) is None and not air.echoes(voice) and not len(air.sound())
+    air.reply(lambda: reply)
+    assert isinstance(air.onset(100), Overlap) and not air.echoes(voice) and air.sound() is reply
+    air.over(1000)
+    assert air.echoes(voice) and not air.echoes(clip("lk_hello.wav")) and not len(air.sound())
+    assert air.onset(1000 + RINGS) is None and air.echoes(voice)
+    assert air.onset(1001 + RINGS) is None and not air.echoes(voice)
+
+
+@pytest.mark.parametrize("then", ["somebody", "another reply"])
+def test_what_is_no_echo_is_not_asked_again(then: str) -> None:
+    voice = clip("lk_weather.wav")
+    air = Air()
+    air.reply(lambda: clip("lk_weather.wav", REPLY_RATE))
+    air.over(0)
+    if then == "somebody":
+        air.no_echo()
+    else:
+        air.reply(lambda: NOTHING)
+    assert not air.echoes(voice)
