@@ -22,7 +22,7 @@ test: $(VENV)/.dev                    ## all tests, real engines and browser inc
 	$(BIN)/python -m pytest -m "not slow" -n 4 --cov --cov-report=
 	$(BIN)/python -m pytest -m "slow and not alone" -n 3 --dist loadfile --no-loadscope-reorder -rs \
 	  --cov --cov-append --cov-report=
-	$(BIN)/python -m pytest -m alone -rs --cov --cov-append --cov-report=term --cov-fail-under=80
+	$(BIN)/python -m pytest -m alone -rs --cov --cov-append --cov-report=term --cov-fail-under=80 tests/test_browser_real.py
 
 check: $(VENV)/.dev                   ## format, lint, types and the fast tests, under a minute
 	$(BIN)/ruff format --check .

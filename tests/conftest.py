@@ -32,8 +32,13 @@ hypothesis.settings.register_profile("avatar", deadline=None)  # on a busy machi
 hypothesis.settings.load_profile("avatar")
 
 
+ALONE = "test_browser_real.py"  # where `make test` looks for what is marked so: in all files it takes 12 s of a core
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Those marked long come first; the order of the others stays."""
+    """Those marked long come first; the order of the others stays. None marked alone stands where nobody looks."""
+    if strays := [item.nodeid for item in items if item.get_closest_marker("alone") and item.path.name != ALONE]:
+        raise pytest.UsageError(f"What is marked alone stands in {ALONE}: {strays}")
     items.sort(key=lambda item: item.get_closest_marker("long") is None)
 
 
