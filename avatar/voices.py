@@ -231,6 +231,9 @@ class Voices:
         whole = flac.decode(recording)
         start, end = (round(s * whole.sample_rate) for s in (profile.start_s, profile.end_s))
         reference = resample(whole.samples[start:end], whole.sample_rate, REFERENCE_RATE)
+        cache = self._folder / profile.id / "cache"
+        with suppress(OSError):  # a backup holds none, for it can be made again: but where, if not here?
+            cache.mkdir(exist_ok=True)
         return Voice(
             name=profile.name,
             profile_id=profile.id,
@@ -240,7 +243,7 @@ class Voices:
             embedding=None if profile.embedding is None else np.frombuffer(profile.embedding, "<f4"),
             pitch_hz=profile.pitch_hz,
             consent=profile.sha256,
-            cache=self._folder / profile.id / "cache",
+            cache=cache,
         )
 
     @contextmanager

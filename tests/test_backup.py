@@ -115,6 +115,8 @@ def test_the_drill_a_lost_history_comes_back_whole(data: Path, tmp_path: Path) -
     assert len(store.search.find("local", Wanted(words="天氣"))) == 1
     (voice,) = (voices := Voices(data, store.profiles)).of("ann")
     assert voices.clip("ann", voice.id).startswith(b"fLaC")
+    cache = voices.voice("ann", voice.id).cache
+    assert cache is not None and cache.is_dir(), "engines keep what they make of it again"
     speak(store, store.create_conversation("local"), "after")
     store.close()
     (aside,) = data.glob("replaced-*")
