@@ -1,9 +1,12 @@
 """Where things are on the Talk tab in a browser: above the fold, in one place, and told apart without colour."""
 
+from io import BytesIO
+
 import pytest
 from page_fakes import FakeAssistant, with_an_hq_voice
 from page_rows import TEA
 from page_site import IN_A_BROWSER, Open, Site
+from PIL import Image
 from playwright.sync_api import expect
 
 from avatar.ui.strings import CHINESE, ENGLISH
@@ -140,6 +143,18 @@ def test_at_200_percent_no_arrow_of_a_filter_touches_its_words(site: Open) -> No
         })"""
     )
     assert len(gaps) == 3 and min(gaps) > 0, gaps
+
+
+def test_the_knob_of_a_slider_has_an_edge_in_the_light(site: Open) -> None:
+    s = site()
+    s.page.locator(".sidebar .toggle-button").click()
+    s.page.wait_for_timeout(800)  # it slides in
+    line = s.page.get_by_role("slider", name=ENGLISH["volume"], exact=True).bounding_box()
+    assert line is not None  # the volume is 100: the knob is at its right end, and higher than the line
+    above = {"x": line["x"] + line["width"] - 20, "y": line["y"] - 7, "width": 22, "height": 6}
+    pixels = Image.open(BytesIO(s.page.screenshot(clip=above))).convert("RGB").tobytes()
+    dark = [i for i in range(0, len(pixels), 3) if max(pixels[i : i + 3]) < 160]
+    assert len(dark) >= 4, "white on white"
 
 
 def seen(s: Site, selector: str) -> bool:

@@ -37,7 +37,7 @@ ENGLISH: Final[dict[str, str]] = {
     "Microphone "
     "to Allow, then Try again. Typing and recordings work without it.",
     "st_missing": "No microphone found",
-    "no_missing": "<b>The browser sees no microphone on this computer.</b>Plug one in, or switch it on in the system's "
+    "no_missing": "<b>The browser sees no microphone on this device.</b>Plug one in, or switch it on in the system's "
     "sound settings, then Try again. Typing works without it.",
     "st_inuse": "The microphone is in use",
     "no_inuse": "<b>The system would not hand it over, usually because another program holds it.</b>Close that "
@@ -93,7 +93,7 @@ ENGLISH: Final[dict[str, str]] = {
     "k_esc": "interrupt",
     "k_enter": "send text",
     "chat": "Conversation",
-    "empty": "What you both say appears here. It stays on this machine.",
+    "empty": "What you both say appears here. It stays on the machine that runs AVATAR.",
     "type": "Type instead, Enter sends",
     "send": "Send",
     "record": "Record a message instead",
@@ -145,7 +145,7 @@ CHINESE: Final[dict[str, str]] = {
     "no_refused": "<b>瀏覽器不允許本頁使用麥克風。</b>請按網址左邊的圖示，將麥克風設為「允許」，再按「再試一次」。"
     "打字和錄音不受影響。",
     "st_missing": "找不到麥克風",
-    "no_missing": "<b>瀏覽器在這台電腦上找不到麥克風。</b>請接上麥克風，或在系統的音效設定中開啟，"
+    "no_missing": "<b>瀏覽器在這台裝置上找不到麥克風。</b>請接上麥克風，或在系統的音效設定中開啟，"
     "再按「再試一次」。打字不受影響。",
     "st_inuse": "麥克風使用中",
     "no_inuse": "<b>系統無法交出麥克風，多半是被其他程式占用。</b>請關閉該程式，或在「設定」選擇另一支麥克風，"
@@ -200,7 +200,7 @@ CHINESE: Final[dict[str, str]] = {
     "k_esc": "打斷",
     "k_enter": "送出文字",
     "chat": "對話內容",
-    "empty": "雙方說的話會出現在這裡，只留在這台電腦上。",
+    "empty": "雙方說的話會出現在這裡，只留在執行 AVATAR 的電腦上。",
     "type": "也可以打字，按 Enter 送出",
     "send": "送出",
     "record": "改用錄音留言",
