@@ -50,7 +50,7 @@ class Fetch:
             assert self.go_on.wait(5)
         if cancel.asked:
             self.go_on.clear()
-            with (folder / f"{name}.bin.part").open("wb") as part:
+            with (folder / f"{name}.bin.part").open("ab") as part:  # what an earlier one left is never gone
                 part.truncate(100 * MB)  # sparse: costs no disk
             raise Cancelled("Stopped.")
         if self.error:
