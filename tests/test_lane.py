@@ -152,6 +152,17 @@ class TestAtFullLength:
         threading.Timer(0.1, HOLD, (3_000_000,)).start()
         assert ask(replica[1], think_s=3.5) == {"is": "done"}
 
+    def test_nor_while_much_was_said_to_it(self) -> None:
+        """More than the system keeps for it."""
+
+        def answer(head: Head, blob: bytes) -> Generator[bytes, None, None]:
+            yield pack({"is": "audio"}, b"\0" * (32 << 20))
+
+        with closing(LaneServer("127.0.0.1", answer)) as door, closing(Lane(door.address)) as way:
+            way.send(pack({}))
+            time.sleep(NOTICED_S)
+            assert len(next(way.frames(60.0, 60.0))[1]) == 32 << 20
+
     def test_a_replica_that_is_stopped_is_noticed_in_time(self, replica: tuple[subprocess.Popen[str], Address]) -> None:
         process, address = replica
         stopped_at = 0.0

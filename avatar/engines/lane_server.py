@@ -12,7 +12,7 @@ from collections.abc import Callable, Generator, Iterable
 from contextlib import closing, suppress
 
 from avatar.engines.frames import Head, pack, unpack
-from avatar.engines.lane import NONCE, TICK, TICK_S, Address, notice_death
+from avatar.engines.lane import NONCE, TICK, TICK_S, Address
 
 HELLO_S = 5.0
 IDLE_S = 300.0  # without a question
@@ -123,7 +123,6 @@ class LaneServer:
         try:
             with lane, suppress(OSError):  # a front that is gone
                 lane.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                notice_death(lane)
                 lane.settimeout(HELLO_S)
                 nonce = secrets.token_bytes(NONCE)
                 with lane.makefile("rb") as incoming:

@@ -100,7 +100,7 @@ async def test_a_node_that_dies_costs_a_turn_at_most(nodes: Nodes, front: Runnin
 
 async def test_a_node_that_stands_still_is_noticed(nodes: Nodes, front: Running) -> None:
     """As when a machine loses its power: nothing is closed, and nothing is answered any more."""
-    number = nodes.add()
+    number = 1 if nodes.nodes[1].poll() is None else nodes.add()  # killed, where the other tests came before
     until(lambda: len({one["node"] for one in nodes.replicas("llm")}) == 2, 120)
     llm = load_llm(Settings(ray_url=nodes.url), lambda _: None)
     here, over = one_on_each(llm), asyncio.Event()
