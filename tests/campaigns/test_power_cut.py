@@ -10,7 +10,8 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing, suppress
+from functools import partial
 
 import pytest
 
@@ -39,52 +40,52 @@ time.sleep(600)
 """
 
 
-class Machine:
-    """A process with a network of its own. `lane` is where its replica listens."""
-
-    def __init__(self, name: str) -> None:
-        self.name, self._cable = name, f"{name}-b"
-        command = ["ip", "netns", "exec", name, sys.executable, "-c", MACHINE]
-        ip("netns", "add", name)
-        ip("link", "add", f"{name}-a", "type", "veth", "peer", "name", self._cable, "netns", name)
-        ip("addr", "add", f"{HERE}/30", "dev", f"{name}-a")
-        ip("link", "set", f"{name}-a", "up")
-        ip("-n", name, "addr", "add", f"{THERE}/30", "dev", self._cable)
-        ip("-n", name, "link", "set", self._cable, "up")
-        self._process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
-        assert self._process.stdout is not None
-        self.lane = Address.parsed(self._process.stdout.readline())
-        self.pulled_at = 0.0
-
-    def pull(self) -> None:
-        ip("-n", self.name, "link", "set", self._cable, "down")
-        self.pulled_at = time.monotonic()
-
-    def close(self) -> None:
-        self._process.kill()
-        self._process.communicate()
-        ip("netns", "del", self.name)  # and the cable with it
-
-
 def ip(*arguments: str) -> None:
     subprocess.run(["ip", *arguments], check=True)
 
 
 @pytest.fixture
-def machine() -> Iterator[Machine]:
-    with closing(Machine(f"av{os.getpid() % 1_000_000}")) as machine:
-        yield machine
+def machine() -> Iterator[tuple[Address, Callable[[], None]]]:
+    """A process with a network of its own: where its replica listens, and what pulls its cable."""
+    name = f"av{os.getpid() % 1_000_000}"
+    here, there = f"{name}-a", f"{name}-b"
+    with ExitStack() as stack:
+        ip("netns", "add", name)
+        stack.callback(ip, "netns", "del", name)
+        ip("link", "add", here, "type", "veth", "peer", "name", there, "netns", name)
+        stack.callback(ip, "link", "del", here)  # what was open keeps the namespace for a while, and that the cable
+        ip("addr", "add", f"{HERE}/30", "dev", here)
+        ip("link", "set", here, "up")
+        ip("-n", name, "addr", "add", f"{THERE}/30", "dev", there)
+        ip("-n", name, "link", "set", there, "up")
+        command = ["ip", "netns", "exec", name, sys.executable, "-c", MACHINE]
+        process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+        stack.callback(process.communicate)
+        stack.callback(process.kill)
+        assert process.stdout is not None
+        address = Address.parsed(process.stdout.readline())
+        deadline = time.monotonic() + 20
+        while not reached(address):  # it takes a while until the cable is known to be in
+            assert time.monotonic() < deadline
+        yield address, partial(ip, "-n", name, "link", "set", there, "down")
 
 
-def test_it_is_noticed_in_the_middle_of_an_answer(machine: Machine) -> None:
-    noticed_at = {}
+def reached(address: Address) -> bool:
+    with suppress(OSError):
+        Lane(address).close()
+        return True
+    return False
+
+
+def test_it_is_noticed_in_the_middle_of_an_answer(machine: tuple[Address, Callable[[], None]]) -> None:
+    (address, pull), noticed_at = machine, {}
 
     def wait(what: str, come: Callable[[], object]) -> None:
         with pytest.raises(OSError):
             come()
         noticed_at[what] = time.monotonic()
 
-    with closing(Lane(machine.lane)) as lane, socket.create_connection((THERE, PROXY), 2.0) as proxy:
+    with closing(Lane(address)) as lane, socket.create_connection((THERE, PROXY), 2.0) as proxy:
         lane.send(pack({"do": "think"}))
         notice_death(proxy)
         proxy.settimeout(60.0)
@@ -93,9 +94,10 @@ def test_it_is_noticed_in_the_middle_of_an_answer(machine: Machine) -> None:
         for thread in threads:
             thread.start()
         time.sleep(1.4)
-        machine.pull()
+        pull()
+        pulled_at = time.monotonic()
         for thread in threads:
             thread.join()
-    took_s = {what: round(at - machine.pulled_at, 2) for what, at in noticed_at.items()}
+    took_s = {what: round(at - pulled_at, 2) for what, at in noticed_at.items()}
     print(f"  noticed after {took_s} s", flush=True)
     assert max(took_s.values()) < NOTICED_S
