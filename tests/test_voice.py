@@ -143,6 +143,18 @@ def test_the_buffer_is_bounded() -> None:
     assert len(activity.utterance(None)) <= MIC_RATE
 
 
+def test_who_talks_on_through_the_end_of_a_full_utterance_loses_no_word() -> None:
+    activity = VoiceActivity(Script([VOICE] * 100), max_utterance_s=1.0)
+    full = next(n for n in range(100) if any(isinstance(e, Full) for e in activity.push(chunks(1, n))))
+    for n in range(full + 1, full + 20):  # the last words of the first are written down
+        activity.push(chunks(1, n))
+    activity.end()
+    activity.end()  # a reply begins
+    assert [type(event) for event in activity.push(chunks(1, full + 20))] == [Onset]
+    heard = np.round(activity.utterance(None)[::CHUNK] * 32768)
+    assert heard.tolist() == list(range(full, full + 21))
+
+
 def test_an_hour_of_silence_keeps_no_audio() -> None:
     activity = VoiceActivity(Script([]))
     for _ in range(50):

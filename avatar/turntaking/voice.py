@@ -71,7 +71,7 @@ class Resume:
 
 @dataclass(frozen=True, slots=True)
 class Full:
-    """The utterance has reached its longest length; what follows is not kept."""
+    """The utterance has reached its longest length; what follows is kept for the next one."""
 
     at: int
 
@@ -131,6 +131,7 @@ class VoiceActivity:
         self._recent: deque[bool] = deque(maxlen=AMONG)
         self._levels: deque[float] = deque(maxlen=int(FLOOR_S * MIC_RATE / CHUNK))  # dB of full scale
         self._audio = bytearray()  # int16 from sample _start on
+        self._after = bytearray()  # of a full utterance: what was said since
         self._start = 0
         self.position = 0  # samples judged so far
         self.level = 0.0  # RMS of the newest chunk in [0, 1]
@@ -195,9 +196,14 @@ class VoiceActivity:
         return _to_float(bytes(self._audio[: max(0, stop - self._start) * 2]))
 
     def end(self) -> None:
-        """Close the utterance and drop its audio, but for the pre-roll of an onset that may follow at once."""
+        """Close the utterance and drop its audio, but for the pre-roll of an onset that may follow at once. Of a full
+        one all that was said since is kept: who talks on would lose those words."""
+        if self._after:
+            self._audio, self._after = self._after, bytearray()
+            self._start = self.position - len(self._audio) // 2
+        elif self.speaking:
+            self._trim()
         self._forget()
-        self._trim()
 
     def _judge(self, chunk: bytes, events: list[VoiceEvent]) -> None:
         samples = _to_float(chunk)
@@ -243,9 +249,12 @@ class VoiceActivity:
         self.position += CHUNK
         if len(self._audio) // 2 + CHUNK <= self._longest:
             self._audio += chunk
-        elif not self._full:
+            return
+        if not self._full:
             self._full = True
             events.append(Full(self.position))
+        self._after += chunk
+        del self._after[: -2 * self._longest]
 
     def _begin(self, events: list[VoiceEvent]) -> None:
         """Enough voiced chunks stand together: an utterance begins, or a pause in it is over."""
