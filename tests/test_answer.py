@@ -123,3 +123,12 @@ def test_the_first_sentence_waits_for_nothing_and_a_later_one_for_two_words() ->
     openings = Openings()
     pieces = ["I", " am", " here", ".", " You", " are", " not", "."]
     assert [openings.push(piece) for piece in pieces] == ["I", " am", " here", ".", "", "", " You are not", "."]
+
+
+@pytest.mark.parametrize(
+    ("end", "more"), [("。」", "然後他走了。"), ("！」）", "他說。"), ('."', " Then he left."), (".", " Then.")]
+)
+def test_a_quotation_is_closed_before_the_answer_ends(end: str, more: str) -> None:
+    whole = "「" * ("」" in end) + "word " * 40 + "so" + end
+    clip = Clip()
+    assert "".join(clip.push(char) for char in whole + more if not clip.full) == whole

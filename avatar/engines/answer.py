@@ -11,6 +11,7 @@ CLOSE: Final = "</think>"
 ENOUGH = 140  # an answer this long ends with its sentence: it is listened to, not read
 MOST = 340  # about 22 s of speech at 165 words per minute: here it ends anywhere
 ENDS: Final = (".", "!", "?")
+CLOSING: Final = "\"'”’」』）)"  # behind the end of a sentence it belongs to it
 OPENING = 2  # words by which a sentence is known again
 WIDE = 3  # a hanzi, kana or hangul syllable (from U+3000 on) takes as long to say as so many letters
 
@@ -64,11 +65,12 @@ class Clip:
         text = text if self._length else text.lstrip()
         for at, char in enumerate(text):
             ended = char == "\n" or (char.isspace() and self._last in ".!?") or self._last in "。！？"
+            ended = ended and char not in CLOSING
             self.full = self.full or self._length >= MOST or (self._length > ENOUGH and ended)
             if self.full:
                 return text[:at]
             self._length += WIDE if char >= "\u3000" else 1
-            self._last = char
+            self._last = self._last if char in CLOSING else char
         return text
 
 
