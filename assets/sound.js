@@ -16,11 +16,13 @@ const chosenMic = () => localStorage.getItem('avatar-mic') || '';
 async function hear() {
   if (sound.mic) return true;
   const attempt = link.attempt;
+  const chosen = chosenMic();
   try {
-    const stream = await openMicrophone(chosenMic());
-    if (attempt !== link.attempt || !link.wanted) {  // ended while the permission dialog was open
+    const stream = await openMicrophone(chosen);
+    const ended = attempt !== link.attempt || !link.wanted;   // while the permission dialog was open
+    if (ended || chosen !== chosenMic()) {
       stream.getTracks().forEach(track => track.stop());
-      return false;
+      return !ended && hear();
     }
     sound.stream = stream;
     await loadWorklets();

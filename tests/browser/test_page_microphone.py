@@ -104,6 +104,22 @@ def test_another_microphone_takes_the_place_of_the_one_before(site: Open) -> Non
     assert not s.errors
 
 
+def test_of_two_microphones_chosen_at_once_the_last_is_heard(site: Open) -> None:
+    s = site("""
+      const open = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+      window.opened = [];
+      navigator.mediaDevices.getUserMedia = asked => {
+        opened.push(asked.audio.deviceId?.exact ?? '');
+        return open(asked);
+      };
+    """)
+    s.start()
+    s.page.evaluate(f"[1, 2].forEach({CHOOSE})")
+    s.until(lambda: len(s.marks("microphone")) == 2)
+    assert s.page.evaluate("opened.at(-1)") == s.page.evaluate("localStorage.getItem('avatar-mic')") != ""
+    assert not s.errors
+
+
 def test_a_word_is_taught_changed_and_forgotten(site: Open) -> None:
     s = site()
     kept = s.assistant.store.sayings.kept
