@@ -204,7 +204,8 @@ async def test_deleting_asks_with_the_title_and_empties_what_shows_it(monkeypatc
     assistant, on = history()
     said: list[str] = []
     monkeypatch.setattr(gr, "Info", lambda words, title: said.append(words))
-    row, question = on.ask_delete("a3", ENGLISH)
+    row, question, name = on.ask_delete("a3", ENGLISH)
+    assert name.visible is False  # one thing is asked at a time
     assert row.visible and "<img" not in question and "cannot be undone" in question
     stage, chat = await on.delete("a1", {"conversation": "a1", "live": ""}, ENGLISH)
     assert stage == {"conversation": "", "live": ""} and chat == []
@@ -220,7 +221,8 @@ def test_going_on_and_renaming_pass_the_owner() -> None:
     assistant, on = history()
     tabs, chat, stage = on.go_on("a1", {"conversation": "", "live": "L"}, ENGLISH)
     assert tabs.selected == "talk" and len(chat) == len(TEA) and stage == {"conversation": "a1", "live": "L"}
-    assert on.ask_name("a1", ENGLISH).value == "Tea"
+    name, deleting = on.ask_name("a1", ENGLISH)
+    assert name.value == "Tea" and deleting.visible is False
     on.rename("a1", "Oolong", ENGLISH)
     for nothing in ("  ", None):
         on.rename("a2", nothing, ENGLISH)  # type: ignore[arg-type]

@@ -87,14 +87,14 @@ class HistoryEvents:
         value = {"conversation": chosen, "live": session_of(stage)[1]}
         return gr.Tabs(selected="talk"), messages(lines, language_for(request), again=True), value
 
-    def ask_name(self, chosen: str | None, request: gr.Request) -> Any:
-        """-> rename box, holding the title."""
+    def ask_name(self, chosen: str | None, request: gr.Request) -> tuple[Any, Any]:
+        """-> rename box, holding the title; delete row, closed."""
         try:
             row = self.assistant.store.conversation(self.owner_of(request), chosen or "")
         except AvatarError as exc:
             warn(exc, request)
-            return gr.skip()
-        return gr.Textbox(row.title, visible=True)
+            return gr.skip(), gr.skip()
+        return gr.Textbox(row.title, visible=True), gr.Column(visible=False)
 
     def rename(self, chosen: str | None, title: str, request: gr.Request) -> None:
         try:
@@ -103,16 +103,17 @@ class HistoryEvents:
         except AvatarError as exc:
             warn(exc, request)
 
-    def ask_delete(self, chosen: str | None, request: gr.Request) -> tuple[Any, Any]:
-        """-> delete row, its question."""
+    def ask_delete(self, chosen: str | None, request: gr.Request) -> tuple[Any, Any, Any]:
+        """-> delete row, its question; rename box, closed."""
         language = language_for(request)
         try:
             row = self.assistant.store.conversation(self.owner_of(request), chosen or "")
         except AvatarError as exc:
             warn(exc, request)
-            return gr.skip(), gr.skip()
+            return gr.skip(), gr.skip(), gr.skip()
         title = html.escape(row.title or say("untitled", language))
-        return gr.Column(visible=True), f'<p class="av-ask" role="alert">{say("delete_ask", language, title=title)}</p>'
+        question = f'<p class="av-ask" role="alert">{say("delete_ask", language, title=title)}</p>'
+        return gr.Column(visible=True), question, gr.Textbox(visible=False)
 
     async def delete(self, chosen: str | None, stage: object, request: gr.Request) -> tuple[Any, Any]:
         """-> stage, chat: emptied when they show what is deleted. A live one is told over its socket how it goes on."""
@@ -175,9 +176,9 @@ def history_tab(
     earlier.click(lambda turns: turns + 2 * TURNS, shown, shown, **QUICK).then(**opening)
     go_on.click(on.go_on, [chosen, talk.stage], [tabs, talk.chat, talk.stage], **QUICK)
     fork_panel(assistant, owner_of, found.place, chosen, tabs, (talk.stage, talk.chat), opening, forking)
-    rename.click(on.ask_name, chosen, title, **QUICK)
+    rename.click(on.ask_name, chosen, [title, asked], **QUICK)
     title.submit(on.rename, [chosen, title], None, **QUICK).then(**found.listing).then(**opening)
-    delete.click(on.ask_delete, chosen, [asked, question], **QUICK)
+    delete.click(on.ask_delete, chosen, [asked, question, title], **QUICK)
     no.click(lambda: gr.Column(visible=False), None, asked, **QUICK)
     yes.click(on.delete, [chosen, talk.stage], [talk.stage, talk.chat], **QUICK).then(
         lambda: "", None, chosen, **QUICK
