@@ -2,11 +2,10 @@
 
 import asyncio
 import json
-import socket as socketlib
 import struct
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -17,6 +16,7 @@ from page_fakes import FakeAssistant, owner_of
 from page_rows import tone
 from starlette.routing import Route, WebSocketRoute
 
+from avatar.bench.served import free_port
 from avatar.ui.page import build, launch_options
 from avatar.ui.quality import hq_possible
 from avatar.voice_routes import voice_routes
@@ -124,9 +124,7 @@ def built(assistant: FakeAssistant | Behind, owner_of: Callable[[object], str] =
 def served(behind: Behind) -> Iterator[str]:
     """The page on a free port of the loopback: its address."""
     page = built(behind)
-    with closing(socketlib.socket()) as free:  # Gradio's own search leaves a socket open at each port that is taken
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()  # Gradio's own search leaves a socket open at each port that is taken
     app, address, _ = page.launch(
         server_name="127.0.0.1", server_port=port, prevent_thread_lock=True, quiet=True, **launch_options()
     )

@@ -14,11 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 from running import ROOT, Running
 from websockets.sync.client import connect
 
 from avatar import move
+from avatar.bench.served import free_port
 from avatar.guests import KEY_FILE, Guests
 
 pytestmark = [
@@ -38,8 +40,13 @@ class House:
     proxy: subprocess.Popen[bytes]
 
     def reload(self) -> None:
+        """Blocks until the proxy's new workers are alone."""
+        master, late = psutil.Process(self.proxy.pid), time.monotonic() + 30
+        old = set(master.children())
         self.proxy.send_signal(signal.SIGHUP)
-        time.sleep(1.0)
+        while old & set(master.children()):
+            assert time.monotonic() < late, "old workers stay"
+            time.sleep(0.02)
 
     def turns(self, number: int) -> dict[str, int]:
         """Owner -> turns that a front keeps."""
@@ -100,12 +107,6 @@ def _until(ws, kind: str) -> dict:
         if isinstance(raw, str) and (message := json.loads(raw))["t"] == kind:
             return message
     raise AssertionError(f"no {kind}")
-
-
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return free.getsockname()[1]
 
 
 def proxied(folder: Path, ports: list[int], port: int) -> Path:

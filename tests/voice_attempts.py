@@ -7,10 +7,9 @@ import functools
 import inspect
 import json
 import random
-import socket as sockets
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from page_server import built
 from studios import SPEECH, studio_in
 
 from avatar.assistant import Assistant
+from avatar.bench.served import free_port
 from avatar.errors import NotFound
 from avatar.preview import Previews
 from avatar.server import routes
@@ -94,12 +94,9 @@ def anns_page(data: Path, make_pool: Callable[..., Any], monkeypatch: Any) -> It
         reached.clear()
         for function in blocks.fns.values():
             function.fn = noted(function.fn)
-        with closing(sockets.socket()) as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
         _, address, _ = blocks.queue(api_open=False).launch(
             server_name="127.0.0.1",
-            server_port=port,
+            server_port=free_port(),
             prevent_thread_lock=True,
             quiet=True,
             blocked_paths=[str(data)],

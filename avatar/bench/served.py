@@ -4,6 +4,7 @@ import http.client
 import json
 import os
 import platform
+import secrets
 import socket
 import subprocess
 import sys
@@ -11,7 +12,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self
 
@@ -33,6 +34,16 @@ class ServedError(AvatarError):
     code = "BENCH_APP"
 
 
+def free_port() -> int:
+    """Of the loopback. Not one that bind() would choose: until somebody listens there, seconds later, the system gives
+    such ports to whoever connects to anything."""
+    while True:
+        port = 20_000 + secrets.randbelow(12_000)
+        with socket.socket() as free, suppress(OSError):
+            free.bind(("127.0.0.1", port))
+            return port
+
+
 class App:
     """app.py with its data in `data` and its log beside it, on a free loopback port from `start` to `stop`."""
 
@@ -52,9 +63,7 @@ class App:
 
     def start(self, port: int = 0) -> Self:
         """On that port, or a free one."""
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = port or free.getsockname()[1]
+        self.port = port or free_port()
         self.started = time.monotonic()
         with self.log.open("wb") as output:
             self.process = subprocess.Popen(
