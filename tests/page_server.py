@@ -97,6 +97,10 @@ class Behind:
     def __init__(self, assistant: FakeAssistant) -> None:
         self.turn_to(assistant)
         self.met = False  # a page had all its answers
+        self.queue: Any = None  # Gradio's, once it is served
+
+    def busy(self) -> bool:
+        return len(self.queue) > 0 or any(self.queue.active_jobs)
 
     def turn_to(self, assistant: FakeAssistant) -> None:
         self.assistant, self.socket = assistant, FakeSocket(assistant)
@@ -128,6 +132,7 @@ def served(behind: Behind) -> Iterator[str]:
     app, address, _ = page.launch(
         server_name="127.0.0.1", server_port=port, prevent_thread_lock=True, quiet=True, **launch_options()
     )
+    behind.queue = page._queue
 
     async def sound(request: Any) -> Response:
         return Response(wav(tone(0.4)), media_type="audio/wav")

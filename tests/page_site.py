@@ -29,12 +29,13 @@ class Site:
     page: Page
     assistant: FakeAssistant
     socket: FakeSocket
+    busy: Callable[[], bool]  # whether the server has something to do for a page
     foreign: list[str] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
     asking: set[Request] = field(default_factory=set)  # questions to Gradio that are not answered yet
 
     def __post_init__(self) -> None:
-        asked = re.compile("/gradio_api/(?!heartbeat)")  # that one lasts as long as the page
+        asked = re.compile("/gradio_api/(?!heartbeat|queue/data)")  # the end of what lasts is not always told
         self.page.on("request", lambda r: self.asking.add(r) if asked.search(r.url) else None)
         for over in ("requestfinished", "requestfailed"):
             self.page.on(over, lambda r: self.asking.discard(r))  # type: ignore[call-overload]
@@ -59,11 +60,12 @@ class Site:
         raise AssertionError("it did not happen in time")
 
     def answered(self) -> None:
-        """Blocks until the page has every answer of Gradio that it waits for, and asks nothing more."""
+        """Blocks until the page has every answer of Gradio that it waits for, and asks nothing more. Not while Status
+        or the decisions are shown, which go on asking."""
         still, late = 0, time.monotonic() + PATIENCE_S
         while still < 3:
             self.page.evaluate("new Promise(done => setTimeout(done, 100))")  # the page's own time: it had its turn
-            still = 0 if self.asking else still + 1
+            still = 0 if self.asking or self.busy() else still + 1
             assert time.monotonic() < late, [request.url for request in self.asking]
 
     def settings(self) -> None:

@@ -81,7 +81,7 @@ def site(context: Context, serve: Serve, assistant: FakeAssistant) -> Iterator[O
         kept = {"origin": address, "storageTypes": "cookies,local_storage,indexeddb"}
         used[-1].new_cdp_session(page).send("Storage.clearDataForOrigin", kept)
         page.set_viewport_size({"width": width, "height": height})
-        opened = Site(page, assistant, behind.socket)
+        opened = Site(page, assistant, behind.socket, behind.busy)
         page.on("request", lambda r: None if _local(r.url, address) else opened.foreign.append(r.url))
         page.on("pageerror", lambda error: opened.errors.append(str(error)))
         if script:

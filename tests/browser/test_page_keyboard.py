@@ -144,16 +144,19 @@ def test_every_control_has_a_name_on_every_tab(site: Open, locale: str, words: d
     s.settings()
     for panel in ("#record", "#persona", "#why"):
         s.page.locator(f"{panel} button").first.click()
-    s.answered()
+    expect(s.page.locator("#persona textarea")).to_be_visible()
+    expect(s.page.locator("#why .av-note, #why .av-why").first).to_be_visible()
     s.slid()
     heard: dict[str, Any] = {"talk": names(s)}
     s.settings()
     for number, tab in ((1, "history"), (2, "status")):
         s.tab(number)
-        s.answered()
         if tab == "history":
             s.page.get_by_text("Steeping tea").click()
             expect(s.page.locator("#past")).to_contain_text("rinse them first")
+            expect(s.page.get_by_role("button", name=words["rename"], exact=True)).to_be_visible()
+        else:
+            expect(s.page.locator(".av-rung").first).to_be_visible()
         heard[tab] = names(s)
     nameless = {tab: role for tab, roles in heard.items() for role, found in roles.items() if "" in found}
     assert nameless == {}

@@ -87,9 +87,10 @@ def test_what_is_said_stays_words_and_loads_nothing(site: Open) -> None:
     s.start()
     expect(s.page.locator("#chat .message").first).to_contain_text(said)
     assert s.page.locator("#chat img").count() == 0
-    for number in (1, 2, 0):
+    for number, part in ((1, "#search"), (2, ".av-rung"), (0, "#chat")):
         s.tab(number)
-        s.answered()
+        expect(s.page.locator(part).first).to_be_visible()
+    s.answered()
     assert not s.foreign and not s.errors
 
 
