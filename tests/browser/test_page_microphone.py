@@ -199,6 +199,7 @@ def test_volume_and_rate_reach_every_player_and_the_server_and_are_remembered(si
     slide(s, "rate", 130)
     s.until(lambda: s.socket.said("settings") and s.socket.said("settings")[-1]["rate_pct"] == 130)
     s.wait("avatarUI.gains()[0] === 0.25")  # of the live reply
+    s.page.locator(".av-replay audio").evaluate("player => { player.loop = true }")  # one that ended is let go
     s.page.locator("#chat a[href$=reply]").evaluate("link => link.click()")
     s.wait("document.querySelector('.av-replay audio').volume === 0.25")
     slide(s, "volume", 0)
