@@ -86,9 +86,8 @@ def _fits(key_file: Path, crt_file: Path, wanted: "list[object]", now: datetime.
     from cryptography import x509  # 60 ms and 12 MB, only for --https
 
     try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(
-            crt_file, key_file, ""
-        )  # as the server will, but asks nobody
+        # as the server will, but asks nobody for a password
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(crt_file, key_file, "")
         old = x509.load_pem_x509_certificate(crt_file.read_bytes())
         names = old.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except (ssl.SSLError, x509.ExtensionNotFound) as exc:

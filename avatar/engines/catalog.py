@@ -293,9 +293,8 @@ def _with_model(rung: Rung, settings: Settings, plan: Plan) -> Rung:
     if model == "auto":
         model = planned_model(plan.shares.get(rung.name))
     if isinstance(model, Path):
-        label = (
-            rung.label if rung.stage == "tts" else model.name.removesuffix(".gguf")
-        )  # a voice's is a language's name
+        # the folder of a voice is called as its language
+        label = rung.label if rung.stage == "tts" else model.name.removesuffix(".gguf")
         return replace(rung, label=label, weights=(), demo=False)
     known = [name.removeprefix(f"{rung.name}-") for name in weights.WEIGHTS if name.startswith(f"{rung.name}-")]
     if model not in known:

@@ -14,9 +14,8 @@ from avatar.turntaking.echo import likeness
 from avatar.wire import MIC_RATE, REPLY_RATE
 
 LOOK_AGAIN_MS = 200  # after the last of LOOKS_MS, while the voice goes on
-RINGS = (
-    MIC_RATE * 3 // 10
-)  # samples in which a reply that has been played is still heard: Bluetooth holds it back so long
+# Samples in which a reply that has been played is still heard: Bluetooth holds it back so long.
+RINGS = MIC_RATE * 3 // 10
 
 
 class Overlap:

@@ -72,9 +72,8 @@ class ListEvents:
             if preview.error is None:
                 yield player(preview.id, language), ""
             if preview.task is not None:
-                await asyncio.wait(
-                    (preview.task,)
-                )  # its cancellation is not ours, which would end no event of the page
+                # not awaited itself: its cancellation is not ours, which would end no event of the page
+                await asyncio.wait((preview.task,))
                 if preview.task.cancelled():  # the voice was deleted, or another preview takes its place
                     return
                 preview.task.result()
