@@ -10,6 +10,7 @@ from page_server import built
 from avatar.ui import fragments
 from avatar.ui.page import launch_options
 from avatar.ui.stage import stage_script
+from avatar.ui.strings import ENGLISH
 from avatar.ui.theme import STYLES
 
 
@@ -45,6 +46,14 @@ def test_components_keep_their_accessible_names(blocks: gr.Blocks) -> None:
     nameless = [b for b in blocks.blocks.values() if isinstance(b, named) and not b.label and b.visible]
     assert not nameless
     assert [b.id for b in blocks.blocks.values() if isinstance(b, gr.Tab)] == ["talk", "voices", "history", "status"]
+
+
+def test_no_value_is_a_key_of_the_translations(blocks: gr.Blocks) -> None:
+    """Gradio translates a value of that name where its tables come before the component's own script."""
+    chosen = [str(value) for b in blocks.blocks.values() for _, value in getattr(b, "choices", None) or ()]
+    values = [b.value for b in blocks.blocks.values() if isinstance(getattr(b, "value", None), str)] + chosen
+    assert {"auto", "normal", "interrupted"} <= set(values)
+    assert set(values).isdisjoint(ENGLISH)
 
 
 def test_nothing_of_the_page_comes_from_another_host() -> None:

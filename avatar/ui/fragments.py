@@ -91,7 +91,7 @@ def _below(line: "ChatLine", language: str, again: bool) -> str:
     if side == "reply" and line.timings_ms:
         parts.append(_bar(line.timings_ms))
     if line.interrupted_s is not None:
-        tag = html.escape(say("interrupted", language, s=f"{line.interrupted_s:.1f}"))
+        tag = html.escape(say("interrupted_after", language, s=f"{line.interrupted_s:.1f}"))
         parts.append(f'<span class="av-tag">{tag}</span>')
     return f'\n\n<span class="av-line">{"".join(parts)}</span>' if parts else ""
 

@@ -64,7 +64,7 @@ def settings_sidebar(blocks: gr.Blocks, patience_ms: int, more: Callable[[], Non
     """Lay it out inside `blocks`. `more` lays out what comes below."""
     with gr.Sidebar(T("settings"), open=False, position="right", width=320):
         fragment(_HEAD)
-        choices: list[Any] = list(zip((T("auto"), "English", "中文"), LANGUAGES, strict=True))
+        choices: list[Any] = list(zip((T("lang_auto"), "English", "中文"), LANGUAGES, strict=True))
         language = gr.Dropdown(choices, value="auto", label=T("lang"))
         volume = gr.Slider(*VOLUME_PCT, 100, step=5, label=T("volume"))
         rate = gr.Slider(*RATE_PCT, 100, step=5, label=T("rate"))

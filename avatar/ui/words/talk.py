@@ -109,7 +109,7 @@ ENGLISH: Final[dict[str, str]] = {
     "replay_reply": "Reply {n}, AI speech",
     "replay_user": "What you said, turn {n}",
     "replay_gone": "This sound is not there any more. It may have been deleted.",
-    "interrupted": "Interrupted after {s} s",
+    "interrupted_after": "Interrupted after {s} s",
 }
 
 CHINESE: Final[dict[str, str]] = {
@@ -216,5 +216,5 @@ CHINESE: Final[dict[str, str]] = {
     "replay_reply": "第 {n} 輪的回覆，AI 語音",
     "replay_user": "您在第 {n} 輪說的話",
     "replay_gone": "這段聲音已經不在了，可能已被刪除。",
-    "interrupted": "{s} 秒後被打斷",
+    "interrupted_after": "{s} 秒後被打斷",
 }
