@@ -65,25 +65,16 @@ class Engines:
         self._load(self._slots[rung.name])
 
     def _load(self, slot: Slot) -> Instance:
+        rung, failures = slot.rung, slot.failures
         with _held(slot) as mine:  # while loading: that is single flight
             if slot.instance is not None:
                 return slot.instance
-            rung, started = slot.rung, self._clock()
-            slot.warming, slot.fraction = True, None
-            try:
-                if why := slot.resting or self._room(rung):
-                    raise AvatarError(why)
-                engine = self._loader(rung, self._settings, lambda fraction: setattr(slot, "fraction", fraction))
-            except Exception as exc:  # noqa: BLE001 - a foreign engine may raise anything
-                why = exc.sentence if isinstance(exc, AvatarError) else f"{type(exc).__name__} while loading."
-                why = "its memory ran out while it was loaded." if out_of_memory(exc) else why
-                error = EngineLoadError(f"{rung.label}: {why}", stage=rung.stage, engine=rung.name)
-                error.__cause__ = exc  # not only from `raise`: what it is marked with tells the cause
-                log.warning("loading %s failed: %s", rung.name, type(exc).__name__, exc_info=exc)
-                self._mark_failed(slot, error)
-                raise error from exc
-            finally:
-                slot.warming, slot.fraction = False, None
+            if slot.resting:  # no failure: it may be used as soon as it wakes
+                raise _not_loaded(rung, f"{rung.label}: {slot.resting}")
+            if slot.failures > failures and slot.fault is not None:  # the load that we waited for
+                raise _not_loaded(rung, slot.fault.sentence)
+            started = self._clock()
+            engine = self._made(slot, mine)
             ease_engine(engine, slot.eased)
             with self._state:
                 late = slot.loading is not mine or slot.resting  # given up meanwhile, or to give way
@@ -92,9 +83,35 @@ class Engines:
                     slot.instance, slot.retry_at, slot.fault = Instance(copy, rung.parallel, rung.beside), 0.0, None
             if late or slot.instance is None:
                 close_engine(engine, rung.name)
-                raise EngineLoadError(f"{rung.label} came too late.", stage=rung.stage, engine=rung.name)
+                raise _not_loaded(rung, f"{rung.label} came too late.")
             log.info("loaded %s in %.2f s", rung.name, self._clock() - started)
             return slot.instance
+
+    def _made(self, slot: Slot, mine: threading.Lock) -> Engine:
+        """The engine, by who holds the slot's lock. Raises EngineLoadError; of a load that was given up meanwhile the
+        slot knows nothing any more."""
+        rung = slot.rung
+
+        def show(warming: bool, fraction: float | None) -> None:
+            if slot.loading is mine:
+                slot.warming, slot.fraction = warming, fraction
+
+        show(True, None)
+        try:
+            if why := self._room(rung):
+                raise AvatarError(why)
+            return self._loader(rung, self._settings, lambda fraction: show(True, fraction))
+        except Exception as exc:  # noqa: BLE001 - a foreign engine may raise anything
+            why = exc.sentence if isinstance(exc, AvatarError) else f"{type(exc).__name__} while loading."
+            why = "its memory ran out while it was loaded." if out_of_memory(exc) else why
+            error = _not_loaded(rung, f"{rung.label}: {why}")
+            error.__cause__ = exc  # not only from `raise`: what it is marked with tells the cause
+            log.warning("loading %s failed: %s", rung.name, type(exc).__name__, exc_info=exc)
+            if slot.loading is mine:
+                self._mark_failed(slot, error)
+            raise error from exc
+        finally:
+            show(False, None)
 
     def _grow(self, slot: Slot) -> None:
         """Blocks. Load the copies that the plan wants beside the first. One that fails is tried again later."""
@@ -244,6 +261,10 @@ class Engines:
             close_engine(copy.engine, slot.rung.name)
 
         threading.Thread(target=close, daemon=True, name="free").start()
+
+
+def _not_loaded(rung: Rung, sentence: str) -> EngineLoadError:
+    return EngineLoadError(sentence, stage=rung.stage, engine=rung.name)
 
 
 @contextmanager

@@ -242,6 +242,7 @@ class EnginePool(Engines):
         if self._warmer is not None:
             self._warmer.join(LOAD_END_S)  # the interpreter must not end under a library that still loads a model
         for slot in self._slots.values():
+            slot.resting = "AVATAR is being closed."  # what still loads comes too late, and nothing is loaded any more
             instance, slot.instance = slot.instance, None
             if instance is not None:
                 instance.kill()
