@@ -13,10 +13,11 @@ from unittest.mock import MagicMock
 
 import pytest
 
-from avatar import weights
+from avatar import replica, weights
 from avatar.engines import llamacpp, prompt
 from avatar.engines.answer import ENOUGH
 from avatar.engines.base import Message
+from avatar.engines.calls import Timeouts
 from avatar.engines.llamacpp import EXAMPLES, LlamaCppLLM
 from avatar.errors import EngineError, EngineTimeout
 from avatar.settings import Settings
@@ -127,6 +128,36 @@ def test_close_ends_what_runs_and_refuses_what_comes() -> None:
     assert server.ended.is_set()
     with pytest.raises(EngineError, match="closed"):
         next(engine.reply(HELLO, 0))
+
+
+def test_who_waits_for_a_token_is_told_at_once_that_the_model_was_closed() -> None:
+    waiting, go_on = threading.Event(), threading.Event()
+
+    class Hanging:
+        def handle_chat_completions(self, prompt: dict[str, Any], callback: llamacpp.Callback) -> None:
+            waiting.set()
+            go_on.wait(20)
+
+    engine = LlamaCppLLM(Hanging(), 1)
+    told: list[EngineError] = []
+
+    def read() -> None:
+        try:
+            list(engine.reply(HELLO, 0))
+        except EngineError as error:
+            told.append(error)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    assert waiting.wait(20)
+    engine.close()
+    reader.join(10)  # and not STALL_S
+    go_on.set()
+    assert [(error.sentence, error.lost) for error in told] == [("The language model was closed.", True)]
+
+
+def test_who_asks_gives_a_hanging_engine_up_before_it_excuses_itself() -> None:
+    assert max(Timeouts().llm, replica.ITEM_S + 5) < llamacpp.STALL_S  # Ray asks for its health each 5 s
 
 
 def test_only_the_smallest_model_is_stopped_when_it_goes_in_circles() -> None:

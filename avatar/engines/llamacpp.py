@@ -14,9 +14,10 @@ import threading
 import time
 import urllib.request
 from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import suppress
 from http.client import HTTPException
 from pathlib import Path
-from queue import Empty, Queue
+from queue import Empty, Full, Queue
 from typing import Any, Protocol
 
 from avatar import weights
@@ -39,7 +40,9 @@ PROMPT_TOKENS = SLOT_TOKENS - MAX_TOKENS - 64  # the rest is the template's own
 DEMO_TOKENS = 530
 CLOSE_S = 2.0  # a token takes 10 ms
 COPY_S = 3.0  # for copying what one seat has read, which takes 2 ms
-STALL_S = 15.0  # no token for this long: the server hangs
+# No token for this long: the server hangs. Who asks gives the engine up before (Timeouts.llm, replica.ITEM_S), and a
+# fresh one is loaded: a hang that is told here looks like the fault of one question, and the next would hang as well.
+STALL_S = 30.0
 QUEUE_ITEMS = 16  # the reader is at most so many tokens behind before the model waits for it
 NEWLINES = re.compile(r"\s*\n\s*")
 
@@ -158,6 +161,7 @@ class LlamaCppLLM:
         self._server: Server | None = server
         self._slots, self._examples, self._budget, self._stall_s = slots, tuple(examples), budget, stall_s
         self._calls: set[_Pushed] = set()
+        self._lock = threading.Lock()  # of these two: what `close` does not see would outlive it
 
     def reply(self, messages: Sequence[Message], seat: int) -> Generator[str, None, None]:
         """Yields text deltas on one line, ending after a whole sentence where it can. Closing it stops the model
@@ -187,9 +191,6 @@ class LlamaCppLLM:
             pushed.cancel()
 
     def _push(self, messages: Sequence[Message], seat: int, options: Mapping[str, Any]) -> "_Pushed":
-        server = self._server
-        if server is None:
-            raise EngineError("The language model was closed.", stage="llm", engine="llamacpp")
         request = {
             "messages": [
                 {"role": m.role, "content": m.content}
@@ -201,17 +202,21 @@ class LlamaCppLLM:
             **SAMPLING,
             **options,
         }
-        pushed = _Pushed(server, request)
-        self._calls = {call for call in self._calls if call.running} | {pushed}
+        with self._lock:
+            if self._server is None:
+                raise _closed()
+            pushed = _Pushed(self._server, request)
+            self._calls = {call for call in self._calls if call.running} | {pushed}
         return pushed
 
     def close(self) -> None:
-        """Stop the answers that run, waiting 2 s at most, and free the model."""
-        self._server = None
-        for call in self._calls:
+        """Stop the answers that run, waiting 2 s at most, and free the model. Who reads one is told."""
+        with self._lock:
+            self._server, calls = None, list(self._calls)
+        for call in calls:
             call.cancel()
         deadline = time.monotonic() + CLOSE_S
-        for call in self._calls:
+        for call in calls:
             call.join(max(0.0, deadline - time.monotonic()))
 
 
@@ -238,15 +243,20 @@ class _Pushed:
         except Empty as exc:
             sentence = f"The language model said nothing for {timeout_s:g} s."
             raise EngineTimeout(sentence, stage="llm", engine="llamacpp") from exc
+        if isinstance(item, EngineError):
+            raise item
         if isinstance(item, Exception):
             raise EngineError(f"The language model failed: {item}", stage="llm", engine="llamacpp") from item
         return item
 
     def cancel(self) -> None:
-        """Make the next token the last, and free a thread that waits in a full queue."""
+        """Make the next token the last, and free a thread that waits in a full queue, or at an empty one."""
         self._cancelled.set()
-        while not self._items.empty():
-            self._items.get_nowait()
+        with suppress(Empty):
+            while True:
+                self._items.get_nowait()
+        with suppress(Full):  # of what came since; then there is something to read
+            self._items.put_nowait(_closed())
 
     def _run(self, server: Server, request: dict[str, Any]) -> None:
         try:
@@ -269,3 +279,7 @@ class _Pushed:
     def _put(self, item: str | None | Exception) -> None:
         if not self._cancelled.is_set():
             self._items.put(item)
+
+
+def _closed() -> EngineError:
+    return EngineError("The language model was closed.", stage="llm", engine="llamacpp", lost=True)
