@@ -9,6 +9,7 @@ import io
 import json
 import stat
 import zipfile
+import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Final
@@ -79,7 +80,7 @@ def unpack(file: IO[bytes]) -> Imported:
             _check(archive.infolist())
             manifest_bytes, recording = (_read(archive, name) for name in (MANIFEST, CLIP))
         return _imported(json.loads(manifest_bytes), recording)
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, OSError, UnicodeError) as exc:
+    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, OSError) as exc:
         raise _bad("it is not a whole zip file") from exc
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as exc:
         raise _bad("its manifest is damaged") from exc
@@ -116,6 +117,7 @@ def _imported(manifest: Any, recording: bytes) -> Imported:
     for key, most in words.items():
         if not isinstance(manifest[key], str) or len(manifest[key]) > most:
             raise ValueError(key)
+        manifest[key].encode()  # JSON can carry half a character, which is no text
     start_s, end_s = float(manifest["start_s"]), float(manifest["end_s"])
     if not 0 <= start_s < end_s <= 600:  # NaN fails too
         raise ValueError("start_s, end_s")

@@ -88,6 +88,15 @@ def twice() -> bytes:
     return buffer.getvalue()
 
 
+def garbled() -> bytes:
+    """A recording, deflated by another program, that cannot be unpacked any more."""
+    data = bytearray(rezipped())
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        begin = archive.getinfo(CLIP).header_offset + 30 + len(CLIP)
+    data[begin : begin + 20] = b"\xff" * 20
+    return bytes(data)
+
+
 @pytest.mark.parametrize(
     ("data", "why"),
     [
@@ -102,6 +111,7 @@ def twice() -> bytes:
         (encrypted, "not a plain file"),
         (bomb, "far more than it is"),
         (lying, "zip"),
+        (garbled, "not a whole zip"),
         (rezipped(**{MANIFEST: b" " * (65 << 10)}), "too large"),
         (rezipped(**{MANIFEST: b"\xff\xfe"}), "zip|manifest"),
         (rezipped(**{MANIFEST: b"[" * 60_000}), "manifest|far more"),
@@ -112,6 +122,7 @@ def twice() -> bytes:
         (rezipped(lambda m: m.update(end_s=float("nan"))), "manifest"),
         (rezipped(lambda m: m.update(start_s=-1)), "manifest"),
         (rezipped(lambda m: m.update(consent=[])), "manifest"),
+        *((rezipped(lambda m, key=key: m.update({key: "half \ud83d"})), "manifest") for key in ("name", "language")),
         (rezipped(lambda m: m.update(files=3)), "manifest"),
         (rezipped(lambda m: m.pop("language")), "manifest"),
         (rezipped(lambda m: [m]), "manifest"),
