@@ -120,7 +120,8 @@ def _slash(m: re.Match[str], script: Script) -> str:
         return f"{cardinal(str(int(a)), script)}月{cardinal(str(b), script)}日"
     if a > b:
         return f"{number(m[1], script)}比{cardinal(m[2], script)}"
-    return f"{cardinal(m[2], script)}分之{number(m[1], script)}"
+    parts = "百" if b == 100 else cardinal(m[2], script)
+    return f"{parts}分之{number(m[1], script)}"
 
 
 def _phone(m: re.Match[str], script: Script) -> str:
@@ -167,7 +168,7 @@ def _at_least_three(m: re.Match[str], script: Script) -> str:
 # -- the rules, in the order in which they are tried ------------------------------------------------------------------
 
 _HALF_WIDTH = {0xFF10 + i: ord("0") + i for i in range(10)} | str.maketrans("％＄＋＝～−–", "%$+=~--")
-_SIGN_OR_DIGIT = re.compile(r"[\d+=×÷≈≠≤≥±°&@/]|[A-Za-z]\.[a-z]")
+_SIGN_OR_DIGIT = re.compile(r"[\d½¼¾+=×÷≈≠≤≥±°&@/]|[A-Za-z]\.[a-z]")
 _HAN = r"\u3007\u3400-\u4dbf\u4e00-\u9fff"
 _LATIN_RUN = re.compile(r"[\x20-\x7e‘’“”°]+")
 _SMALL_WORD = re.compile(r"\b[a-z]{3,}\b")
@@ -205,7 +206,7 @@ _RULES = _rules(
     # dates
     (r"(?<!\d)([12]\d{3})([-/.])([01]?\d)\2([0-3]?\d)(?!\d)(?: ?日)?", _date),
     (
-        r"(?<!\d)([12]\d{3})/(1[0-2]|0?[1-9])(?![\d/])",
+        r"(?<!\d)([12]\d{3})/(1[0-2]|0?[1-9])(?![\d/])(?: ?月)?",
         lambda m, script: f"{year(m[1])}年{cardinal(m[2].lstrip('0'), script)}月",
     ),
     (r"(?<![\d.,])([12]\d{3}) ?[-~] ?([12]\d{3})(?= ?年)", lambda m, script: f"{year(m[1])}到{year(m[2])}"),
@@ -215,6 +216,7 @@ _RULES = _rules(
     (r"\(0\d{1,3}\) ?\d{3,4}-?\d{3,4}|(?<![\d.])\d+(?:-\d+){2,}(?!\d)|(?<![\d.])0\d{1,3}-\d{5,8}(?!\d)", _phone),
     (r"(?<![\d.,])(?:0\d{8,10}|1[3-9]\d{9})(?!\d)", _phone),
     (r"(?<=[打撥拨線线話话]) ?(\d{3,6})(?![\d.,:%])(?! ?[次個个通元秒分小])", lambda m, script: one_by_one(m[1])),
+    (r"(?<!\d)(\d{3})(?= ?(?:事件|大?地震|大[樓楼]|航班|班[機机]))", lambda m, script: one_by_one(m[1])),
     (r"(?<!\d)(\d{3,4})(?= ?(?:室|號房|号房|路?公車|路?公车|路公交))", lambda m, script: one_by_one(m[1])),
     # signs between numbers
     (r"(?<=\d) ?- ?(?=\d[^=]*=)", _sign("-")),
@@ -226,10 +228,10 @@ _RULES = _rules(
     (r"(?<=\d) ?[xX*] ?(?=\d)", _sign("×")),
     # money
     (
-        rf"({_CURRENCY}) ?({_NUMBER})(?:到(?:{_CURRENCY})?({_NUMBER}))? ?{_SCALE}? ?[元塊块]?",
+        rf"(?<!\d)({_CURRENCY}) ?({_NUMBER})(?:到(?:{_CURRENCY})?({_NUMBER}))? ?{_SCALE}? ?[元塊块]?",
         _money,
     ),
-    (rf"({_AMOUNT}) ?({_CODE})(?![A-Za-z])", _money_behind),
+    (rf"(?<!/)({_AMOUNT}) ?({_CODE}|[€£])(?![A-Za-z])", _money_behind),
     # time
     (r"(?<!\d)([01]?\d|2[0-4])[:：]([0-5]\d)(?:[:：]([0-5]\d))?(?!\d)(?: ?([apAP])\.?[mM]\b\.?)?", _time),
     (r"(?<!\d)(1[0-2]|0?[1-9]) ?([apAP])\.?[mM]\b\.?", _hour),
@@ -238,10 +240,13 @@ _RULES = _rules(
     (r"(?<![\d.,])100 ?%", "百分之百"),
     (rf"(?<=[时時]速) ?({_NUMBER}) ?km/h", lambda m, script: f"{number(m[1], script)}公里"),
     (rf"({_MINUS})?(?:({_AMOUNT})到)?({_AMOUNT}) ?({_UNIT})(?![A-Za-z/²³])", _measure),
+    (r"(?<![\d/])24/7(?![\d/])", "全天候"),
+    (r"(?<=\d) ?(?=[½¼¾])|(?<=\d) (?=[1-9]/[2-9](?!\d))", "又"),
     (r"½", "1/2"),
     (r"¼", "1/4"),
     (r"¾", "3/4"),
     (r"(?<![\d/.])(\d{1,3}(?:\.\d+)?)/(\d{1,3})(?![\d/])", _slash),
+    (r"(?<=\d)\^(\d+)", lambda m, script: f"的{cardinal(m[1], script)}次方"),
     (r"(?<!\d)\d+(?:\.\d+){2,}", _at_least_three),
     (
         rf"(?<![\d.第初高國国大小期拜])2(?= ?(?:[{MEASURES}](?!之)|年(?![級级班])))",

@@ -200,7 +200,7 @@ _SCALE = r"(?i:hundred|thousand|[mbtr]+illion|mn|bn|[kmb])\b"
 _TO = rf"(?: to (?:{_SIGN})?({_NUMBER}))?"
 _UNIT = _one_of(UNITS)
 
-_MONEY = re.compile(rf"({_CODE}) ({_NUMBER})()(?: ?({_SCALE}))?")
+_MONEY = re.compile(rf"({_CODE}|[€£]) ({_NUMBER})()(?: ?({_SCALE}))?")
 
 _WORDS = _rules(
     (rf"(?<![\w.@/-])(?i:{_one_of(ABBREVIATIONS)})(?![\w@])", lambda m: _kept_stop(m, ABBREVIATIONS[m[0].lower()])),
@@ -231,6 +231,7 @@ _NUMBERS = _rules(
         lambda m: f"{m[1]} {_date(m[3], m[2]) or m[0].partition(' ')[2]}",
     ),
     (r"\b24/7\b", "twenty-four seven"),
+    (r"\b9/11\b(?!/)", "nine eleven"),
     (r"\b50[-/]50\b", "fifty-fifty"),
     # telephone
     (r"\+\d{1,3}(?:[ .-]?\(?\d{1,4}\)?){2,5}", lambda m: _phone(m[0])),
@@ -251,9 +252,9 @@ _NUMBERS = _rules(
     (r" ?< ?(?=\d)", " less than "),
     (r" ?> ?(?=\d)", " more than "),
     # money
-    (rf"({_SIGN}) ?({_NUMBER}){_TO}(?:[ -]?({_SCALE}))?", _money),
+    (rf"(?<!\d)({_SIGN}) ?({_NUMBER}|\.\d+){_TO}(?:[ -]?({_SCALE}))?", _money),
     (rf"\b({_CODE}) ?({_NUMBER}){_TO}(?:[ -]?({_SCALE}))?", _money),
-    (rf"({_AMOUNT})((?: ?{_SCALE})?) ?({_CODE})\b", lambda m: _MONEY.sub(_money, f"{m[3]} {m[1]}{m[2]}")),
+    (rf"(?<!/)({_AMOUNT})((?: ?{_SCALE})?) ?({_CODE}\b|[€£])", lambda m: _MONEY.sub(_money, f"{m[3]} {m[1]}{m[2]}")),
     (rf"({_AMOUNT}) ?¢", lambda m: _counted(m[1], "cent", "cents")),
     # time
     (r"\b([01]?\d|2[0-4]):([0-5]\d)(?::([0-5]\d))?(?: ?(?i:([ap])\.?m\b\.?))?", _time),
