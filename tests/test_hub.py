@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 from hubs import REVISION, Hub
@@ -201,6 +202,26 @@ def test_a_full_disk_is_said_before_and_during(site: Hub, tmp_path: Path, monkey
     error = refused("toy", tmp_path)
     assert error.code == "DOWNLOAD_DISK" and "the disk is full" in error.sentence
     assert weights.partial("toy", tmp_path) == len(MODEL)  # kept: only room is missing
+
+
+@pytest.mark.parametrize("ends", ["in place", "removed"])
+def test_a_part_that_another_process_has_just_finished_is_not_taken_for_our_own(
+    site: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ends: str
+) -> None:
+    lock, others = hub.fcntl.flock, {"model.bin.part", "vocabulary.txt.part"}
+
+    def late(stream: BinaryIO, how: int) -> None:
+        """The other one had the lock until now."""
+        for part in (tmp_path / "toy").glob("*.part"):
+            if part.name in others:
+                others.remove(part.name)
+                part.rename(part.with_suffix("")) if ends == "in place" else part.unlink()
+        lock(stream, how)
+
+    monkeypatch.setattr(hub.fcntl, "flock", late)
+    place = weights.fetch("toy", tmp_path)
+    assert (place / "model.bin").read_bytes() == MODEL and (place / "vocabulary.txt").read_bytes() == VOCABULARY
+    assert not others and not list(place.glob("*.part"))
 
 
 def test_cancel_ends_a_silence_at_once_and_the_next_fetch_goes_on(site: Hub, tmp_path: Path) -> None:

@@ -263,8 +263,12 @@ def _locked(part: Path) -> Iterator[BinaryIO]:
                 raise
             sentence = f"Another process is getting {part.name.removesuffix(PART)} now. Wait for it."
             raise WeightsError(sentence, code="DOWNLOAD_BROKEN") from exc
-        try:
-            yield stream
-        finally:
-            if stream.tell() == 0:  # nothing to go on with
-                part.unlink(missing_ok=True)
+        if part.exists() and os.path.samestat(os.fstat(stream.fileno()), part.stat()):
+            try:
+                yield stream
+            finally:
+                if stream.tell() == 0:  # nothing to go on with
+                    part.unlink(missing_ok=True)
+            return
+    with _locked(part) as stream:  # another process has put in place, or removed, what was opened
+        yield stream
