@@ -145,15 +145,22 @@ def _of_majority(turns: Sequence[_Turn]) -> list[_Turn]:
 
 
 def _best(turns: Sequence[_Turn]) -> list[_Turn]:
-    """Those with the least noise, and longer ones before shorter, until BEST_S are full."""
+    """Those with the least noise, and longer ones before shorter, until BEST_S are full; where that would be less than
+    ENOUGH_S of speech, because no other one has room beside the very best, it is done without that."""
     ranked = sorted(turns, key=lambda turn: -min(turn.snr_db, 35.0) - 2.0 * turn.heard.speech_s)
+    filled = [_filled(ranked[without:]) for without in range(len(ranked))]
+    chosen = max(filled, key=lambda some: min(ENOUGH_S, sum(turn.heard.speech_s for turn in some)))
+    return sorted(chosen, key=lambda turn: turn.place)
+
+
+def _filled(ranked: Sequence[_Turn]) -> list[_Turn]:
     chosen, length_s = list[_Turn](), 0.0
     for turn in ranked:
         more = turn.heard.duration_s + (PAUSE_S if chosen else 0.0)
         if length_s + more <= BEST_S or not chosen:
             chosen.append(turn)
             length_s += more
-    return sorted(chosen, key=lambda turn: turn.place)
+    return chosen
 
 
 def _joined(turns: Sequence[_Turn]) -> Samples:

@@ -8,9 +8,11 @@ from recordings import RATE, samples, silero
 from avatar import speaker
 from avatar.audio import level_dbfs
 from avatar.events import Samples
-from avatar.own_voice import BEST_S, ENOUGH_S, Said, TooLittleSpeech, choose
+from avatar.own_voice import BEST_S, ENOUGH_S, Said, TooLittleSpeech, _best, _Turn, choose
 from avatar.settings import Settings
 from avatar.speaker import SAME, SpeakerEncoder, similarity
+from avatar.turntaking.voice import CHUNK, MIC_RATE
+from avatar.voiced import Heard
 
 CITIES = "ms_two_cities.flac"
 CUTS = [(1.0, 4.85), (4.85, 8.5), (8.5, 10.55), (10.55, 13.2), (13.2, 17.2), (17.2, 21.0)]  # at its pauses
@@ -66,6 +68,20 @@ def test_spoilt_and_foreign_turns_are_left_out(encoder: SpeakerEncoder) -> None:
     ]
     sample = choose([others[0], good[0], *others[1:4], good[1], *others[4:], good[2]], silero(), encoder)
     assert sample.text == "turn 0. turn 1. turn 2." and sample.turns == (1, 5, 10)
+
+
+def test_a_short_turn_takes_no_room_that_a_long_one_needs() -> None:
+    def turn(place: int, seconds: float, snr_db: float) -> _Turn:
+        count = round(seconds * MIC_RATE / CHUNK)
+        heard = Heard(np.zeros(count * CHUNK), MIC_RATE, np.zeros(count * CHUNK), np.ones(count, bool))
+        return _Turn(place, said(np.zeros(1)), heard, snr_db, np.zeros(256, np.float32))
+
+    def chosen(*turns: _Turn) -> list[int]:
+        return [turn.place for turn in _best(turns)]
+
+    assert chosen(turn(0, 3.0, 35.0), turn(1, 9.5, 20.0)) == [1]  # 3 s are too little, and both too much
+    assert chosen(turn(0, 3.0, 35.0), turn(1, 9.5, 20.0), turn(2, 2.5, 30.0)) == [0, 2]
+    assert chosen(turn(0, 3.0, 35.0)) == [0]
 
 
 def test_who_spoke_most_is_the_user(encoder: SpeakerEncoder) -> None:
