@@ -76,6 +76,15 @@ def test_a_reference_is_made_once_kept_on_disk_and_dropped_with_its_profile(cach
     assert first.made == 3 and not cache.exists()  # nothing of it comes back
 
 
+def test_a_voice_whose_words_are_far_too_few_is_not_said_letter_by_letter(cache: Path) -> None:
+    """Whoever wrote them: all callers take turns on the card, and each letter would be a clause."""
+    solver = Solver()
+    sound = (np.sin(np.arange(11 * RATE) / 30) * 0.2).astype(np.float32)
+    hasty = Voice("Ann", "a1", AudioChunk(sound, RATE), "Hi.", "en", consent="x", cache=cache)
+    said_s = sum(chunk.duration_s for chunk in engine(solver).speak("The kettle is on the stove. " * 4, hasty, "en"))
+    assert said_s > 1 and len(solver.spoken) <= 12
+
+
 def test_a_file_that_is_damaged_or_foreign_is_made_again(cache: Path) -> None:
     said(engine(Solver()), voice(cache))
     (file,) = cache.iterdir()

@@ -21,7 +21,7 @@ from avatar.audio import resample
 from avatar.engines.base import Abilities, Progress, Voice
 from avatar.engines.card_time import CARD_TIME
 from avatar.engines.conditioning import Conditioning
-from avatar.engines.f5_clauses import HOP, RATE, frames_for, pieces, trimmed, voiced
+from avatar.engines.f5_clauses import HOP, LEAST_WEIGHT, RATE, frames_for, pieces, trimmed, voiced
 from avatar.engines.f5_worker import Job, Worker
 from avatar.engines.own_voices import own_voices
 from avatar.engines.reference import Reference, prepare, weight
@@ -152,7 +152,8 @@ class F5TTS:
             raise _error(f"F5-TTS does not know this language ({tag}).", "NOT_ITS_LANGUAGE")
         prepared = self._voice(voice, tag)
         pace = prepared.frames / weight(prepared.text)  # frames of the reference for each byte of its words
-        for piece in pieces(words, int((LONGEST - prepared.frames) / pace / 1.05)):
+        most = int((LONGEST - prepared.frames) / pace / 1.05)
+        for piece in pieces(words, max(most, LEAST_WEIGHT)):  # less where the words are fewer than were said
             yield AudioChunk(self._clause(prepared, piece, pace, way), RATE)
 
     def _clause(self, prepared: Prepared, piece: str, pace: float, way: Way) -> Samples:
