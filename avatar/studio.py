@@ -69,15 +69,16 @@ class Studio:
         return await self._draft(owner, origin, heard, quality, start_s, end_s)
 
     async def open_archive(self, owner: str, path: Path) -> Draft:
-        """A voice that was exported, to be judged again; its words and its part are kept."""
+        """A voice that was exported, to be judged again; its words and its part are kept, where that is long enough."""
         archive = await asyncio.to_thread(voice_archive.read, path)
         with tempfile.TemporaryDirectory(prefix="avatar-import-") as folder:
             recording = Path(folder) / voice_archive.CLIP
             await asyncio.to_thread(recording.write_bytes, archive.recording)
             samples = await self._decoder.decode(recording)
         heard, quality = await asyncio.to_thread(self._measured, samples)
-        end_s = min(archive.end_s, heard.duration_s)
-        start_s = max(0.0, min(archive.start_s, end_s - SHORTEST_S))
+        start_s, end_s = archive.start_s, min(archive.end_s, heard.duration_s)
+        if end_s - start_s < SHORTEST_S:
+            start_s, end_s = clip.best_window(heard)
         words = archive.text, archive.language.partition("-")[0].lower() or "en"
         draft = await self._draft(owner, "import", heard, quality, start_s, end_s, words)
         return self._drafts.keep(replace(draft, name=archive.name, note=archive.note, whose=archive.whose))
