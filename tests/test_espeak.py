@@ -173,6 +173,16 @@ def test_real_speech_begins_at_once(real: EspeakTTS, text: str) -> None:
     samples = spoken(real, text)
     assert 0.4 < len(samples) / OUT_RATE < 4
     assert np.flatnonzero(np.abs(samples) > espeak.QUIET)[0] <= 0.02 * OUT_RATE
+
+
+@pytest.mark.parametrize("text", ["I am fine.", "and it is", "你好嗎？", "今天天氣很好", "안녕하세요.", "こんにちは。"])
+def test_real_speech_ends_with_its_last_sound_and_a_pause(text: str) -> None:
+    engine = EspeakTTS()
+    samples = spoken(engine, text)
+    engine.close()
+    behind_s = (len(samples) - np.flatnonzero(np.abs(samples) > espeak.QUIET)[-1]) / OUT_RATE
+    wanted_s = espeak.HINGE_S if text[-1].isalnum() else espeak.TAIL_S
+    assert behind_s == pytest.approx(wanted_s, abs=0.001) and abs(samples[-1]) < espeak.QUIET / 2
     assert 0.2 < np.abs(samples).max() <= 1.0
 
 
