@@ -13,12 +13,15 @@ import av
 import numpy as np
 import pytest
 from assistants import Page
-from running import NOWHERE, SPEECH, WEIGHTS
+from running import NOWHERE, SPEECH
 
-from avatar.audio import resample
+from avatar.audio import from_pcm16, resample
 from avatar.bench.words import word_error_rate
-from avatar.engines.moonshine import load
+from avatar.engines import espeak
+from avatar.engines.base import Voice
+from avatar.engines.espeak import EspeakTTS
 from avatar.events import Samples
+from avatar.saying import spoken
 from avatar.settings import Settings
 from avatar.store import Store
 from avatar.wire import MIC_RATE, REPLY_RATE
@@ -70,20 +73,30 @@ def said(page: Page, kind: str) -> list[dict[str, object]]:
 
 
 @pytest.fixture(scope="module")
-def moonshine(app):
-    engine = load(Settings(data=app.data, weights=WEIGHTS), lambda _: None)
+def voice():
+    engine = espeak.load(Settings(), lambda _: None)
     yield engine
     engine.close()
 
 
-def read_back(engine, pcm16: bytes) -> str:
-    sound = np.frombuffer(pcm16, "<i2").astype(np.float32) / 32768
-    *_, last = engine.transcribe(resample(sound, REPLY_RATE, MIC_RATE), "en")
-    return last.text
+def loudness(sound: Samples) -> Samples:
+    """Of each 20 ms."""
+    frames = sound[: len(sound) // 480 * 480].reshape(-1, 480)
+    return np.sqrt(np.mean(frames**2, axis=1))
+
+
+def is_said(voice: EspeakTTS, clauses: list[str], pcm16: bytes) -> bool:
+    """Whether that is what the voice makes of these clauses. Ears that hear a robot say what a small model made up are
+    no judge of that: of 51 replies they missed up to 40 % of the words, of others 67 %."""
+    chunks = [chunk for text in clauses for chunk in voice.speak(spoken(text, "en"), Voice(), "en")]
+    made, heard = (loudness(s) for s in (np.concatenate([c.samples for c in chunks]), from_pcm16(pcm16)))
+    same = min(len(made), len(heard))
+    # its breath is made of chance: 0.983 and more in 16 replies, and 0.64 at most where one is held against another
+    return abs(len(made) - len(heard)) <= 5 and float(np.corrcoef(made[:same], heard[:same])[0, 1]) > 0.9
 
 
 @pytest.mark.parametrize("clip", ["lk_weather.wav", "un_dog.mp3", "jfk.flac"])
-async def test_speech_is_heard_answered_and_spoken(app, moonshine, clip):
+async def test_speech_is_heard_answered_and_spoken(app, voice, clip):
     async with app.page() as page:
         talking = asyncio.create_task(speak(page, clip))
         saved = await hear_out(page)
@@ -91,11 +104,8 @@ async def test_speech_is_heard_answered_and_spoken(app, moonshine, clip):
     assert saved["state"] == "done"
     heard = [m["final"] for m in said(page, "heard") if m["final"]][-1]
     assert word_error_rate([(WORDS[clip], heard)]) <= 0.25, heard
-    reply = " ".join(clause["text"] for clause in said(page, "clause") if clause["turn"] == saved["turn"])
-    assert len(reply.split()) >= 3
-    back = read_back(moonshine, page.sound[saved["turn"]])
-    # a small model listens to a robot's voice: 0.67 was seen; another reply's words come to 0.83 and more
-    assert word_error_rate([(reply, back)]) <= 0.75, (reply, back)
+    reply = [clause["text"] for clause in said(page, "clause") if clause["turn"] == saved["turn"]]
+    assert reply and is_said(voice, reply, page.sound[saved["turn"]]), reply
     *_, card = said(page, "latency")  # of an early reply that was withdrawn there is one too
     assert card["engines"] == {
         "eot": "Smart Turn", "stt": "Moonshine tiny", "llm": "SmolLM2 135M", "tts": "eSpeak NG"

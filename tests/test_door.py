@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
+from page_site import PATIENCE_S
 from playwright.sync_api import Browser, BrowserContext, sync_playwright
 from running import Running
 
@@ -43,6 +44,7 @@ def visit(browser: Browser, opened: Running):
 
     def make(**more: object):
         context = browser.new_context(ignore_https_errors=True, permissions=["microphone"], **more)
+        context.set_default_timeout(1000 * PATIENCE_S)
         contexts.append(context)
         page, errors = context.new_page(), []
         page.on("console", lambda m: errors.append(m.text) if m.type == "error" else None)
@@ -78,10 +80,10 @@ def test_strangers_talk_over_https_and_do_not_see_each_other(visit, opened):
     cookies = {c["name"]: c for c in ann.context.cookies()}
     assert cookies["avatar_guest"]["httpOnly"] and cookies["avatar_guest"]["secure"]
     ann.click(".av-main")
-    ann.wait_for_function("avatarUI.state === 'listening'", timeout=60_000)  # socket, worklets and microphone work
+    ann.wait_for_function("avatarUI.state === 'listening'")  # socket, worklets and microphone work
     ann.fill("#type textarea", "Hello there")
     ann.press("#type textarea", "Enter")
-    ann.wait_for_selector("a[href*='-reply'], #chat .bot", timeout=60_000)
+    ann.wait_for_selector("a[href*='-reply'], #chat .bot")
     ann.click(".av-end")
     assert not [text for text in errors if "Content Security Policy" in text or "violates" in text], errors
 
@@ -90,13 +92,13 @@ def test_strangers_talk_over_https_and_do_not_see_each_other(visit, opened):
     bob.wait_for_timeout(1500)
     assert "Hello there" not in bob.inner_text("body")
     ann.get_by_role("tab", name="History").click()
-    ann.wait_for_function("document.body.innerText.includes('Hello there')", timeout=15_000)
+    ann.wait_for_function("document.body.innerText.includes('Hello there')")
 
 
 def test_status_shows_the_way_for_a_phone(visit, opened):
     page, errors = visit(viewport={"width": 390, "height": 844}, locale="zh-TW")
     page.locator("button[role=tab]").last.click()
-    page.wait_for_selector("#phone svg", timeout=15_000)
+    page.wait_for_selector("#phone svg")
     assert f"{lan.addresses()[0]}:{opened.port}" in page.inner_text("#phone")
     assert not [text for text in errors if "Content Security Policy" in text], errors
 

@@ -113,7 +113,7 @@ async def test_a_quick_one_that_hangs_is_given_up_and_the_slow_one_hears_and_sta
     try:
         for state in ("cold", "failed"):  # the first hang costs what was loaded
             pool.warm(ears[1])
-            events = [event async for event in Pipeline(pool, Timeouts(stt=0.1)).transcribe(SOUND, None)]
+            events = [event async for event in Pipeline(pool, Timeouts(stt=0.5)).transcribe(SOUND, None)]
             assert [event.text for event in events if isinstance(event, Transcript)] == ["你好"]
             assert [status.state for status in pool.status()] == ["ready", state]
         assert pool.instance(ears[0]) is before and slow.trouble.calls == 2

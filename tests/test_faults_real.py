@@ -141,17 +141,19 @@ async def test_a_voice_whose_process_is_killed_in_a_reply(settings, make_pool):
 async def test_a_decoder_whose_process_is_gone_or_hangs(settings, make_pool, tmp_path, stopped):
     assistant = make_assistant(settings, make_pool)
     decoder = assistant._single._decoder
-    decoder.limits = replace(decoder.limits, wall_s=1.0)
+    patient = decoder.limits
     sound = tmp_path / "asked.flac"
     shutil.copy(Path(__file__).parent / "data" / "speech" / "jfk.flac", sound)
     try:
         await one_turn(assistant, sound, "first")
         os.kill(decoder._child.pid, stopped)
+        decoder.limits = replace(patient, wall_s=1.0)
         with within_budget(assistant):
             try:
                 await one_turn(assistant, sound, "second")
             except AvatarError as error:
                 assert error.code in ("AUDIO_UNREADABLE", "AUDIO_TIMEOUT")
+        decoder.limits = patient
         with within_budget(assistant):
             assert (await one_turn(assistant, sound, "third"))[-1].audio is not None
     finally:

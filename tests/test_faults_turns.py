@@ -69,7 +69,7 @@ async def test_an_engines_fault_costs_one_turn(settings, make_pool, sound, stage
         assert time.monotonic() - began < BUDGET_S and "secret" not in told.value.sentence + caplog.text
         assert assistant.seats.count() == 0
         assert not any(assistant.pool.busy(rung) for rung in assistant.pool.rungs(stage))
-        trouble.hang_at = None
+        trouble.hang_at, assistant._single._pipeline._timeouts = None, Timeouts()
         for rung in assistant.pool.rungs(stage):
             assistant.pool.retry(rung.name)  # what the pool does by itself after a while: test_pool.py
         updates = await one_turn(assistant, sound, "second")

@@ -81,7 +81,7 @@ def test_a_file_that_is_short_on_the_hub_is_found(site: Hub, tmp_path: Path) -> 
 
 
 def test_silence_ends_it(site: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hub, "STALL_S", 0.03)
+    monkeypatch.setattr(hub, "STALL_S", 0.5)  # the 4,000 bytes before it have as long
     site.manners = ["stall 4000"]
     error = refused("toy", tmp_path)
     assert "nothing arrived for" in error.sentence and "What has arrived is kept" in error.sentence

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from page_site import PATIENCE_S
 from playwright.sync_api import Page, sync_playwright
 from running import NOWHERE, SPEECH, Running
 from strangers import FROM, Guest
@@ -32,6 +33,7 @@ def page(opened: Running, chromium: str, seen: list[str]) -> Iterator[Page]:  # 
     with sync_playwright() as p:
         browser = p.chromium.launch(executable_path=chromium, headless=True, args=FLAGS)
         page = browser.new_page(locale="en-US")
+        page.set_default_timeout(1000 * PATIENCE_S)
         page.on("dialog", lambda dialog: (seen.append(dialog.message), dialog.dismiss()))
         page.on("request", lambda request: seen.append(request.url) if "evil.example" in request.url else None)
         page.goto(f"http://127.0.0.1:{opened.port}/")
@@ -52,7 +54,7 @@ def carol(page: Page, opened: Running) -> Iterator[Guest]:  # noqa: F811
 def shows(page: Page, selector: str, words: str = "onerror") -> None:
     """The words are there, as words: in the text of an element, or in a box to write in."""
     script = "([s, w]) => [...document.querySelectorAll(s)].some(e => (e.value ?? e.innerText ?? '').includes(w))"
-    page.wait_for_function(script, arg=[selector, words], timeout=30_000)
+    page.wait_for_function(script, arg=[selector, words])
 
 
 def inert(page: Page, seen: list[str]) -> None:
@@ -77,13 +79,13 @@ def test_what_is_said_written_and_found(page, carol, seen):
     shows(page, "#chat")
     page.get_by_role("tab", name="History").click()
     page.fill("#search textarea, #search input", "onerror")
-    page.locator("[data-conversation] mark").first.wait_for(timeout=15_000)
+    page.locator("[data-conversation] mark").first.wait_for()
     for found in page.locator("[data-conversation]").all():
         found.click()
         shows(page, "#past")
     page.locator("[data-conversation]").filter(has_text=HOSTILE[:30]).last.click()
     shows(page, ".av-title")
-    page.locator("#past mark").first.wait_for(timeout=15_000)
+    page.locator("#past mark").first.wait_for()
     press(page, "Rename")
     shows(page, "#title textarea, #title input")
     press(page, "Delete")
@@ -108,7 +110,7 @@ def test_a_voice_and_its_recording(page, carol, seen, tmp_path: Path):
     (tmp_path / FILE).write_bytes((SPEECH / "jfk.flac").read_bytes())
     page.click("#clip [aria-label='Upload file']")
     page.set_input_files("#clip input[type=file]", tmp_path / FILE)
-    page.locator(".av-q").wait_for(timeout=30_000)
+    page.locator(".av-q").wait_for()
     carol.call("uploaded", [carol.upload(FILE, (SPEECH / "jfk.flac").read_bytes())])
     carol.call("save", [None, IMAGE, HOSTILE, "en", "permitted", HOSTILE[:90], HOSTILE, True, None])
     page.get_by_role("tab", name="Talk").click()
@@ -123,5 +125,5 @@ def test_a_voice_and_its_recording(page, carol, seen, tmp_path: Path):
     page.get_by_text("From the next reply on, replies are spoken in this voice.").first.wait_for()
     page.get_by_role("tab", name="Talk").click()
     page.click("#voice input")
-    page.locator("[role=option]").filter(has_text="onerror").first.wait_for(timeout=15_000)
+    page.locator("[role=option]").filter(has_text="onerror").first.wait_for()
     inert(page, seen)

@@ -123,18 +123,18 @@ async def test_a_hung_engine_ends_the_turn_in_time_and_the_next_turn_works(pool,
 
 
 class Unhurried(FakeLLM):
-    """A word each 50 ms, so that a reply takes longer than one item may."""
+    """A word each 20 ms, so that a reply takes longer than one item may."""
 
     def reply(self, messages, seat):
         for word in super().reply(messages, seat):
-            time.sleep(0.05)
+            time.sleep(0.02)
             yield word
 
 
 async def test_who_waits_in_line_for_an_engine_that_works_is_answered_and_nothing_counts_as_a_hang(make_pool, engines):
-    slow = Unhurried("One two three four five six seven eight nine ten eleven twelve.")
+    slow = Unhurried("One two three four five six seven eight nine ten. " * 4)
     pool = make_pool({stage: (stage, engine) for stage, engine in {**engines, "llm": slow}.items()})
-    turns = [collect(Pipeline(pool, Timeouts(llm=0.4)).turn(f"question {n}")) for n in range(3)]
+    turns = [collect(Pipeline(pool, Timeouts(llm=0.7)).turn(f"question {n}")) for n in range(3)]
     for events in await asyncio.gather(*turns):
         assert isinstance(events[-1], TurnDone) and not [e for e in events if isinstance(e, Notice | Failure)]
     assert slow.trouble.closed == 0

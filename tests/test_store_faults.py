@@ -19,16 +19,14 @@ WRITER = """
 import sys
 from pathlib import Path
 from avatar.store import Store, Turn
-data, acknowledged = Path(sys.argv[1]), open(sys.argv[2], "a")
-store = Store(data)
+store = Store(Path(sys.argv[1]))
 conversation = store.create_conversation("local")
 print("started", flush=True)
 while True:
     audio = store.save_audio(lambda path: path.write_bytes(b"heard"))
     turn = Turn(user_text="a", reply_text="b" * 500, state="done", reply_audio=audio)
     row = store.add_turn("local", conversation, turn)
-    acknowledged.write(row.id + "\\n")
-    acknowledged.flush()
+    print(row.id, flush=True)
 """
 
 
@@ -50,19 +48,20 @@ def test_a_database_of_the_version_before_personas_is_read(tmp_path: Path) -> No
 
 def kill_writers(folder: Path, kills: int) -> int:
     """Kill a writer `kills` times in the middle of its work; returns how many turns it had been promised."""
-    chance, acks = random.Random(7), folder / "acknowledged"
+    chance, promised = random.Random(7), set[str]()
     for _ in range(kills):
-        writer = subprocess.Popen([sys.executable, "-c", WRITER, folder / "data", acks], stdout=subprocess.PIPE)
+        writer = subprocess.Popen([sys.executable, "-c", WRITER, folder / "data"], stdout=subprocess.PIPE, text=True)
         assert writer.stdout is not None
-        writer.stdout.readline()
-        time.sleep(chance.uniform(0.02, 0.2))
+        assert writer.stdout.readline() == "started\n"
+        promised |= {writer.stdout.readline().strip() for _ in range(chance.randint(2, 20))}
+        time.sleep(chance.uniform(0, 0.02))  # in the middle of one
         writer.send_signal(signal.SIGKILL)
+        promised |= set(writer.stdout.read().split("\n")[:-1])  # a line that was cut promised nothing
         writer.wait()
         writer.stdout.close()
-    promised = acks.read_text().split()
     store = Store(folder / "data")
     turns = [turn for row in store.conversations("local", limit=kills) for turn in store.turns("local", row.id)]
-    assert set(promised) <= {turn.id for turn in turns}
+    assert promised <= {turn.id for turn in turns}
     assert all(turn.reply_text == "b" * 500 for turn in turns)
     for turn in turns:
         assert store.audio_path("local", turn.id, "reply").read_bytes() == b"heard"

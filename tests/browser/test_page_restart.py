@@ -65,7 +65,7 @@ def test_what_was_said_in_a_turn_that_a_crash_cut_off_is_offered_and_what_was_st
         if not stored:
             s.start()
         s.wait("window.avatarUI?.state === 'listening'")
-        s.page.wait_for_timeout(500)
+        s.answered()  # what Start asks
         box.fill("")
         s.socket.send("heard", final="How long for a big pot?", partial="")
         s.socket.send("turn", turn=1)
@@ -80,7 +80,7 @@ def test_what_was_said_in_a_turn_that_a_crash_cut_off_is_offered_and_what_was_st
         s.wait("avatarUI.state === 'lost'")
         s.tab(1)  # what Gradio asks is cut off
         s.page.unroute(EVERYTHING)
-        s.page.wait_for_function("!window.sameDocument", timeout=15_000)
+        s.wait("!window.sameDocument")
         s.wait("window.avatarUI?.state === 'listening'")
         expect(box).to_have_value("" if stored else "How long for a big pot?")
         expect(s.page.get_by_text(ENGLISH["unanswered"])).to_have_count(0 if stored else 1)
@@ -169,7 +169,7 @@ def test_a_tab_that_was_opened_while_the_server_was_gone_is_there_when_it_is_bac
     s = site(locale="zh-TW")
     if live:
         s.start()
-        s.page.wait_for_timeout(500)
+        s.answered()  # what Start asks
     gone(s, EVERYTHING)
     if live:
         s.socket.drop(1012)
@@ -178,7 +178,7 @@ def test_a_tab_that_was_opened_while_the_server_was_gone_is_there_when_it_is_bac
     expect(s.page.locator(".toast-body")).to_contain_text(CHINESE["no_answer"])
     s.page.evaluate("window.sameDocument = true")
     s.page.unroute(EVERYTHING)
-    s.page.wait_for_function("!window.sameDocument", timeout=15_000)
+    s.wait("!window.sameDocument")
     expect(s.page.locator("#figures")).to_contain_text(CHINESE["seats_used"])
     expect(s.page.locator("#av-pill")).to_be_visible(visible=live)
     if live:  # the microphone is open: the pill and a sentence say so

@@ -132,13 +132,10 @@ def test_a_tab_that_is_closed_lets_go_of_its_socket(site: Open) -> None:
     s.start()
     s.speak(1, 5)
     s.wait("avatarUI.log.some(e => e[0] === 'first')")
-    other = s.page.context.new_page()
-    s.page.close()
-    for _ in range(200):
-        if s.socket.ws.client_state == WebSocketState.DISCONNECTED:
-            break
-        other.wait_for_timeout(50)
-    assert s.socket.ws.client_state == WebSocketState.DISCONNECTED and not s.errors
+    closed, s.page = s.page, s.page.context.new_page()
+    closed.close()
+    s.until(lambda: s.socket.ws.client_state == WebSocketState.DISCONNECTED)
+    assert not s.errors
 
 
 def test_a_full_server_says_so_and_then_that_a_seat_is_free(site: Open) -> None:

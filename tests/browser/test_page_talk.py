@@ -130,9 +130,9 @@ def test_an_event_that_comes_to_nothing_leaves_the_conversation_as_it_is(site: O
     s.start()
     s.socket.send("turn", turn=1)
     expect(chat).to_contain_text("rinse them first")
-    with s.page.expect_response(lambda answer: "queue/data" in answer.url) as told:
+    with s.page.expect_request(lambda asked: "queue/join" in asked.url):
         s.page.locator("#type textarea").press("Enter")  # nothing is written there
-    told.value.finished()
+    s.answered()
     s.assistant.trouble = AvatarError("The disk is full.")
     s.page.locator("#chat a[href='#again']").click()
     expect(s.page.locator(".toast-body")).to_contain_text("The disk is full.")
