@@ -33,7 +33,7 @@ class Guest:
 
     def __init__(self, app: Running, addresses: Iterable[str]) -> None:
         self.app, self._base = app, f"http://127.0.0.1:{app.port}"
-        with httpx.Client(base_url=self._base, trust_env=False) as first:
+        with httpx.Client(base_url=self._base, trust_env=False, timeout=60) as first:
             self.cookie = first.get("/").headers["set-cookie"].partition(";")[0]
         self._clients = [self._client(address) for address in addresses]
         self._next, self._lock = itertools.cycle(self._clients), threading.Lock()

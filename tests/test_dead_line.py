@@ -35,13 +35,14 @@ async def test_the_seat_is_free_soon_and_what_was_heard_is_kept(here):
         await page.until("alive")
         carrier.dead, gone = True, time.monotonic()
         await here.wait(lambda: here.assistant.seats.count() == 0)
-        assert SILENT_S - 0.1 < time.monotonic() - gone < SILENT_S + 1
+        took_s = time.monotonic() - gone
+        assert SILENT_S - 0.1 < took_s < 10  # how soon, by a clock that no busy machine stops: test_pulse.py
         carrier.dead = False  # it is back after all, and told to connect anew
         assert await page.closed() == SILENT_CODE
         async with here.page(conversation=page.seen[0]["conversation"]):
             (live,) = here.assistant.live.values()
             (exchange,) = live.chat.exchanges
-            assert exchange.user == "a long story" and 0.1 <= exchange.interrupted_s < 2.5
+            assert exchange.user == "a long story" and 0.1 <= exchange.interrupted_s < took_s + 1
 
 
 async def test_frames_are_a_sign_of_life_and_who_never_gave_one_keeps_the_seat(here, monkeypatch):

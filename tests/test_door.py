@@ -23,7 +23,8 @@ def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         running.until("press Start")
         running.http.close()
         address = (lan.addresses() or ["127.0.0.1"])[0]
-        running.http = httpx.Client(base_url=f"https://{address}:{running.port}", verify=False, trust_env=False)
+        base = f"https://{address}:{running.port}"
+        running.http = httpx.Client(base_url=base, verify=False, trust_env=False, timeout=60)
         yield running
     finally:
         running.stop()

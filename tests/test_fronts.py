@@ -63,7 +63,8 @@ class Guest:
 
     def __init__(self, house: House) -> None:
         self._house = house
-        self.http = httpx.Client(base_url=f"http://127.0.0.1:{house.port}", headers={"Host": NAME}, trust_env=False)
+        base = f"http://127.0.0.1:{house.port}"
+        self.http = httpx.Client(base_url=base, headers={"Host": NAME}, trust_env=False, timeout=60)
         self.http.get("/").raise_for_status()
         self.cookie = self.http.cookies["avatar_guest"]
         self.owner = f"guest:{self.cookie.partition('.')[0]}"

@@ -67,7 +67,7 @@ async def fuzzed(address: str, blocks: Any) -> list[str]:
                 if end := await told(http, handler, data, dict.fromkeys(FIELDS, odd), uuid.uuid4().hex):
                     met.append(f"{name} {odd!r}: {end}")
 
-    async with httpx.AsyncClient(base_url=address, timeout=30) as http:
+    async with httpx.AsyncClient(base_url=address, timeout=60) as http:
         pairs = list(zip(NUMBERS, WORDS, strict=True))
         await asyncio.gather(*(one(http, *call, number, words) for call in calls for number, words in pairs))
     return met

@@ -72,7 +72,8 @@ def test_without_a_network_it_starts_and_answers(alone):
     turn_s = time.monotonic() - running.started
     load = os.getloadavg()[0]
     print(f"without a network: page {page_s:.1f} s (bar 5), first turn {turn_s:.1f} s (bar 10), load {load:.1f}")
-    assert page_s < 30 and turn_s < 60  # generous: this machine may be busy; the bars are for an idle one
+    busy = max(1.0, load / (4 * (os.cpu_count() or 1)))  # generous: the bars are for an idle machine
+    assert page_s < 30 * busy and turn_s < 60 * busy
 
 
 def test_without_network_and_weights_the_page_names_what_is_missing(alone, tmp_path):

@@ -137,7 +137,7 @@ def real(llama: LlamaServer) -> Settings:
 
 def busy_slots(llama: LlamaServer) -> int:
     headers = {"authorization": f"Bearer {KEY}"}
-    return sum(slot["is_processing"] for slot in httpx.get(f"{llama.url}/slots", headers=headers).json())
+    return sum(slot["is_processing"] for slot in httpx.get(f"{llama.url}/slots", headers=headers, timeout=60).json())
 
 
 @pytest.mark.slow

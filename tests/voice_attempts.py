@@ -132,7 +132,7 @@ async def attempt(count: int, seed: int, address: str, assistant: Assistant, blo
     paths += [f"/gradio_api/file={folder / 'clip.flac'}", f"/file={folder / 'clip.flac'}"]
     paths += [f"/gradio_api/file=..%2f..{folder}/clip.flac", f"/avatar/audio/{hers.id}/reply"]
     met: Counter[str] = Counter()
-    async with httpx.AsyncClient(base_url=address, timeout=30) as http:
+    async with httpx.AsyncClient(base_url=address, timeout=60) as http:
         for number in range(count):
             owner = dice.choice([{"x-owner": "bob"}, {"x-owner": "bob"}, {"x-owner": "anna"}, {}])
             if dice.random() < 0.3:
