@@ -121,8 +121,8 @@ async def test_got_on_the_status_tab_it_answers_the_next_turn(hub: Hub, settings
     downloads.start(NAME)
     until(lambda: downloads.look(NAME).done >= 100_000)
     downloads.stop(NAME)
-    until(lambda: downloads.look(NAME).state == "stopped")
-    assert downloads.look(NAME).done == 100_000
+    assert downloads.look(NAME).state == "stopped"
+    until(lambda: downloads.look(NAME).done == 100_000)  # when its thread has closed the file
     downloads.start(NAME)
     assert arrived.wait(20)
     assert hub.gets() == ["", "bytes=100000-", "bytes=150000-"]
