@@ -43,7 +43,7 @@ def test_a_taken_port_is_one_sentence(tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         command, env = [sys.executable, "app.py", "--port", str(port)], kept | {"AVATAR_DATA": str(tmp_path / "data")}
-        ended = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=60)
+        ended = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=180)
     assert ended.returncode == 1 and ended.stdout == ""
     assert ended.stderr.startswith(f"AVATAR cannot start: port {port} is taken by python")
     assert f"--port {port + 1}" in ended.stderr and "Traceback" not in ended.stderr
