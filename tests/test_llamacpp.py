@@ -18,7 +18,7 @@ from avatar.engines import llamacpp, prompt
 from avatar.engines.answer import ENOUGH
 from avatar.engines.base import Message
 from avatar.engines.calls import Timeouts
-from avatar.engines.llamacpp import EXAMPLES, LlamaCppLLM
+from avatar.engines.llamacpp import EXAMPLES, LlamaCppLLM, _Pushed
 from avatar.errors import EngineError, EngineTimeout
 from avatar.settings import Settings
 
@@ -158,6 +158,27 @@ def test_who_waits_for_a_token_is_told_at_once_that_the_model_was_closed() -> No
 
 def test_who_asks_gives_a_hanging_engine_up_before_it_excuses_itself() -> None:
     assert max(Timeouts().llm, replica.ITEM_S + 5) < llamacpp.STALL_S  # Ray asks for its health each 5 s
+
+
+def test_close_ends_both_of_two_who_began_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = LlamaCppLLM(FakeServer(*["word "] * 10_000, delay_s=0.001), 3)
+    answers = [engine.reply(HELLO, seat) for seat in range(3)]
+    third = threading.Thread(target=next, args=(answers[2],))
+    running = _Pushed.running.fget
+
+    def meanwhile(call: _Pushed) -> bool:
+        """While the second looks who runs, the third begins, unless it has to wait."""
+        if third.ident is None:
+            third.start()
+            third.join(0.2)
+        return bool(running(call))  # type: ignore[misc]
+
+    monkeypatch.setattr(_Pushed, "running", property(meanwhile))
+    next(answers[0])
+    next(answers[1])
+    third.join(20)
+    engine.close()
+    assert not [thread for thread in threading.enumerate() if thread.name == "llamacpp"]
 
 
 def test_only_the_smallest_model_is_stopped_when_it_goes_in_circles() -> None:
