@@ -4,6 +4,7 @@ Its sound comes at 8 times its speed. Replies are in real time; what the page ta
 """
 
 import asyncio
+import threading
 import time
 
 import numpy as np
@@ -36,7 +37,8 @@ class SmartTurnSays:
 
 
 class Words(FakeSTT):
-    """Says the words that the test put there, in the test's language; `growing` are those of its first seconds."""
+    """Says the words that the test put there, in the test's language; `growing` are those of its first seconds. It has
+    not heard yet what it is asked for while `done` is not set."""
 
     language = "en"
 
@@ -45,11 +47,14 @@ class Words(FakeSTT):
         self.growing: list[tuple[float, str]] = []
         self.takes_s = 0.0
         self.asked: list[str | None] = []
+        self.done = threading.Event()
+        self.done.set()
 
     def transcribe(self, samples, language):
         self.trouble.start()
         self.asked.append(language)
         time.sleep(self.takes_s)
+        self.done.wait(20)
         words = next((words for seconds, words in self.growing if len(samples) < seconds * MIC_RATE), self.words)
         yield Transcript(words, final=True, language=self.language)
 
@@ -146,6 +151,14 @@ class Live:
             if len(found) >= count:
                 return found[count - 1]
             await self.silence(FRAME_S)
+        raise AssertionError(f"no {kind} {fields} among {[m['t'] for m in self.messages]}")
+
+    async def talk_until(self, kind: str, **fields: object) -> dict:
+        """As `until`, while the user goes on talking."""
+        for _ in range(200):  # four seconds of sound; five are a whole minute here
+            if found := [m for m in self.messages if m["t"] == kind and fields.items() <= m.items()]:
+                return found[0]
+            await self.hear(FRAME_S)
         raise AssertionError(f"no {kind} {fields} among {[m['t'] for m in self.messages]}")
 
     def kinds(self, *kinds: str) -> list[str]:

@@ -32,17 +32,16 @@ async def test_a_pause_inside_a_sentence_does_not_end_the_turn(live):
 
 async def test_partial_words_are_shown_while_speaking(live):
     async with live() as s:
-        await s.hear(1.5)
-        partial = next(m for m in s.messages if m["t"] == "heard")
+        partial = await s.talk_until("heard")
         assert partial["partial"] == s.stt.words and partial["final"] == ""
 
 
 async def test_words_heard_the_same_twice_are_shown_as_settled(live):
     async with live() as s:
         s.stt.growing = [(1.1, "what is the wea"), (9, "What is the weather, in Par")]
-        await s.hear(1.9)
-        shown = [(m["final"], m["partial"]) for m in s.messages if m["t"] == "heard"]
-        assert shown[0] == ("", "what is the wea") and ("What is the", "weather, in Par") in shown[1:]
+        first = await s.talk_until("heard")
+        assert (first["final"], first["partial"]) == ("", "what is the wea")
+        await s.talk_until("heard", final="What is the", partial="weather, in Par")
 
 
 async def test_the_language_that_was_heard_is_the_voices(live):
@@ -107,12 +106,14 @@ async def test_a_guess_after_which_the_user_goes_on_leaves_no_trace(live):
 
 async def test_ears_that_are_slow_are_not_asked_for_the_words_before_each_breath(live):
     async with live() as s:
-        s.stt.takes_s = 0.2  # of real time: four breaths are drawn meanwhile
+        s.stt.done.clear()
         for _ in range(6):
             await s.hear(0.2)
             await s.silence(0.12)
+        assert len(s.stt.asked) == 1
+        s.stt.done.set()
         await s.until("turn")
-        assert len(s.stt.asked) <= 4  # of the first, of one in the middle, of the last, and once more
+        assert len(s.stt.asked) <= 3  # of the first breath, of the last, and once more
 
 
 async def test_silence_and_noise_get_no_reply_and_are_told(live):

@@ -165,10 +165,13 @@ async def test_who_goes_on_after_a_listening_noise_is_heard_from_the_noise_on(li
         s.llm.text = " ".join(f"word{n}" for n in range(60)) + "."
         await s.hear(1.0)
         await s.until("latency")
-        s.stt.takes_s, s.stt.growing, s.stt.words = 0.04, [(0.75, "mhm")], "mhm, what about tea"  # 0.3 s of sound
+        s.stt.growing, s.stt.words = [(0.75, "mhm")], "mhm, what about tea"
+        s.stt.done.clear()
         await s.hear(0.25)
         await s.silence(0.24)  # over, as it seems, and is being written down
-        await s.hear(1.2)
+        await s.hear(0.3)
+        s.stt.done.set()
+        await s.hear(0.9)
         await s.until("latency", 2)
         s.it.interrupt()
         await s.until("saved")
