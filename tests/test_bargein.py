@@ -120,6 +120,7 @@ def test_its_own_voice_at_minus_20_db_does_not_interrupt_but_a_user_does(
     voice = clip(name) * np.float32(0.3 / np.abs(clip(name)).max())
     own = replay(echoed(voice, -20), silero.detector(), stt, clip(name, 24_000))
     assert own.interrupt_ms is None
-    user = replay(beginning(voice), silero.detector(), stt, noises.room(3.0))
+    ears_ms = 0.0  # what they take is for `bench barge` to judge: this machine may be busy
+    user = replay(beginning(voice), silero.detector(), stt, noises.room(3.0), clock=lambda: ears_ms)
     assert user.duck_ms is not None and user.duck_ms <= 150
-    assert user.interrupt_ms is not None and user.interrupt_ms <= 700
+    assert user.interrupt_ms is not None and user.interrupt_ms <= 600

@@ -9,6 +9,7 @@ onset by energy; a transcription counts with the time it takes here.
 import argparse
 import json
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,8 +42,15 @@ class Outcome:
     words: str
 
 
-def replay(sound: Samples, detector: Detector, stt: STT, reply: Samples | None = None) -> Outcome:
-    """Play `sound` (16 kHz) in a quiet room while `reply` (24 kHz, begun with the sound) plays, and judge it."""
+def replay(
+    sound: Samples,
+    detector: Detector,
+    stt: STT,
+    reply: Samples | None = None,
+    clock: Callable[[], float] = time.perf_counter,
+) -> Outcome:
+    """Play `sound` (16 kHz) in a quiet room while `reply` (24 kHz, begun with the sound) plays, and judge it. What the
+    ears take by `clock` counts as time that passes meanwhile."""
     activity = VoiceActivity(detector)
     pcm = pcm16(np.concatenate([room(LEAD_S), sound, room(1.2, seed=1)]))
     duck_ms, words, next_look = None, "", 0
@@ -64,9 +72,9 @@ def replay(sound: Samples, detector: Detector, stt: STT, reply: Samples | None =
             continue
         now = 0.0 if reply is None else likeness(activity.utterance(0), _in_air(reply, _since(activity)), REPLY_RATE)
         echo, before = (now if before is None else (now + before) / 2), now
-        started = time.perf_counter()
+        started = clock()
         *_, heard = stt.transcribe(activity.utterance(), "en")
-        words, took_ms = heard.text, (time.perf_counter() - started) * 1000
+        words, took_ms = heard.text, (clock() - started) * 1000
         began = began or words
         if judge(words, voiced_ms=activity.voiced_ms, over=over, echo=echo, began=began).verdict == "interrupt":
             return Outcome(duck_ms, _since(activity) + took_ms, words)

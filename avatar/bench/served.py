@@ -22,7 +22,7 @@ from avatar.errors import AvatarError
 
 ROOT = Path(__file__).parents[2]
 START_S = 180.0  # pages after 3 to 7 s and engines soon after; on a fresh machine the weights are fetched first
-STOP_S = 20.0
+STOP_S = 60.0  # after 10 s for replies to be heard it took 6 s on two cores at a load of 28 (2026-11-26)
 LOOK_S = 0.5
 BUSY = 0.1  # of a core, taken by other processes: worth a warning
 OURS = tuple(  # never the user's, here
