@@ -37,6 +37,11 @@ elif sys.argv[2] == "words":
 """
 
 
+def busy() -> float:
+    """How much longer everything takes here than beside the other tests alone."""
+    return max(1.0, os.getloadavg()[0] / (4 * (os.cpu_count() or 1)))
+
+
 @pytest.fixture
 def alone(tmp_path):
     """alone(weights, *options, **environment): app.py in a network namespace with nothing but loopback, and a way to
@@ -72,8 +77,7 @@ def test_without_a_network_it_starts_and_answers(alone):
     turn_s = time.monotonic() - running.started
     load = os.getloadavg()[0]
     print(f"without a network: page {page_s:.1f} s (bar 5), first turn {turn_s:.1f} s (bar 10), load {load:.1f}")
-    busy = max(1.0, load / (4 * (os.cpu_count() or 1)))  # generous: the bars are for an idle machine
-    assert page_s < 30 * busy and turn_s < 60 * busy
+    assert page_s < 30 * busy() and turn_s < 60 * busy()  # generous: the bars are for an idle machine
 
 
 def test_without_network_and_weights_the_page_names_what_is_missing(alone, tmp_path):
@@ -86,7 +90,7 @@ def test_without_network_and_weights_the_page_names_what_is_missing(alone, tmp_p
     for name in ("smollm2-135m", "moonshine-tiny-en", "smart-turn-v3.2"):
         assert name in log or name == "moonshine-tiny-en"
     assert "Traceback" not in log
-    assert page_s < 60
+    assert page_s < 60 * busy()
 
 
 def test_a_share_link_that_cannot_be_made_is_one_sentence_and_the_page_goes_on(alone):
