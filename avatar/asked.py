@@ -4,11 +4,14 @@ import threading
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from dataclasses import replace
 
 from avatar.engines.base import Voice
 from avatar.engines.frames import Head, voice_of
 
 VOICES, VOICE_S = 16, 600.0  # cloned voices that are remembered, and for how long nobody may have asked
+
+_Key = tuple[str, str]  # SHA-256 of what is large of a voice, and its profile
 
 
 class Load:
@@ -96,33 +99,51 @@ class Seating:
 
 
 class KnownVoices:
-    """The voices that a replica was sent in full, for as long as they are asked for. In memory only."""
+    """The voices that a replica was sent in full, for as long as they are asked for. In memory only.
 
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._known: dict[str, tuple[Voice, float]] = {}  # by the SHA-256 of what is large of it; oldest first
+    `drop` is told of each that is kept no more. To an engine that is for good (conditioning.py): a profile that is
+    asked for again after a while comes to it under another id, or it would make it ready anew for every clause.
+    """
+
+    def __init__(self, drop: Callable[[str], None] = lambda profile_id: None) -> None:
+        self._drop, self._lock = drop, threading.Lock()
+        self._known: dict[_Key, tuple[Voice, float]] = {}  # oldest first
+        self._dropped: dict[str, int] = {}  # how often, by profile
 
     def voice(self, head: Head, blob: bytes) -> Voice | None:
-        """None where its large part is needed and not known. Raises KeyError, ValueError."""
-        name, plain = str(head["sha256"]), voice_of(head, blob)
+        """What is asked for now, with the large part that was sent once; None where that is needed and not known.
+        Raises KeyError, ValueError."""
+        plain = voice_of(head, blob)
+        profile, key = plain.profile_id, (str(head["sha256"]), plain.profile_id or "")
+        if not key[0]:
+            return plain
         with self._lock:
-            known, _ = self._known.pop(name, (None, 0.0))
-            voice = plain if blob or not name or known is None else known
-            if not name:
-                return plain
-            if not blob and known is None:
+            known, _ = self._known.pop(key, (None, 0.0))
+            large = known or (plain if blob else None)
+            if large is None:
                 return None
-            self._known[name] = voice, time.monotonic()
-            while len(self._known) > VOICES:
-                self._known.pop(next(iter(self._known)))
+            times = self._dropped.get(key[1], 0)
+            own = profile if profile is None or not times else f"{profile} {times}"
+            voice = replace(plain, profile_id=own, reference=large.reference, embedding=large.embedding)
+            self._known[key] = voice, time.monotonic()
+            oldest = set(list(self._known)[:-VOICES])
+        self._leave(lambda key, at: key in oldest)
         return voice
 
     def forget(self, profile: str) -> None:
-        with self._lock:
-            self._known = {name: one for name, one in self._known.items() if one[0].profile_id != profile}
+        """It was deleted."""
+        self._leave(lambda key, at: key[1] == profile)
 
-    def unused(self) -> list[str]:
-        """The profiles that nobody has asked for lately."""
+    def forget_unused(self) -> None:
+        """Those that nobody has asked for lately."""
+        self._leave(lambda key, at: time.monotonic() - at > VOICE_S)
+
+    def _leave(self, which: Callable[[_Key, float], bool]) -> None:
         with self._lock:
-            old = [voice for voice, at in self._known.values() if time.monotonic() - at > VOICE_S]
-        return [voice.profile_id for voice in old if voice.profile_id]
+            gone = {key: voice for key, (voice, at) in self._known.items() if which(key, at)}
+            for key in gone:
+                del self._known[key]
+                self._dropped[key[1]] = self._dropped.get(key[1], 0) + 1
+        for voice in gone.values():
+            if voice.profile_id is not None:
+                self._drop(voice.profile_id)

@@ -56,7 +56,7 @@ class Replica:
         # the same line as in an app's own process; left when the engine's generator is closed
         self._line = Instance(Copy(self._engine), self._rung.parallel, self._rung.beside)
         self._load = Load()
-        self._seating, self._voices = Seating(settings.seats), KnownVoices()
+        self._seating, self._voices = Seating(settings.seats), KnownVoices(self._drop)
         self._fault = ""
         self._telling: set[asyncio.Task[Any]] = set()
         self._lanes = _lanes(host, self._by_lane)
@@ -73,19 +73,19 @@ class Replica:
 
     def check_health(self) -> None:
         """Ray Serve asks; a replica that raises is replaced. Raises RuntimeError."""
-        for profile in self._voices.unused():
-            self.forget(profile)
+        self._voices.forget_unused()
         if self._load.longest_s() > ITEM_S:
             self._fault = "it hangs"
         if self._fault:
             raise RuntimeError(f"{self._rung.name}: {self._fault}")
 
     def forget(self, profile: str) -> bool:
-        """Of a profile that was deleted, or that nobody has asked for."""
+        """Of a profile that was deleted."""
         self._voices.forget(profile)
-        if self._rung.stage == "tts":
-            _as(TTS, self._engine).forget(profile)
         return True
+
+    def _drop(self, profile_id: str) -> None:
+        _as(TTS, self._engine).forget(profile_id)
 
     async def __call__(self, request: Request) -> Response:
         if not knows(self._key, request.headers.get(KEY, "")):

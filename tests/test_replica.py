@@ -8,8 +8,10 @@ import pytest
 from fakes import Clock, FakeTTS
 from replicas import ANN, Cluster
 
-from avatar import scaling
+from avatar import asked, scaling
 from avatar.asked import KnownVoices, Load, Seating
+from avatar.engines.conditioning import Conditioning
+from avatar.engines.frames import voice_blob, voice_head
 from avatar.events import AudioChunk
 
 
@@ -31,16 +33,55 @@ class TestSeating:
 
 
 def test_so_many_voices_are_remembered() -> None:
-    from avatar.engines.frames import voice_blob, voice_head
-
-    known = KnownVoices()
+    dropped: list[str] = []
+    known = KnownVoices(dropped.append)
     heads = []
     for number in range(20):
-        voice = replace(ANN, reference=AudioChunk(np.full(10, number / 20, np.float32), 24_000))
+        sound = AudioChunk(np.full(10, number / 20, np.float32), 24_000)
+        voice = replace(ANN, profile_id=f"p{number}", reference=sound)
         heads.append(voice_head(voice))
         assert known.voice(heads[-1], b"") is None
         assert known.voice(heads[-1], voice_blob(voice)) is not None
     assert [known.voice(head, b"") is not None for head in heads] == [False] * 4 + [True] * 16
+    assert dropped == ["p0", "p1", "p2", "p3"]  # the engine has nothing of what could not be forgotten any more
+
+
+def test_a_voice_is_what_it_is_asked_for_as_now_and_only_its_recording_is_kept() -> None:
+    known = KnownVoices()
+    assert known.voice(voice_head(ANN), voice_blob(ANN)) == replace(ANN, cache=None)
+    faster = replace(ANN, name="Anna", rate=1.3)
+    now = known.voice(voice_head(faster), b"")
+    assert now is not None and (now.rate, now.name) == (1.3, "Anna")
+    assert now.reference is not None and np.array_equal(now.reference.samples, ANN.reference.samples)
+    other = replace(ANN, profile_id="bob", reference_text="The same recording, other words.")
+    assert known.voice(voice_head(other), b"") is None
+    known.voice(voice_head(other), voice_blob(other))
+    known.forget("ann")
+    kept = known.voice(voice_head(other), b"")
+    assert kept is not None and kept.reference_text == other.reference_text
+    assert known.voice(voice_head(ANN), b"") is None
+
+
+def test_a_voice_that_nobody_asked_for_for_a_while_is_kept_by_its_engine_when_it_comes_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made: list[str] = []
+    engine = Conditioning[str]("engine", ".x")
+    known = KnownVoices(engine.forget)
+
+    def say() -> None:
+        voice = known.voice(voice_head(ANN), b"") or known.voice(voice_head(ANN), voice_blob(ANN))
+        assert voice is not None
+        engine.get(voice, "v", lambda: made.append("made") or "made", lambda path: "", lambda value, path: None)
+
+    for clauses, wanted in ((3, 1), (3, 2), (3, 3)):
+        for _ in range(clauses):
+            say()
+        assert len(made) == wanted
+        monkeypatch.setattr(asked, "VOICE_S", -1.0)
+        known.forget_unused()
+        assert not engine._values
+        monkeypatch.undo()
 
 
 class TestLoad:
