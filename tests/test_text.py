@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from written import replies
 
-from avatar.text import agreed, count_words, joined, language_of, speakable, voice_language
+from avatar.text import agreed, count_words, joined, language_of, speakable, visible, voice_language
 
 SPEAKABLE = [
     ("Plain words.", "Plain words."),
@@ -175,3 +175,19 @@ def test_agreement_is_a_beginning_that_cuts_no_word(before: str, now: str) -> No
     assert [c for c in agreed(now, now) if c.isalnum()] == [c for c in now if c.isalnum()]
     rest = now[len(stable) :]
     assert not (stable and rest and stable[-1] in "abcé" and rest[0] in "abcé")
+
+
+@pytest.mark.parametrize(
+    ("typed", "shown"),
+    [
+        ("می\u200cخواهم", "می\u200cخواهم"),  # without it, it is two words
+        ("क्\u200dष", "क्\u200dष"),
+        ("Family 👨\u200d👩\u200d👧", "Family 👨\u200d👩\u200d👧"),
+        ("a\u200b\u202eb\u200d", "a b"),
+        ("\u200d", ""),
+        (" two\nlines\x00 ", "two lines"),
+        ("half \ud83d", "half"),
+    ],
+)
+def test_what_is_kept_of_a_name_is_what_its_reader_sees(typed: str, shown: str) -> None:
+    assert visible(typed) == shown

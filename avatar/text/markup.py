@@ -21,6 +21,7 @@ _INLINE: list[tuple[re.Pattern[str], str]] = [
     (re.compile(r"\\[()\[\]]?|\$\$|\$(?!\d)|[{}]"), ""),  # $5 stays
     (re.compile(r"\|"), " "),  # cells of a table
 ]
+_JOINERS = "\u200c\u200d"
 _MARKS = re.compile(r"[\ufe00-\ufe0f\u20e3\U0001f3fb-\U0001f3ff]")  # variation selectors, keycap, skin tones
 
 
@@ -52,7 +53,7 @@ def _printable(text: str) -> str:
         category = unicodedata.category(char)
         if category == "Cc" and not char.isspace():
             continue
-        if char in "\u200c\u200d":  # Persian and Indic words are spelled with them; behind an emoji they are glue
+        if char in _JOINERS:  # Persian and Indic words are spelled with them; behind an emoji they are glue
             if kept and unicodedata.category(kept[-1])[0] in "LM":
                 kept.append(char)
         elif category not in ("Cf", "Cs", "Co", "Cn") and not _is_picture(char, category):
@@ -68,5 +69,12 @@ def _is_picture(char: str, category: str) -> bool:
 
 def visible(text: str) -> str:
     """One line without control characters, in NFC."""
-    shown = "".join(c if unicodedata.category(c)[0] != "C" else " " for c in unicodedata.normalize("NFC", text))
-    return " ".join(shown.split())
+    whole = unicodedata.normalize("NFC", text)
+    kept = (c if unicodedata.category(c)[0] != "C" or _joins(whole, at) else " " for at, c in enumerate(whole))
+    return " ".join("".join(kept).split())
+
+
+def _joins(text: str, at: int) -> bool:
+    """Whether it is a joiner within a word of Persian or Hindi, or within a picture of several."""
+    around = (text[at - 1 : at], text[at + 1 : at + 2])
+    return text[at] in _JOINERS and all(c and unicodedata.category(c)[0] in "LMS" for c in around)
