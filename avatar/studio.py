@@ -91,7 +91,7 @@ class Studio:
         part = draft.heard.cut(start_s, end_s := min(end_s, draft.duration_s))
         words, language = await self._words(part.low, None)
         embedding = await asyncio.to_thread(self._embedded, part)
-        place = replace(draft, start_s=start_s, end_s=end_s, proved=None)
+        place = replace(self.draft(owner, draft_id), start_s=start_s, end_s=end_s, proved=None)  # unless it is gone
         return self._drafts.keep(replace(place, words=words, language=language, embedding=embedding))
 
     def draft(self, owner: str, draft_id: str) -> Draft:
@@ -120,7 +120,9 @@ class Studio:
         except ValueError as exc:
             raise AudioError("I heard no words. Is the right microphone chosen?", code="NOTHING_HEARD") from exc
         verdict = consent.check(challenge.sentence, words, speaker.similarity(draft.embedding, embedding))
-        return self._drafts.keep(replace(draft, proved=verdict))
+        if (now := self.draft(owner, draft_id)).embedding is not draft.embedding:  # another part was chosen meanwhile
+            raise AvatarError("The part was changed. Take a new sentence and read it aloud.", code="READ_AGAIN")
+        return self._drafts.keep(replace(now, proved=verdict))
 
     def save(
         self,

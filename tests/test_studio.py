@@ -20,7 +20,7 @@ from avatar.errors import AudioError, AvatarError, ConsentError, NotFound
 from avatar.own_voice import Said, TooLittleSpeech
 from avatar.preview import Previews
 from avatar.store import Turn
-from avatar.studio import RATE, SHORTEST_S, Studio
+from avatar.studio import RATE, Studio
 from avatar.ui.voice_events import ListEvents
 from avatar.verify import examine
 from avatar.voiced import listen
@@ -202,21 +202,6 @@ class TestTakingAlong:
             studio.save("bob", again.id, **{**FIELDS, "whose": "permitted"})
         copy = studio.save("bob", again.id, **FIELDS)
         assert copy.origin == "import" and copy.consent["owner"] == "bob" and copy.sha256 == kept.sha256
-
-    @pytest.mark.parametrize("part", [(0.0, 1e-6), (0.2, 0.9), (300.0, 301.0)])
-    async def test_a_part_that_is_none_is_chosen_anew(
-        self, studio: Studio, tmp_path: Path, part: tuple[float, float]
-    ) -> None:
-        """An engine that is given no sound to imitate fails, for everybody."""
-        kept = studio.save("ann", (await studio.open("ann", JFK)).id, **FIELDS)
-        strange = replace(kept, start_s=part[0], end_s=part[1])
-        file = tmp_path / "jack.avatarvoice"
-        file.write_bytes(voice_archive.pack(strange, studio.voices.clip("ann", kept.id)))
-        again = await studio.open_archive("bob", file)
-        assert 0 <= again.start_s <= again.end_s - SHORTEST_S and again.end_s <= again.duration_s
-        copy = studio.save("bob", again.id, **FIELDS)
-        reference = studio.voices.voice("bob", copy.id).reference
-        assert reference is not None and reference.duration_s >= SHORTEST_S - 0.01
 
 
 class TestYourOwn:
