@@ -13,7 +13,7 @@ import numpy as np
 
 from avatar.audio import Resampler, from_pcm16, pcm16
 from avatar.events import AudioChunk, Samples
-from avatar.text import joined
+from avatar.text import UNSPACED, joined, language_of
 from avatar.wire import REPLY_RATE
 
 AHEAD_S = 1.0
@@ -138,7 +138,7 @@ class Playback:
 
 
 def _share(text: str, share: float) -> str:
+    if language_of(text) in UNSPACED:
+        return text[: int(len(text) * share)]
     words = text.split(" ")
-    if len(words) > 2:
-        return " ".join(words[: int(len(words) * share)])
-    return text[: int(len(text) * share)]  # a language without spaces
+    return " ".join(words[: int(len(words) * share)])

@@ -157,6 +157,17 @@ def test_words_of_a_language_without_spaces_are_cut_by_characters(page):
     assert playback.heard_text(REPLY_RATE * 4 // 10) == "烏龍茶要"
 
 
+@pytest.mark.parametrize(
+    ("text", "half"), [("Thank you.", "Thank"), ("Absolutely.", ""), ("우롱차는 삼분.", "우롱차는")]
+)
+def test_no_word_is_cut_in_the_middle(page, text, half):
+    playback = allowed(page)
+    playback.clause(text)
+    playback.push(chunk(0.8))
+    playback.finish()
+    assert playback.heard_text(REPLY_RATE * 4 // 10) == half
+
+
 def test_frames_are_small(page):
     assert FRAME_SAMPLES / REPLY_RATE <= 0.1
 

@@ -6,6 +6,7 @@ _HAN = r"\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003134f"
 KANA = r"\u3041-\u30ff\u31f0-\u31ff"
 CJK = _HAN + KANA
 CJK_MARKS = r"\u2026\u3000-\u303f\uff00-\uff0f\uff1a-\uff20\uff3b-\uff40\uff5b-\uff65"
+UNSPACED = frozenset({"zh", "ja", "th"})  # languages that put no spaces between words
 ONE_CJK = re.compile(f"[{CJK}]")
 
 _SCRIPTS = {
