@@ -133,7 +133,10 @@ class Reply:
         parts = {"eot": 0.0, "stt": 0.0, "llm": clause_at - self._asked_at, "tts": now - clause_at}
         if self.pieces:
             last = self.pieces[-1]
-            parts |= {"eot": last.decided_at - last.ended_at - last.hear_ms / 1000, "stt": last.hear_ms / 1000}
+            waited = last.decided_at - last.ended_at
+            # frames come late to a busy machine: the models were asked before the end that the newest of them tells
+            heard = min(last.hear_ms / 1000, waited)
+            parts |= {"eot": waited - heard, "stt": heard}
         return {name: round(seconds * 1000, 1) for name, seconds in parts.items()}
 
     def cut(self) -> None:

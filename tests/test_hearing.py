@@ -1,5 +1,7 @@
 """What a live session hears, and when it answers."""
 
+import asyncio
+
 from live_session import FRAME_S
 
 from avatar.wire import MIC_RATE
@@ -114,6 +116,17 @@ async def test_ears_that_are_slow_are_not_asked_for_the_words_before_each_breath
         s.stt.done.set()
         await s.until("turn")
         assert len(s.stt.asked) <= 3  # of the first breath, of the last, and once more
+
+
+async def test_no_part_of_the_time_is_negative_when_frames_come_late(live):
+    async with live() as s:
+        s.stt.takes_s = 0.6
+        await s.hear(1.0)
+        await s.silence(0.2)
+        await asyncio.sleep(0.5)  # of real time
+        await s.silence(0.6)
+        latency = await s.until("latency")
+        assert latency["stt"] > 0 and latency["eot"] >= 0
 
 
 async def test_silence_and_noise_get_no_reply_and_are_told(live):
