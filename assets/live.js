@@ -51,7 +51,12 @@ const LIVE = ['listening', 'pausing', 'thinking', 'speaking', 'muted'];
 const BUSY = ['thinking', 'speaking'];
 const calm = matchMedia('(prefers-reduced-motion: reduce)');
 const touch = matchMedia('(pointer: coarse)');      // no Space to hold there
-const hintOf = next => (next === 'idle' && touch.matches ? 'hi_idle_touch' : `hi_${next}`);
+function hintOf(next) {
+  if (next === 'idle' && touch.matches) return 'hi_idle_touch';
+  if (BUSY.includes(next) && muted) return 'hi_muted';
+  if (next === 'speaking' && prefs.half_duplex) return 'hi_speaking_deaf';
+  return `hi_${next}`;
+}
 let state = 'idle';
 let data = {};
 let pausedAt = 0;
@@ -221,8 +226,7 @@ const ui = window.avatarUI = {
   },
   mute() {
     muted = !muted;
-    if (['listening', 'pausing', 'muted'].includes(state)) ui.set('listening');
-    else drawButtons();
+    ui.set(BUSY.includes(state) ? state : 'listening', data);
     ui.onmute?.(muted);
   },
   unmuted() { muted = false; },

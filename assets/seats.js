@@ -4,7 +4,8 @@
 const noChinese = () => prefs.language === 'zh' && ui.engines && !ui.engines.chinese.ready;
 function tongueDetail() {
   const { engines, chinese: { get } } = ui.engines;
-  return { name: engines.stt?.name ?? t('lat_stt'), get: get ? t('get_rung', get) : t('get_none') };
+  const how = !get ? 'get_none' : get.why ? 'get_rung' : 'get_coming';
+  return { name: engines.stt?.name ?? t('lat_stt'), get: t(how, get ?? {}) };
 }
 
 async function look() {

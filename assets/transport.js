@@ -290,6 +290,7 @@ ui.prefer = wanted => {
   send({ t: 'settings', ...settings() });
   gate();
   setVolume();
+  if (BUSY.includes(state)) ui.set(state, data);     // whether it can be interrupted by talking may have changed
   if (noChinese()) {
     if (link.wanted) ui.onend();
     ui.set('tongue', tongueDetail());

@@ -1,9 +1,10 @@
 """Microphone, keys and sidebar in a browser: by what cause nothing is heard, and what is heard when."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
-from page_rows import TEA
+from page_rows import TEA, WHISPER
 from page_site import IN_A_BROWSER, Open, Site
 from playwright.sync_api import expect
 
@@ -55,6 +56,24 @@ def test_muted_sends_nothing_and_half_duplex_sends_silence_while_speaking(site: 
     s.until(lambda: len(s.socket.frames) >= count + 90)
     assert not any(b"".join(s.socket.frames[count + 30 :]))  # what was heard before is on its way for a while
     assert s.socket.said("settings")[-1]["half_duplex"] is True
+
+
+def test_nobody_who_is_not_heard_is_told_to_interrupt_by_talking(site: Open) -> None:
+    s = site()
+    s.start()
+    hint = s.page.locator(".av-hint")
+    s.socket.send("state", state="speaking")
+    expect(hint).to_have_text(ENGLISH["hi_speaking"])
+    s.page.click(".av-mute")
+    expect(hint).to_have_text(ENGLISH["hi_muted"])
+    s.page.click(".av-mute")
+    expect(hint).to_have_text(ENGLISH["hi_speaking"])
+    s.page.evaluate("avatarUI.prefer({ half_duplex: true })")
+    expect(hint).to_have_text(ENGLISH["hi_speaking_deaf"])
+    s.socket.send("state", state="thinking")
+    expect(hint).to_have_text(ENGLISH["hi_thinking"])
+    s.page.click(".av-mute")
+    expect(hint).to_have_text(ENGLISH["hi_muted"])
 
 
 def test_space_starts_holds_and_lets_go(site: Open) -> None:
@@ -150,7 +169,8 @@ def test_chinese_without_an_engine_for_it_says_what_to_get_and_does_not_listen(s
     s.page.evaluate("avatarUI.prefer({ language: 'zh' })")
     s.wait("avatarUI.state === 'tongue'")
     notice = s.page.inner_text(".av-notice")
-    assert "Moonshine tiny understands no 中文" in notice and "faster-whisper base" in notice
+    assert "Moonshine tiny understands no 中文" in notice
+    assert "choose another language in Settings. To hear it I need faster-whisper base. Its weights" in notice
     s.page.click(".av-main")
     s.page.wait_for_timeout(300)
     assert not s.socket.paths
@@ -158,6 +178,16 @@ def test_chinese_without_an_engine_for_it_says_what_to_get_and_does_not_listen(s
     assert s.page.evaluate("avatarUI.state") == "idle"
     assert ENGLISH["english_only"].format(name="Moonshine tiny") in s.page.inner_text(".av-caption")
     assert s.page.inner_text(".av-demo") == ENGLISH["demo"]
+
+
+def test_chinese_while_the_engine_for_it_is_on_its_way_says_so(site: Open) -> None:
+    s = site()
+    s.assistant.pool.rungs[0] = replace(WHISPER, state="warming", hindrance=None)
+    s.page.reload()
+    s.wait("avatarUI.engines?.chinese.get.why === ''")
+    s.page.evaluate("avatarUI.prefer({ language: 'zh' })")
+    s.wait("avatarUI.state === 'tongue'")
+    assert s.page.inner_text(".av-notice").endswith(ENGLISH["get_coming"].format(name="faster-whisper base"))
 
 
 CAPTURE = """async ([rate, hertz]) => {

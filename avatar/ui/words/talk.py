@@ -26,6 +26,7 @@ ENGLISH: Final[dict[str, str]] = {
     "hi_thinking": "Keep talking to add to it, or press Interrupt.",
     "st_speaking": "Speaking",
     "hi_speaking": "Just talk to interrupt.",
+    "hi_speaking_deaf": "I do not listen while I speak. Press Interrupt.",
     "st_muted": "Muted",
     "hi_muted": "I hear nothing until you unmute.",
     "st_full": "All {of} seats are taken",
@@ -61,10 +62,10 @@ ENGLISH: Final[dict[str, str]] = {
     "hears_again": "AVATAR is back and listens to you again.",
     "unanswered": "What you said last was not answered. It is in the text box; Enter sends it.",
     "st_tongue": "I cannot hear 中文 yet",
-    "no_tongue": "<b>{name} understands no 中文, so I do not listen and guess.</b>{get} Typing in 中文 works, or "
-    "choose "
-    "another language in Settings.",
-    "get_rung": "It needs {name}: {why}",
+    "no_tongue": "<b>{name} understands no 中文, so I do not listen and guess.</b>Typing in 中文 works, or choose "
+    "another language in Settings. {get}",
+    "get_rung": "To hear it I need {name}. {why}",
+    "get_coming": "{name}, which hears it, is being loaded: try again in a moment.",
     "get_none": "Status shows which engines can be added.",
     "stopped": "Stopped. Go on.",
     "nothing": "I heard no words. Is the right microphone chosen?",
@@ -136,6 +137,7 @@ CHINESE: Final[dict[str, str]] = {
     "hi_thinking": "可以繼續補充，或按「打斷」。",
     "st_speaking": "說話中",
     "hi_speaking": "直接開口就能打斷。",
+    "hi_speaking_deaf": "說話時我不聆聽，按「打斷」就會停。",
     "st_muted": "已靜音",
     "hi_muted": "取消靜音前，我聽不到任何聲音。",
     "st_full": "{of} 個座位都有人",
@@ -170,9 +172,10 @@ CHINESE: Final[dict[str, str]] = {
     "hears_again": "AVATAR 回來了，又在聽您說話。",
     "unanswered": "您最後說的話還沒有得到回答，已放進文字框，按 Enter 就能送出。",
     "st_tongue": "我還聽不懂中文",
-    "no_tongue": "<b>{name} 不懂中文，所以我先不聽，以免亂猜。</b>{get}用中文打字沒有問題，"
-    "也可以在「設定」選擇其他語言。",
-    "get_rung": "需要 {name}：{why}",
+    "no_tongue": "<b>{name} 不懂中文，所以我先不聽，以免亂猜。</b>用中文打字沒有問題，"
+    "也可以在「設定」選擇其他語言。{get}",
+    "get_rung": "要聽懂中文，需要 {name}。{why}",
+    "get_coming": "聽得懂中文的 {name} 正在載入，請稍後再試。",
     "get_none": "「狀態」頁列出可以加裝的引擎。",
     "stopped": "已停止，請說。",
     "nothing": "沒有聽到話語。麥克風選對了嗎？",
