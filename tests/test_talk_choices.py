@@ -1,11 +1,14 @@
 """What a user chooses on the Talk tab: a voice, a persona, how words are said."""
 
+from types import SimpleNamespace
+
 import gradio as gr
 import pytest
 from page_fakes import CHINESE, ENGLISH, STAGE, FakeAssistant, owner_of
 
 from avatar.errors import AvatarError
 from avatar.ui import strings
+from avatar.ui.own_voice import OwnVoiceEvents
 from avatar.ui.persona import PersonaEvents
 from avatar.ui.sayings import SayingsEvents
 from avatar.ui.voice import ReplyVoiceEvents
@@ -33,6 +36,37 @@ async def test_a_voice_whose_engine_is_gone_stays_chosen_and_says_so() -> None:
     with pytest.warns(UserWarning, match="not here now"):
         assert await on.choose_voice("marius", STAGE, ENGLISH) == gr.skip()
     assert on.voices(STAGE, ENGLISH).value == "alba"
+
+
+def test_a_voice_that_was_deleted_is_called_so_and_not_by_its_id() -> None:
+    class Kept:
+        def of(self, owner: str) -> list[SimpleNamespace]:
+            return [SimpleNamespace(id="7", name="Mina")]
+
+    assistant = FakeAssistant()
+    assistant.studio = SimpleNamespace(voices=Kept())
+    on = ReplyVoiceEvents(assistant, owner_of)  # type: ignore[arg-type]
+    for choice, words in (("profile:7", "Voice: Mina, not here now"), ("profile:8", "Voice: one that was deleted")):
+        assistant.store.chosen["c9"] = choice
+        assert on.voices(STAGE, ENGLISH).choices[-1] == (words, choice)
+
+
+async def test_who_asks_for_their_own_voice_hears_it_whatever_was_chosen_before(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    toasts: list[str] = []
+    monkeypatch.setattr(gr, "Info", lambda words, title: toasts.append(words))
+    assistant, learnt = FakeAssistant(), list[tuple[str, str]]()
+
+    class Studio:
+        def learn_own(self, owner: str, conversation: str) -> None:
+            learnt.append((owner, conversation))
+
+    assistant.store.chosen["c9"] = "alba"
+    on = OwnVoiceEvents(assistant, Studio(), owner_of)  # type: ignore[arg-type]
+    await on.learn_own(True, {"conversation": "c9", "live": "L"}, ENGLISH)
+    assert learnt == [("local", "c9")] and toasts == [strings.ENGLISH["own_made"]]
+    assert assistant.asked == [("voice", "local", "c9", "L", "")] and assistant.store.chosen["c9"] == ""
 
 
 async def test_a_persona_is_kept_for_the_conversation_that_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:

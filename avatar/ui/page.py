@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 
 from avatar.owners import OwnerOf
-from avatar.ui.fragments import ASSETS, fragment, header, login
+from avatar.ui.fragments import ASSETS, fragment, header
 from avatar.ui.history import history_tab
 from avatar.ui.own_voice import own_voice_panel
 from avatar.ui.persona import persona_panel
@@ -41,7 +41,8 @@ def build(assistant: "Assistant", owner_of: OwnerOf, gpu_memory: Callable[[], Me
                 talk = talk_tab(assistant, owner_of, settings, partial(voice_row, assistant, owner_of))
                 persona_panel(assistant, owner_of, talk.stage)
                 if assistant.studio is not None:
-                    own_voice_panel(assistant.studio, owner_of, talk.stage)
+                    own_voice_panel(assistant, assistant.studio, owner_of, talk)
+                    first.select(**talk.voices)  # made, deleted or set as the default in the other tab
                 why_panel(assistant, owner_of, talk.stage)
             others = [first]
             if assistant.studio is not None and assistant.previews is not None:
@@ -64,7 +65,6 @@ def launch_options() -> dict[str, Any]:
         "css_paths": [ASSETS / name for name in STYLES],
         "head": f"<style>{(ASSETS / 'outside.css').read_text()}</style>",
         "i18n": T,
-        "auth_message": login(),
         "favicon_path": ASSETS / "favicon.svg",
         "footer_links": [],  # Gradio's own settings speak to who builds the page; its theme is a choice of ours
         "run_history": False,  # it would keep inputs and outputs in the browser

@@ -32,10 +32,11 @@ _WAVES: Final = gr.WaveformOptions(waveform_color="#8d887c", waveform_progress_c
 
 @dataclass(frozen=True, slots=True)
 class TalkTab:
-    """What other tabs hand a conversation to."""
+    """What other tabs hand a conversation to. `voices`: the event that reads the choices of voices again."""
 
     stage: gr.HTML
     chat: gr.Chatbot
+    voices: dict[str, Any]
 
 
 class TalkEvents:
@@ -151,13 +152,13 @@ class TalkEvents:
 
 
 def talk_tab(
-    assistant: "Assistant", owner_of: OwnerOf, settings: Controls, below: Callable[[gr.HTML], None]
+    assistant: "Assistant", owner_of: OwnerOf, settings: Controls, below: Callable[[gr.HTML], dict[str, Any]]
 ) -> TalkTab:
-    """Lay the tab out and connect it. `below` lays out what stands below the stage."""
+    """Lay the tab out and connect it. `below` lays out what stands below the stage: `voice_row`."""
     with gr.Row(equal_height=False):
         with gr.Column(scale=11, min_width=340):
             stage = _live_stage(assistant, owner_of)
-            below(stage)
+            voices = below(stage)
         with gr.Column(scale=12, min_width=340):
             chat = chatbot("chat", 548)
             text = _text_box()
@@ -187,7 +188,7 @@ def talk_tab(
     )
     begin = "() => { window.avatarUI.fresh(); return []; }"
     new.click(on.new, None, [chat, reply], js=begin, queue=False, api_visibility="private", show_progress="hidden")
-    return TalkTab(stage, chat)
+    return TalkTab(stage, chat, voices)
 
 
 def _live_stage(assistant: "Assistant", owner_of: OwnerOf) -> gr.HTML:

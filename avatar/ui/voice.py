@@ -1,7 +1,7 @@
 """The voice row below the stage: the voice of this conversation, fast or HQ.
 
-Lays out and hands events on. The choices are read when the page is opened, when another conversation is, and when the
-box is: voices come with their engines, and go.
+Lays out and hands events on. The choices are read when the page is opened, when another conversation is, when the box
+is, and on the way back from other tabs: voices come with their engines, and go.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -10,6 +10,8 @@ import gradio as gr
 
 from avatar.errors import AvatarError
 from avatar.owners import OwnerOf
+from avatar.profiles import PROFILE
+from avatar.ui.found import profile_names
 from avatar.ui.handlers import QUICK, language_for, session_of, warn
 from avatar.ui.quality import quality_choice, quality_note
 from avatar.ui.strings import T, say
@@ -27,8 +29,14 @@ def voice_choices(assistant: "Assistant", owner: str, kept: str, language: str) 
     rows = [(own, "")]
     rows += [(say("voice_one", language, name=c.name, engine=c.engine), c.value) for c in choices]
     if kept not in [value for _, value in rows]:  # it stays chosen, and says so when it is to speak
-        rows.append((say("voice_gone", language, name=kept), kept))
+        rows.append((_missing(kept, profile_names(assistant, owner), language), kept))
     return rows
+
+
+def _missing(kept: str, names: dict[str, str], language: str) -> str:
+    if kept.startswith(PROFILE) and kept not in names:
+        return say("voice_deleted", language)
+    return say("voice_gone", language, name=names.get(kept, kept))
 
 
 class ReplyVoiceEvents:
@@ -64,8 +72,8 @@ class ReplyVoiceEvents:
         return gr.skip() if live else {"conversation": kept, "live": ""}
 
 
-def voice_row(assistant: "Assistant", owner_of: OwnerOf, stage: gr.HTML) -> None:
-    """The voice, and fast or HQ."""
+def voice_row(assistant: "Assistant", owner_of: OwnerOf, stage: gr.HTML) -> dict[str, Any]:
+    """The voice, and fast or HQ. Returns the event that reads the choices again."""
     with gr.Row(elem_classes="av-voice"):
         voice = gr.Dropdown(
             [(T("voice_default"), "")],
@@ -79,6 +87,8 @@ def voice_row(assistant: "Assistant", owner_of: OwnerOf, stage: gr.HTML) -> None
         switch = quality_choice(assistant)
     quality_note(assistant, owner_of, stage, switch)
     on = ReplyVoiceEvents(assistant, owner_of)
-    gr.on([stage.change, voice.focus], on.voices, stage, voice, **QUICK)
+    listed: dict[str, Any] = {"fn": on.voices, "inputs": stage, "outputs": voice, **QUICK}
+    gr.on([stage.change, voice.focus], **listed)
     stage.resume(on.voice_opened, None, voice, **QUICK)
-    voice.input(on.choose_voice, [voice, stage], stage, **QUICK).then(on.voices, stage, voice, **QUICK)
+    voice.input(on.choose_voice, [voice, stage], stage, **QUICK).then(**listed)
+    return listed

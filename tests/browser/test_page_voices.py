@@ -46,6 +46,20 @@ def upload(page: Page) -> None:
     expect(page.locator(".av-score")).to_be_visible()
 
 
+def test_a_default_that_is_chosen_here_is_shown_on_talk(site: Open) -> None:
+    s = site()
+    voices = s.assistant.studio.voices
+    s.assistant.voices.default_name = lambda owner: "Mina" if voices.default(owner) else ""
+    box = s.page.get_by_label(ENGLISH["voice"], exact=True)
+    expect(box).to_have_value(ENGLISH["voice_default"])
+    s.tab(1)
+    s.page.get_by_label("Mina").check()
+    press(s.page, ENGLISH["v_use"])
+    expect(s.page.get_by_role("button", name=ENGLISH["v_unuse"])).to_be_visible()
+    s.tab(0)
+    expect(box).to_have_value(ENGLISH["voice_yours"].format(name="Mina"))
+
+
 def test_a_voice_is_added_heard_renamed_and_deleted_by_keyboard(site: Open) -> None:
     s = site()
     page, studio = s.page, s.assistant.studio

@@ -39,6 +39,7 @@ ENGLISH: Final[dict[str, str]] = {
     "voice_yours": "Voice: {name}, your default",
     "voice_one": "Voice: {name} · {engine}",
     "voice_gone": "Voice: {name}, not here now",
+    "voice_deleted": "Voice: one that was deleted",
     # persona
     "persona": "Who it is in this conversation",
     "persona_why": "How it should answer, for example: “You teach English. Correct my mistakes.” From the next reply "
@@ -82,6 +83,7 @@ CHINESE: Final[dict[str, str]] = {
     "voice_yours": "聲音：{name}，您的預設",
     "voice_one": "聲音：{name} · {engine}",
     "voice_gone": "聲音：{name}，目前無法使用",
+    "voice_deleted": "聲音：已刪除的聲音",
     "persona": "它在這段對話裡的角色",
     "persona_why": "希望它怎麼回答，例如：「你是英語老師，請糾正我的錯誤。」從下一次回覆起生效，只用於這段對話。"
     "示範模型太小，做不到。",
