@@ -176,6 +176,7 @@ def open_page(
     os.environ["GRADIO_TEMP_DIR"] = folder
     # after every event it would sum up all events so far, for a page that is closed here: 27 % of its time under load
     os.environ["GRADIO_ANALYTICS_CACHE_FREQUENCY"] = str(1 << 62)
+    from avatar.ui.login import Login
     from avatar.ui.page import build, launch_options  # imports gradio: 2 to 3 s, while the engines load
 
     def gpu_gib() -> tuple[float, float] | None:
@@ -195,7 +196,7 @@ def open_page(
         blocked_paths=[str(settings.data), str(settings.weights), str(ROOT / "profiles"), str(ROOT / ".env")],
         state_session_capacity=50,
         app_kwargs={
-            "middleware": door(settings, hosts, assistant.metrics, guests, owner_of, folder),
+            "middleware": door(settings, hosts, assistant.metrics, guests, owner_of, folder, Login),
             "routes": [*routes(assistant, owner_of), *health_routes(assistant, owner_of, gpus)],
         },
         prevent_thread_lock=True,

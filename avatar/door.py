@@ -1,6 +1,9 @@
 """The way in, put together: what stands before every route, in its order, from the settings. Knows no route itself."""
 
+from collections.abc import Callable
+
 from starlette.middleware import Middleware
+from starlette.types import ASGIApp
 
 from avatar.apart import Apart
 from avatar.guard import Guard, Hosts
@@ -19,8 +22,10 @@ def door(
     guests: Guests | None,
     owner_of: OwnerOf,
     gradio_folder: str,
+    login: Callable[..., ASGIApp],
 ) -> list[Middleware]:
-    """The outermost first. The headers are on refusals too; who is refused by name or origin costs no token."""
+    """The outermost first; `login` is the middleware that asks for the password. The headers are on refusals too; who
+    is refused by name or origin costs no token."""
     layers = [
         Middleware(SecurityHeaders),
         Middleware(Guard, settings=settings, hosts=hosts, on_refusal=metrics.refusal),
@@ -31,4 +36,6 @@ def door(
         layers.append(Middleware(Doorman, guests=guests))
     if not settings.loopback:
         layers.append(Middleware(Apart, owner_of=owner_of, folder=gradio_folder))
+    if settings.auth:
+        layers.append(Middleware(login, owner_of=owner_of))
     return layers

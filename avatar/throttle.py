@@ -105,8 +105,7 @@ class Throttle:
         if scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 4429})
             return
-        sentence = f"Too many attempts. Try again in {seconds} s."
-        body = {"error": sentence, "detail": sentence}  # Gradio's login form shows `detail`
+        body = {"error": f"Too many attempts. Try again in {seconds} s."}
         await JSONResponse(body, 429, {"Retry-After": str(seconds)})(scope, receive, send)
 
 

@@ -14,6 +14,7 @@ from avatar.guard import Hosts
 from avatar.metrics import Metrics
 from avatar.settings import Settings
 from avatar.throttle import ASKS, CLIENTS, LOGINS_OF_ALL, LOGINS_OF_CLIENT, Buckets, Rate, Throttle
+from avatar.ui.login import Login
 
 SECRET = "right"
 
@@ -85,7 +86,7 @@ def test_wrong_passwords_are_slowed_down_for_each_client(app, clock, refused):
     mallory = client(app)
     answers = [mallory.post("/login", content="guess") for _ in range(LOGINS_OF_CLIENT.burst + 1)]
     assert [a.status_code for a in answers] == [400] * LOGINS_OF_CLIENT.burst + [429]
-    assert answers[-1].headers["Retry-After"] == "15" and "15 s" in answers[-1].json()["detail"]
+    assert answers[-1].headers["Retry-After"] == "15" and "15 s" in answers[-1].json()["error"]
     assert mallory.post("/login/", content=SECRET).status_code == 429  # even the right one has to wait
     assert refused == ["TOO_MANY_LOGINS"] * 2
     assert client(app, "10.0.0.2").post("/login", content=SECRET).status_code == 200
@@ -132,5 +133,5 @@ def test_basic_authentication_is_a_login_too():
 def test_whoever_can_try_a_password_is_counted(changes, counted):
     """On loopback too: what forwards a port here comes from this machine."""
     settings = Settings(**changes)
-    layers = door(settings, Hosts(settings), Metrics(), None, lambda _: "", "")
+    layers = door(settings, Hosts(settings), Metrics(), None, lambda _: "", "", Login)
     assert (Throttle in [layer.cls for layer in layers]) == counted

@@ -131,12 +131,6 @@ def replay() -> str:
     return '<figure class="av-replay" hidden><figcaption></figcaption><audio controls preload="none"></audio></figure>'
 
 
-def login() -> str:
-    """Above Gradio's login: whose it is, and the looks of the page behind it."""
-    sheets = "".join((ASSETS / name).read_text(encoding="utf-8") for name in ("tokens.css", "login.css"))
-    return f'<style>{sheets}</style><span class="av-login">{icon("mark", "av-mark")}AVATAR</span>'
-
-
 def header() -> str:
     return (
         f'<header class="av-head">{icon("mark", "av-mark")}<b>AVATAR</b>'

@@ -9,14 +9,14 @@ import gradio as gr
 
 from avatar.errors import AvatarError
 from avatar.events import Notice
-from avatar.ui.words import failures, history, quality, rating, settings, status, talk, voices, why
+from avatar.ui.words import failures, history, login, quality, rating, settings, status, talk, voices, why
 
 if TYPE_CHECKING:
     from avatar.engines.slots import RungStatus
 
 Table = dict[str, str]
 
-_PARTS: Final = (talk, quality, settings, why, history, voices, rating, status, failures)
+_PARTS: Final = (talk, quality, settings, why, history, voices, rating, status, login, failures)
 ENGLISH: Final[Table] = dict(ChainMap(*(part.ENGLISH for part in _PARTS)))
 CHINESE: Final[Table] = dict(ChainMap(*(part.CHINESE for part in _PARTS)))
 STRINGS: Final[dict[str, Table]] = {"en": ENGLISH, "zh-TW": CHINESE}
