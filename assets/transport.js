@@ -12,8 +12,8 @@ function kept() {
 }
 const prefs = { language: 'auto', patience_ms: props.patience_ms, half_duplex: false, bargein: 'normal', captions: true,
   volume: 100, rate_pct: 100 };
-const link = { wanted: false, attempt: 0, tries: 0, socket: null, live: '', conversation: kept(), turn: 0, error: null,
-  unanswered: '' };                                  // what was said last, until its turn is stored: see seats.js
+const link = { wanted: false, attempt: 0, tries: 0, socket: null, live: '', had: '', conversation: kept(), turn: 0,
+  error: null, unanswered: '' };                     // what was said last, until its turn is stored: see seats.js
 let heard = '';
 
 const send = message => {
@@ -80,7 +80,8 @@ async function connect() {
   url.protocol = url.protocol.replace('http', 'ws');
   const socket = link.socket = new WebSocket(url);
   socket.binaryType = 'arraybuffer';
-  socket.onopen = () => send({ t: 'hello', token: ticket.token, conversation: link.conversation, ...settings() });
+  const hello = { t: 'hello', token: ticket.token, conversation: link.conversation, live: link.tries ? link.had : '' };
+  socket.onopen = () => send({ ...hello, ...settings() });
   socket.onmessage = event => { if (socket === link.socket) receive(event.data); };
   socket.onclose = event => {
     clearTimeout(timeout);
@@ -139,7 +140,7 @@ function over(error) {
   ui.set('idle');
   if (!error) return;
   ui.hint(sentence(error));
-  toast('error', sentence(error));
+  if (!error.told) toast('error', sentence(error));
 }
 
 function disconnect() {
@@ -197,7 +198,7 @@ const on = {
     if (another) link.turn = 0;
     const { tries, unasked } = link;                 // it hears without having been asked now
     if (tries) back = performance.now();
-    Object.assign(link, { live, conversation, tries: 0, unasked: false });
+    Object.assign(link, { live, had: live, conversation, tries: 0, unasked: false });
     publish();
     beat();
     ui.seats(n, of);
@@ -275,10 +276,10 @@ const on = {
     else toast('info', sentence(fields));
   },
   error(fields) {
-    link.error = fields;
+    link.error = { ...fields, told: ui.state !== 'connecting' };   // a refusal is told when the socket closes
     link.unanswered = '';
     ui.mark('error', fields.code);
-    if (ui.state !== 'connecting') toast('error', sentence(fields));   // a refusal is told when the socket closes
+    if (link.error.told) toast('error', sentence(fields));
   },
 };
 

@@ -4,14 +4,13 @@ Built once in app.py. Knows no Gradio and no WebSocket; every method that takes 
 """
 
 import asyncio
-import logging
 import secrets
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
-from avatar.attendant import Attendant
+from avatar.attendant import ELSEWHERE, Attendant
 from avatar.audio import Decoder
 from avatar.chat import Chat, ChatLine
 from avatar.conversation import Conversation
@@ -39,7 +38,6 @@ from avatar.weights.downloads import Downloads
 from avatar.wire import Hello
 from avatar.wishes import Wishes
 
-log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
@@ -101,13 +99,19 @@ class Assistant:
         return self._tokens.redeem(token)
 
     async def join(self, owner: str, hello: Hello) -> Conversation:
-        """Take a seat and open (or reopen) a conversation in it. Raises ServerFull, StorageError, WeightsError."""
+        """Take a seat and open (or reopen) a conversation in it. Where another window of the owner's has it live, that
+        one gives way, unless this page comes back unasked. Raises AvatarError (ELSEWHERE, storage, weights)."""
         self.attendant.begin()
         live_id = secrets.token_urlsafe(16)
-        seat = self.seats.admit(owner, live_id)
+        there = [c for c in self.live.values() if (c.owner, c.chat.id) == (owner, hello.conversation)]
+        staying = {c.live_id: c for c in there if c.live_id not in self._closing}
+        if hello.live and staying.keys() - {hello.live}:
+            raise AvatarError(ELSEWHERE, code="ELSEWHERE")
+        seat = self.seats.admit(owner, live_id, instead_of=staying)
         try:
-            left = [key for key, c in self.live.items() if (c.owner, c.chat.id) == (owner, hello.conversation)]
-            await asyncio.gather(*(self._closing[key] for key in left if key in self._closing), return_exceptions=True)
+            for other in staying.values():
+                other.hang_up("ELSEWHERE", ELSEWHERE)
+            await asyncio.gather(*(self.leave(c) for c in there), return_exceptions=True)
             chat = await asyncio.to_thread(self._opened.reopen, owner, hello.conversation)
             sayings = await asyncio.to_thread(self.store.sayings.of, owner)
             conversation = Conversation(
@@ -149,14 +153,17 @@ class Assistant:
         await asyncio.to_thread(self.tell_voices, conversation.owner)
 
     async def leave(self, conversation: Conversation) -> None:
-        """The socket is gone: the seat is free at once, what was heard of a running reply is stored."""
+        """The socket is gone, or another one has come: the seat is free at once, what was heard of a running reply is
+        stored. Twice is harmless."""
         live_id = conversation.live_id
         self.seats.release(live_id)
-        self._closing[live_id] = asyncio.create_task(conversation.close())
-        try:
-            await self._closing[live_id]
-        finally:
-            del self.live[live_id], self._closing[live_id]
+        if live_id in self.live and live_id not in self._closing:
+            self._closing[live_id] = asyncio.create_task(conversation.close())
+        if (closing := self._closing.get(live_id)) is not None:
+            await asyncio.wait({closing})
+            self.live.pop(live_id, None)
+            self._closing.pop(live_id, None)
+            closing.result()
 
     def _hearing(self, conversation: Conversation) -> Hearing:
         if self._silero is None:

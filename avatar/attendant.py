@@ -12,6 +12,7 @@ from avatar.sessions import Seats
 
 WATCH_S = 1.0  # between two looks at who idles and how many seats are taken
 DRAINING = "This AVATAR is about to stop or to restart. The page goes on by itself when it is back."
+ELSEWHERE = "This conversation goes on in another window of yours. Press Start to have it here again."
 RESTART = 1012  # how the socket closes then: "service restart", after which a page connects anew
 
 

@@ -62,7 +62,7 @@ class Conversation(Answering):
     # -- from the page ----------------------------------------------------------------------------------------------
     def mic(self, pcm16: bytes) -> None:
         speaking = self._rest() == "speaking"
-        if self._muted or self._deaf() or (speaking and self._preferences.half_duplex):
+        if self._closed or self._muted or self._deaf() or (speaking and self._preferences.half_duplex):
             return
         self._hearing.mic(pcm16)
 

@@ -7,8 +7,9 @@ import hashlib
 import secrets
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from itertools import repeat
 
 from avatar.errors import NotFound, ServerFull
 from avatar.settings import LOCAL
@@ -49,16 +50,21 @@ class Seats:
         self._closed = ""
         self._watchers: dict[object, Callable[[], None]] = {}
 
-    def admit(self, owner: str, key: str) -> Seat:
-        """Give the lowest free seat to `key`, a name made by the server. Raises ServerFull."""
+    def admit(self, owner: str, key: str, instead_of: Iterable[str] = ()) -> Seat:
+        """Give the lowest free seat to `key`, a name made by the server; or that of one of `instead_of`, sessions of
+        this owner which lose theirs. Raises ServerFull."""
         full = self._full()  # outside the lock: touch and release never wait for a driver
         with self._lock:
             if key in self._held:
                 raise ValueError("this session holds a seat already")
-            self._refuse(owner, full)
-            taken = {seat.index for seat in self._held.values()}
             now = self._clock()
-            index = next(i for i in range(self.max_sessions) if i not in taken)
+            left = [seat for seat in map(self._held.pop, instead_of, repeat(None)) if seat is not None]
+            if left:
+                index = left[0].index
+            else:
+                self._refuse(owner, full)
+                taken = {seat.index for seat in self._held.values()}
+                index = next(i for i in range(self.max_sessions) if i not in taken)
             seat = self._held[key] = Seat(index, key, owner, since=now, last_active=now)
         self._tell()
         return seat

@@ -4,7 +4,8 @@ Binary frames: page -> server, microphone PCM (int16, mono, 16 kHz, normally 20 
 (little endian) and reply PCM (int16, mono, 24 kHz). Text frames are JSON objects with a "t":
 
 page -> server, parsed by `parse` into the classes below
-  hello     first frame: the single-use token, the conversation to reopen, and the page's settings
+  hello     first frame: the single-use token, the conversation to reopen, the page's settings, and of a page that
+            comes back by itself `live`, the session that it had
   settings  the page's settings changed
   say       typed text as a turn; client_turn_id makes a resend harmless
   interrupt the reply on its way is not wanted any more
@@ -73,6 +74,7 @@ class Hello:
     half_duplex: bool = False
     bargein: str = "normal"
     rate_pct: int = 100
+    live: str = ""
 
     @property
     def preferences(self) -> Preferences:
@@ -133,7 +135,7 @@ _KINDS: dict[str, type[ClientMessage]] = {
 _LIMITS = {"patience_ms": (300, 2500), "rate_pct": RATE_PCT, "turn": (0, 2**32 - 1), "samples": (0, REPLY_RATE * 3600)}
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")  # JSON can carry half a character; no database or engine takes one
 _CHOICES = {"language": ("auto", "en", "zh"), "bargein": ("careful", "normal", "quick")}
-_LENGTHS = {"token": 128, "conversation": 64, "text": MAX_TEXT, "client_turn_id": 64}
+_LENGTHS = {"token": 128, "conversation": 64, "live": 64, "text": MAX_TEXT, "client_turn_id": 64}
 
 
 def parse(raw: str) -> ClientMessage:

@@ -67,6 +67,34 @@ async def test_a_page_that_comes_back_at_once_finds_the_turn_it_left(open_door):
         assert exchange.user == "a long story" and exchange.interrupted_s is not None
 
 
+async def test_a_conversation_is_live_in_the_window_that_opened_it_last(open_door):
+    here = await open_door(llm=FakeLLM(LONG), max_sessions=1)
+    conversation = here.assistant.store.create_conversation("local")
+    async with here.page(conversation=conversation) as first:
+        await first.send("say", text="a long story", client_turn_id="t1")
+        await first.until("audio")
+        async with here.page(conversation=conversation) as second:  # there is one seat: it comes along
+            assert (await first.until("error"))["code"] == "ELSEWHERE"
+            await first.ws.wait_closed()
+            (live,) = here.assistant.live.values()
+            (exchange,) = live.chat.exchanges
+            assert exchange.user == "a long story" and exchange.interrupted_s is not None
+            assert live.live_id == second.seen[0]["live"] and here.assistant.seats.count() == 1
+
+
+async def test_a_page_that_comes_back_unasked_takes_only_what_it_had(open_door):
+    here = await open_door()
+    conversation = here.assistant.store.create_conversation("local")
+    async with here.page(conversation=conversation) as first:
+        had = first.seen[0]["live"]
+        async with here.page(conversation=conversation, live=had) as again:  # nobody has seen yet that it was cut off
+            async with here.socket() as other:
+                token = here.assistant.issue_token("local")
+                await other.send("hello", token=token, conversation=conversation, live=had)
+                assert (await other.until("error"))["code"] == "ELSEWHERE"
+            assert list(here.assistant.live) == [again.seen[0]["live"]]
+
+
 async def test_a_turn_is_stored_where_it_was_begun(open_door):
     here = await open_door(llm=FakeLLM(LONG))
     saved = []

@@ -55,6 +55,15 @@ def test_an_owner_holds_two_at_most_and_local_as_many_as_there_are() -> None:
     five.admit("ann", "d")
 
 
+def test_a_seat_goes_along_with_its_owner_though_there_is_no_other() -> None:
+    two = seats(2)
+    two.admit("ann", "a")
+    two.admit("ann", "b")
+    assert two.admit("ann", "c", instead_of=["gone", "b"]).index == 1 and two.count() == 2
+    with pytest.raises(ServerFull):
+        two.admit("ann", "d", instead_of=["b"])
+
+
 def test_low_vram_refuses_at_once() -> None:
     five = seats(full="The graphics memory is 93% full.")
     with pytest.raises(ServerFull, match="^The graphics memory is 93% full.$"):

@@ -19,7 +19,7 @@ def test_start_opens_a_socket_without_a_token_in_its_address_and_streams_the_mic
     s.start()
     assert s.socket.paths[0].endswith("/avatar/ws") and s.socket.got[0]["t"] == "hello"
     settings = {"language", "patience_ms", "half_duplex", "bargein", "rate_pct"}
-    assert set(s.socket.got[0]) == {"t", "token", "conversation", *settings}
+    assert set(s.socket.got[0]) == {"t", "token", "conversation", "live", *settings}
     frames = s.heard()
     assert {len(f) for f in frames} == {640}  # 20 ms each
     loud = np.abs(np.frombuffer(b"".join(frames), "<i2").astype(int))
@@ -125,6 +125,7 @@ def test_a_page_that_is_loaded_again_goes_on_with_its_conversation(site: Open) -
     s.start()
     first, second = s.socket.said("hello")
     assert (first["conversation"], second["conversation"]) == ("", "new1")
+    assert (first["live"], second["live"]) == ("", "live1")  # it takes nothing from another window
 
 
 def test_a_tab_that_is_closed_lets_go_of_its_socket(site: Open) -> None:
@@ -171,6 +172,7 @@ def test_an_idle_seat_that_was_freed_is_not_taken_again(site: Open) -> None:
     assert s.page.inner_text(".av-hint") == ENGLISH["err_IDLE"]
     s.page.wait_for_timeout(700)
     assert s.socket.opened == 1
+    expect(s.page.locator(".toast-body", has_text=ENGLISH["err_IDLE"])).to_have_count(1)
 
 
 def test_signs_of_life_go_on_while_muted_and_a_server_without_them_is_lost(site: Open) -> None:
@@ -186,3 +188,4 @@ def test_signs_of_life_go_on_while_muted_and_a_server_without_them_is_lost(site:
     s.until(lambda: s.socket.opened == 2)
     first, second = s.socket.said("hello")
     assert (first["conversation"], second["conversation"]) == ("", "new1")
+    assert (first["live"], second["live"]) == ("", "live1")  # it takes nothing from another window

@@ -11,6 +11,7 @@ ENGLISH: Final[dict[str, str]] = {
 CHINESE: Final[dict[str, str]] = {
     "err_DRAINING": "這台 AVATAR 即將停止或重新啟動，恢復後本頁會自動接續。",
     "err_SERVER_FULL": "現在不能開始：座位已滿、您已占用兩個座位，或顯示記憶體不足。請稍後再試。",
+    "err_ELSEWHERE": "這段對話已在您的另一個視窗繼續。按「開始說話」就能回到這裡。",
     "err_NOT_FOUND": "這個已經不在了，可能已在另一個視窗刪除。",
     "err_DELETED": "這段對話已刪除，接下來說的話會存成新的對話。",
     "err_BAD_MESSAGE": "本頁和伺服器無法溝通，請重新載入本頁。",
