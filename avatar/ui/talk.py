@@ -174,7 +174,7 @@ def talk_tab(
     stage.turn(on.follow, None, chat, **FOLLOW)
     stage.resume(on.resume, None, chat, **QUICK)
     stage.again(on.admit, stage, None, **QUICK).success(on.again, [stage, *spoken], [chat, stage, reply], **TURN)
-    stage.notice(on.notice, None, None, **QUICK)
+    stage.notice(on.notice, None, None, **QUICK, trigger_mode="multiple")  # one that follows soon is not dropped
     # A resend of what was not accepted keeps its id, so that it cannot become two turns. The stage's value may be of a
     # connection that was lost since.
     named = """(x, stage, accepted, ...spoken) =>

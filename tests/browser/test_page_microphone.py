@@ -184,7 +184,7 @@ def test_chinese_while_the_engine_for_it_is_on_its_way_says_so(site: Open) -> No
     s = site()
     s.assistant.pool.rungs[0] = replace(WHISPER, state="warming", hindrance=None)
     s.page.reload()
-    s.wait("avatarUI.engines?.chinese.get.why === ''")
+    s.wait("window.avatarUI?.engines?.chinese.get.why === ''")
     s.page.evaluate("avatarUI.prefer({ language: 'zh' })")
     s.wait("avatarUI.state === 'tongue'")
     assert s.page.inner_text(".av-notice").endswith(ENGLISH["get_coming"].format(name="faster-whisper base"))
