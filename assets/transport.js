@@ -109,7 +109,7 @@ function beat() {
 async function unreachable() {
   const { attempt } = link;
   if (await anew()) return location.reload();
-  if (attempt !== link.attempt) return;
+  if (attempt !== link.attempt || link.live) return;  // it was only slow, and has answered meanwhile
   if (link.tries) return lost();
   stop();
   ui.set('offline');

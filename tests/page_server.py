@@ -3,6 +3,7 @@
 import asyncio
 import json
 import struct
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -30,6 +31,8 @@ class FakeSocket:
         self.got: list[dict[str, Any]] = []
         self.frames: list[bytes] = []
         self.full = self.deaf = False
+        self.ready = threading.Event()  # cleared, it is slow to say that it is
+        self.ready.set()
         self.beats, self.answers = 0, True  # signs of life, and whether they are answered
         self.opened = 0
         self.paths: list[str] = []
@@ -54,6 +57,7 @@ class FakeSocket:
             )
             await ws.close(4429)
             return
+        await asyncio.to_thread(self.ready.wait, 60)
         self.opened += 1
         ready = {"t": "ready", "live": f"live{self.opened}", "n": 2, "of": 5}
         await ws.send_text(json.dumps(ready | {"conversation": hello["conversation"] or f"new{self.opened}"}))

@@ -89,10 +89,10 @@ class Site:
         return len(samples)
 
     def heard(self) -> list[bytes]:
-        """The next two seconds of the microphone. A busy page sends late what it has, but neither double nor half."""
+        """The next five seconds of the microphone. A busy page sends late what it has, but neither double nor half."""
         first, began = len(self.socket.frames), time.monotonic()
-        self.until(lambda: len(self.socket.frames) >= first + 100)
-        assert 1.4 < time.monotonic() - began < 3.5
+        self.until(lambda: len(self.socket.frames) >= first + 250)
+        assert 3.5 < time.monotonic() - began < 9
         return self.socket.frames[first:]
 
     def tab(self, number: int) -> None:

@@ -197,7 +197,7 @@ async def test_five_talk_and_the_sixth_is_told(app):
             assert await sixth.closed() == 4429
         assert sixth.seen[0]["code"] == "SERVER_FULL"
         refused = await asyncio.to_thread(app.event, "typed", ["hello", NOWHERE, "sixth", "auto", 100])
-        assert refused.took_s < 2 and "All 5 seats are taken" in refused.toasts[0]
+        assert refused.took_s < 5 and "All 5 seats are taken" in refused.toasts[0]
         assert refused.outputs[0] == "hello"  # nothing typed is lost
         with pytest.raises(AssertionError, match="All 5 seats are taken"):
             await asyncio.to_thread(app.event, "admit", [NOWHERE])  # what the page asks first
@@ -209,7 +209,9 @@ async def test_five_talk_and_the_sixth_is_told(app):
         held[0].ws.transport.abort()  # a tab dies
         gone = time.monotonic()
         while app.ask("look")["seats"]["n"] == 5:
-            assert time.monotonic() - gone < 1
+            assert (
+                time.monotonic() - gone < 10
+            )  # on a busy machine the question alone takes one; idle seats stay for minutes
             await asyncio.sleep(0.02)
         async with app.page() as late:
             assert late.seen[-1]["n"] == 5

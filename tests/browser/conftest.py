@@ -8,6 +8,7 @@ page's scripts. No test sees what another left in cookies, storage or pages.
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
+import gradio
 import pytest
 from page_fakes import FakeAssistant
 from page_server import Behind, served
@@ -15,6 +16,7 @@ from page_site import PATIENCE_S, Open, Site
 from playwright.sync_api import Browser, BrowserContext, expect, sync_playwright
 
 from avatar.bench.browser import FLAGS
+from avatar.ui.stage import stage_script
 
 expect.set_options(timeout=1000 * PATIENCE_S)
 Serve = Callable[[FakeAssistant], tuple[str, Behind]]
@@ -50,6 +52,15 @@ def serve() -> Iterator[Serve]:
     with ExitStack() as servers, pytest.MonkeyPatch.context() as patch:
         # as on a machine so busy that Gradio's question to itself is not answered in 3 s: no start depends on it
         patch.setattr("gradio.networking.url_ok", lambda url: False)
+        # one that answers nobody within the three seconds that Start gives a server: a test that wants them says so
+        script = stage_script().replace("const OPEN_MS = 3000;", "const OPEN_MS = window.openMs ?? 60_000;")
+        assert "window.openMs" in script
+        patch.setattr("avatar.ui.talk.stage_script", lambda: script)
+        # and one that reads no toast in the ten seconds that Gradio shows it
+        tell = gradio.helpers.log_message
+        patch.setattr(
+            "gradio.helpers.log_message", lambda *words, **more: tell(*words, **more | {"duration": PATIENCE_S})
+        )
 
         def of(assistant: FakeAssistant) -> tuple[str, Behind]:
             shape = Behind.shape(assistant)

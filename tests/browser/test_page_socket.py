@@ -5,7 +5,7 @@ import time
 import numpy as np
 from page_rows import TEA, tone
 from page_site import IN_A_BROWSER, Open
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 from starlette.websockets import WebSocketState
 
 from avatar.ui.strings import ENGLISH
@@ -153,12 +153,26 @@ def test_a_full_server_says_so_and_then_that_a_seat_is_free(site: Open) -> None:
 
 
 def test_a_socket_that_does_not_open_leads_to_the_recording(site: Open) -> None:
-    s = site()
+    s = site("window.openMs = 3000;")
     s.socket.deaf = True
     s.page.click(".av-main")
     s.wait("avatarUI.state === 'offline'")
     assert "3 seconds" in s.page.inner_text(".av-notice")
     expect(s.page.locator("#record").get_by_text(ENGLISH["record_l"])).to_be_visible()
+
+
+def test_a_server_that_is_only_slow_is_not_left_when_it_answers_while_the_page_asks_who_it_is(site: Open) -> None:
+    s = site("window.openMs = 500;")
+    s.socket.ready.clear()
+    asked: list[Route] = []
+    s.page.route("**/gradio_api/app_id", lambda route: asked.append(route))
+    s.page.click(".av-main")
+    s.until(lambda: asked)  # half a second has passed without a word: is it another server by now?
+    s.socket.ready.set()
+    s.wait("avatarUI.state === 'listening'")
+    asked[0].continue_()
+    s.answered()
+    assert s.page.evaluate("avatarUI.state") == "listening" and s.socket.opened == 1
 
 
 def test_an_idle_seat_that_was_freed_is_not_taken_again(site: Open) -> None:
