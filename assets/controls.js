@@ -109,25 +109,6 @@ function translate(root) {
 new MutationObserver(() => translate(document)).observe(document.body, { childList: true, subtree: true });
 translate(document);
 
-// ---- light or dark: Gradio follows the system, unless one was chosen here ----------------------------------------------
-
-const LOOK = 'avatar-look';
-const looks = () => { try { return localStorage.getItem(LOOK) ?? ''; } catch { return ''; } };
-const systemDark = matchMedia('(prefers-color-scheme: dark)');
-function dress() {
-  const chosen = looks();
-  if (chosen) document.body.classList.toggle('dark', chosen === 'dark');
-  for (const select of document.querySelectorAll('select.av-look')) select.value = chosen;
-}
-document.addEventListener('change', event => {
-  if (!event.target.matches?.('select.av-look')) return;
-  try { localStorage.setItem(LOOK, event.target.value); } catch { /* the browser keeps nothing */ }
-  if (!event.target.value) document.body.classList.toggle('dark', systemDark.matches);
-  dress();
-});
-new MutationObserver(dress).observe(document.body, { attributes: true, attributeFilter: ['class'] });
-dress();
-
 // ---- the pill that follows you to other tabs ------------------------------------------------------------------------
 
 const pill = document.getElementById('av-pill')

@@ -1,7 +1,7 @@
 // Before Start: how many seats are taken, which engines would answer, whether they understand 中文, and whether the server is
 // there at all. Same scope as transport.js.
 
-const noChinese = () => prefs.language === 'zh' && ui.engines && !ui.engines.chinese.ready;
+const noChinese = () => prefs.language === 'zh' && ui.engines?.chinese.ready === false;
 function tongueDetail() {
   const { engines, chinese: { get } } = ui.engines;
   const how = !get ? 'get_none' : get.why ? 'get_rung' : 'get_coming';
@@ -13,6 +13,7 @@ async function look() {
   if (!now) return null;
   ui.seats(now.seats.n, now.seats.of);
   ui.ready(now);
+  if (['idle', 'tongue'].includes(ui.state)) heed();
   return now;
 }
 
@@ -32,10 +33,13 @@ async function full() {
   link.timer = setTimeout(poll, 5000);
 }
 
-// A page that was loaded again shows its conversation before Start.
+// A page that was loaded again shows its conversation before Start, and what it had when the server went away.
 function resume() {
   publish();
   trigger('resume', { conversation: link.conversation });
+  if (was?.tab > 0) tabs()[was.tab]?.click();
+  if (was?.typed) retype(was.typed);
+  if (was?.unanswered) toast('info', t('unanswered'));
 }
 
 // A server that was restarted is another one: the page's parts may have other numbers there, and logins are forgotten.
@@ -61,20 +65,28 @@ addEventListener('pagehide', () => {
     unanswered: !typed && !!link.unanswered };
   try { sessionStorage.setItem(AWAY, JSON.stringify(left)); } catch { /* nothing is kept */ }
 });
+let was = null;                                      // what the page had that went away
+try { was = JSON.parse(sessionStorage.getItem(AWAY)); } catch { /* nothing was kept */ }
+const boxed = () => new Promise(found => {           // the text box, once it is there
+  const look = () => {
+    if (!textBox()) return;
+    watching.disconnect();
+    found(textBox());
+  };
+  const watching = new MutationObserver(look);
+  watching.observe(document.body, { childList: true, subtree: true });
+  look();
+});
+async function retype(words) {
+  const box = await boxed();
+  if (box.value) return;                             // somebody was faster
+  box.value = words;
+  box.dispatchEvent(new Event('input'));
+}
 async function returned() {
-  let left = null;
-  try {
-    left = JSON.parse(sessionStorage.getItem(AWAY));
-    sessionStorage.removeItem(AWAY);
-  } catch { /* nothing was kept */ }
-  if (!left) return;
-  if (left.tab > 0) tabs()[left.tab]?.click();
-  if (left.typed && textBox()) {
-    textBox().value = left.typed;
-    textBox().dispatchEvent(new Event('input'));
-  }
-  if (left.unanswered) toast('info', t('unanswered'));
-  const may = left.live && await unasked();
+  try { sessionStorage.removeItem(AWAY); } catch { /* nothing was kept */ }
+  if (!was) return;
+  const may = was.live && await unasked();
   if (ui.state !== 'idle') return;
   if (may) start(true);
   else ui.hint(t('back_again'));

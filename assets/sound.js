@@ -201,4 +201,7 @@ ui.worklets = WORKLETS;                             // tests run them offline
 ui.latency(null);
 ui.set('idle');
 listMicrophones();
-keepLooking().then(resume).then(returned);          // by then the page takes what the stage says
+showCaptions();
+setTimeout(resume);                                  // Gradio sets the value of a part again, right after it came
+keepLooking().then(returned);
+window.avatarStaged(ui);

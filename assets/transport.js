@@ -10,8 +10,6 @@ const SILENT_MS = 4000;                              // a server that has said n
 function kept() {
   try { return sessionStorage.getItem('avatar.conversation') ?? ''; } catch { return ''; }
 }
-const prefs = { language: 'auto', patience_ms: props.patience_ms, half_duplex: false, bargein: 'normal', captions: true,
-  volume: 100, rate_pct: 100 };
 const link = { wanted: false, attempt: 0, tries: 0, socket: null, live: '', had: '', conversation: kept(), turn: 0,
   error: null, unanswered: '' };                     // what was said last, until its turn is stored: see seats.js
 let heard = '';
@@ -19,10 +17,6 @@ let heard = '';
 const send = message => {
   if (link.socket?.readyState === 1) link.socket.send(JSON.stringify(message));
 };
-const settings = () => ({
-  language: prefs.language, patience_ms: Math.round(prefs.patience_ms), half_duplex: prefs.half_duplex,
-  bargein: prefs.bargein, rate_pct: Math.round(prefs.rate_pct),
-});
 const keep = () => {
   try { sessionStorage.setItem('avatar.conversation', link.conversation); } catch { /* the browser keeps nothing */ }
 };
@@ -284,19 +278,6 @@ const on = {
 };
 
 // ---- the page -------------------------------------------------------------------------------------------------------
-
-ui.prefer = wanted => {
-  Object.assign(prefs, wanted);
-  stage.classList.toggle('nocaps', !prefs.captions);
-  send({ t: 'settings', ...settings() });
-  gate();
-  setVolume();
-  if (BUSY.includes(state)) ui.set(state, data);     // whether it can be interrupted by talking may have changed
-  if (noChinese()) {
-    if (link.wanted) ui.onend();
-    ui.set('tongue', tongueDetail());
-  } else if (ui.state === 'tongue') ui.set('idle');
-};
 
 ui.fresh = () => {                                   // its id comes with the next `ready`
   link.conversation = '';

@@ -56,6 +56,30 @@ def test_no_value_is_a_key_of_the_translations(blocks: gr.Blocks) -> None:
     assert set(values).isdisjoint(ENGLISH)
 
 
+def test_what_needs_the_stage_waits_for_it(blocks: gr.Blocks) -> None:
+    """Its script may be the last that comes; the head comes before every part of the page."""
+    scripts = [fn.js for fn in blocks.fns.values() if isinstance(fn.js, str)]
+    assert len([js for js in scripts if "await window.avatarStage" in js]) >= 6
+    assert not [js for js in scripts if "avatarUI" in js]
+    head = launch_options()["head"]
+    assert "window.avatarStage = new Promise" in head and head.count("<script>") == head.count("</script>") == 1
+    assert stage_script().rstrip().endswith("window.avatarStaged(ui);")
+
+
+def test_the_stage_knows_the_settings_that_the_controls_show(blocks: gr.Blocks) -> None:
+    (load,) = [fn for fn in blocks.fns.values() if fn.js and "recall()" in fn.js]
+    (stage,) = [b for b in blocks.blocks.values() if b.elem_id == "live"]
+    settings = stage.props["settings"]
+    assert list(settings["usual"]) == list(settings["fits"])
+    assert list(settings["usual"].values()) == [control.value for control in load.outputs]
+
+
+def test_the_colours_are_there_before_the_sheets() -> None:
+    theme = launch_options()["theme"]
+    assert theme._get_computed_value("body_background_fill") == "var(--av-bg, #f6f5f1)"
+    assert theme._get_computed_value("body_background_fill_dark") == "var(--av-bg, #121214)"
+
+
 def test_nothing_of_the_page_comes_from_another_host() -> None:
     texts = [p.read_text(encoding="utf-8") for p in fragments.ASSETS.iterdir() if p.suffix in (".css", ".js", ".svg")]
     assert len(texts) >= 7

@@ -131,6 +131,12 @@ def replay() -> str:
     return '<figure class="av-replay" hidden><figcaption></figcaption><audio controls preload="none"></audio></figure>'
 
 
+def head() -> str:
+    """Of the document: what is there before any part of the page."""
+    style, script = ((ASSETS / name).read_text(encoding="utf-8") for name in ("outside.css", "first.js"))
+    return f"<style>{style}</style><script>{script}</script>"
+
+
 def header() -> str:
     return (
         f'<header class="av-head">{icon("mark", "av-mark")}<b>AVATAR</b>'

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 
 from avatar.owners import OwnerOf
-from avatar.ui.fragments import ASSETS, fragment, header
+from avatar.ui.fragments import ASSETS, fragment, head, header
 from avatar.ui.history import history_tab
 from avatar.ui.own_voice import own_voice_panel
 from avatar.ui.persona import persona_panel
@@ -63,7 +63,7 @@ def launch_options() -> dict[str, Any]:
     return {
         "theme": theme(),
         "css_paths": [ASSETS / name for name in STYLES],
-        "head": f"<style>{(ASSETS / 'outside.css').read_text()}</style>",
+        "head": head(),
         "i18n": T,
         "favicon_path": ASSETS / "favicon.svg",
         "footer_links": [],  # Gradio's own settings speak to who builds the page; its theme is a choice of ours

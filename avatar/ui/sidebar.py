@@ -1,8 +1,7 @@
 """The settings beside the page: what a first conversation does not need. The browser keeps what differs from the
-server's own; changes go to transport.js, which tells the open socket, and with the next turn without one.
+server's own (assets/settings.js), tells an open socket of changes, and with the next turn without one.
 """
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
@@ -33,23 +32,9 @@ _LOOK: Final = (
     '<option value="dark" data-t="look_dark"></option></select></label>'
 )
 _MIC: Final = '<label class="av-field"><span data-t="mic"></span><select class="av-mic"></select></label>'
-# Runs before the stage's script may be there. What an earlier version kept, and this one does not know, is left out.
-_RECALL: Final = """(...now) => {
-  const fits = FITS, names = Object.keys(fits);
-  let kept = {};
-  try { kept = JSON.parse(localStorage.getItem('avatar.settings')) ?? {}; } catch { /* the browser keeps nothing */ }
-  window.avatarDefaults = Object.fromEntries(names.map((name, i) => [name, now[i]]));
-  const valid = (x, of) => of === null ? typeof x === 'boolean'
-    : Array.isArray(of) ? of.includes(x) : typeof x === 'number' && x >= of.min && x <= of.max;
-  return names.map((name, i) => valid(kept[name], fits[name]) ? kept[name] : now[i]);
-}"""
-_CHANGE: Final = """(...values) => {
-  const wanted = Object.fromEntries(NAMES.map((name, i) => [name, values[i]]));
-  window.avatarUI.prefer(wanted);
-  const own = Object.entries(wanted).filter(([name, value]) => value !== window.avatarDefaults?.[name]);
-  try { localStorage.setItem('avatar.settings', JSON.stringify(Object.fromEntries(own))); } catch { /* not kept */ }
-  return [];
-}"""
+# assets/settings.js keeps them; it has its part before the last control is there, and a change waits for it.
+_RECALL: Final = "async () => (await window.avatarStage).recall()"
+_CHANGE: Final = "async (...values) => { (await window.avatarStage).changed(values); return []; }"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,24 +45,32 @@ class Controls:
     rate_pct: gr.Slider
 
 
+def usual(patience_ms: int) -> dict[str, Any]:
+    """What they are until somebody changes them, in the order of FITS."""
+    ours = {"bargein": "normal", "half_duplex": False, "captions": True, "volume": 100, "rate_pct": 100}
+    return {"language": "auto", "patience_ms": patience_ms, **ours}
+
+
 def settings_sidebar(blocks: gr.Blocks, patience_ms: int, more: Callable[[], None]) -> Controls:
     """Lay it out inside `blocks`. `more` lays out what comes below."""
+    now = usual(patience_ms)
     with gr.Sidebar(T("settings"), open=False, position="right", width=320):
         fragment(_HEAD)
         choices: list[Any] = list(zip((T("lang_auto"), "English", "中文"), LANGUAGES, strict=True))
-        language = gr.Dropdown(choices, value="auto", label=T("lang"))
-        volume = gr.Slider(*VOLUME_PCT, 100, step=5, label=T("volume"))
-        rate = gr.Slider(*RATE_PCT, 100, step=5, label=T("rate"))
+        language = gr.Dropdown(choices, value=now["language"], label=T("lang"))
+        volume = gr.Slider(*VOLUME_PCT, now["volume"], step=5, label=T("volume"))
+        rate = gr.Slider(*RATE_PCT, now["rate_pct"], step=5, label=T("rate"))
         fragment(_MIC)
-        patience = gr.Slider(*PATIENCE_MS, patience_ms, step=100, label=T("patience"))
+        patience = gr.Slider(*PATIENCE_MS, now["patience_ms"], step=100, label=T("patience"))
         levels = [(T(f"bargein_{level}"), level) for level in SENSITIVITIES]
-        bargein = gr.Radio(levels, value="normal", label=T("bargein"), info=T("bargein_why"), elem_classes="av-seg")
-        duplex = gr.Checkbox(label=T("duplex"))
-        captions = gr.Checkbox(label=T("caps"), value=True)
+        bargein = gr.Radio(
+            levels, value=now["bargein"], label=T("bargein"), info=T("bargein_why"), elem_classes="av-seg"
+        )
+        duplex = gr.Checkbox(now["half_duplex"], label=T("duplex"))
+        captions = gr.Checkbox(now["captions"], label=T("caps"))
         fragment(_LOOK)
         more()
     every: list[Any] = [language, patience, bargein, duplex, captions, volume, rate]
-    blocks.load(None, every, every, js=_RECALL.replace("FITS", json.dumps(FITS)), api_visibility="private")
-    change = _CHANGE.replace("NAMES", json.dumps(list(FITS)))
-    gr.on([control.change for control in every], None, every, None, js=change, api_visibility="private")
+    blocks.load(None, None, every, js=_RECALL, api_visibility="private")
+    gr.on([control.change for control in every], None, every, None, js=_CHANGE, api_visibility="private")
     return Controls(language, rate)

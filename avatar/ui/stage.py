@@ -10,7 +10,16 @@ if TYPE_CHECKING:
     from avatar.assistant import Assistant
     from avatar.engines.slots import RungStatus
 
-SCRIPTS: Final = ("live.js", "controls.js", "rating.js", "ring.js", "transport.js", "seats.js", "sound.js")
+SCRIPTS: Final = (
+    "live.js",
+    "controls.js",
+    "rating.js",
+    "ring.js",
+    "settings.js",
+    "transport.js",
+    "seats.js",
+    "sound.js",
+)
 STAGE: Final = """<section class="av-stage" data-state="idle" aria-labelledby="av-state">
   <div class="av-who"><span class="av-demo"></span><span class="av-ai"></span></div>
   <div class="av-orb">

@@ -17,7 +17,7 @@ from avatar.errors import AvatarError
 from avatar.owners import OwnerOf
 from avatar.ui.fragments import fragment, messages, replay
 from avatar.ui.handlers import FOLLOW, QUICK, TURN, language_for, session_of, steps, text_of, warn
-from avatar.ui.sidebar import Controls
+from avatar.ui.sidebar import FITS, Controls, usual
 from avatar.ui.stage import STAGE, overview, stage_script
 from avatar.ui.strings import STRINGS, T, failure
 from avatar.wire import MAX_TEXT
@@ -66,11 +66,11 @@ class TalkEvents:
             if exc.code != "SESSION_ENDED":  # the session ended before this event was served: nothing to tell
                 warn(exc, request)
 
-    def resume(self, event: gr.EventData, request: gr.Request) -> Any:
-        """-> chat, as a page that was loaded again left it. Blocks."""
+    async def resume(self, event: gr.EventData, request: gr.Request) -> Any:
+        """-> chat, as a page that was loaded again left it; or as it stands, if that was late."""
         conversation, _ = session_of(event._data)
         try:
-            lines = self.assistant.lines(self.owner_of(request), conversation) if conversation else []
+            lines = await self.assistant.current(self.owner_of(request), conversation) if conversation else []
         except AvatarError as exc:
             if exc.code != "NOT_FOUND":  # deleted in another window
                 warn(exc, request)
@@ -156,10 +156,10 @@ def talk_tab(
 ) -> TalkTab:
     """Lay the tab out and connect it. `below` lays out what stands below the stage: `voice_row`."""
     with gr.Row(equal_height=False):
-        with gr.Column(scale=11, min_width=340):
+        with gr.Column(scale=11, min_width=340, elem_classes="av-hears"):
             stage = _live_stage(assistant, owner_of)
             voices = below(stage)
-        with gr.Column(scale=12, min_width=340):
+        with gr.Column(scale=12, min_width=340, elem_classes="av-said"):
             chat = chatbot("chat", 548)
             text = _text_box()
             reply = _reply_player()
@@ -173,12 +173,17 @@ def talk_tab(
     on, spoken = TalkEvents(assistant, owner_of), [settings.language, settings.rate_pct]
     stage.turn(on.follow, None, chat, **FOLLOW)
     stage.resume(on.resume, None, chat, **QUICK)
-    stage.again(on.admit, stage, None, **QUICK).success(on.again, [stage, *spoken], [chat, stage, reply], **TURN)
+    how = "async stage => [stage, ...(await window.avatarStage).spoken()]"
+    stage.again(on.admit, stage, None, **QUICK).success(
+        on.again, [stage, *spoken], [chat, stage, reply], js=how, **TURN
+    )
     stage.notice(on.notice, None, None, **QUICK, trigger_mode="multiple")  # one that follows soon is not dropped
     # A resend of what was not accepted keeps its id, so that it cannot become two turns. The stage's value may be of a
     # connection that was lost since.
-    named = """(x, stage, accepted, ...spoken) =>
-        [x, window.avatarUI.value(), window.avatarUI.turnId(x, accepted), ...spoken]"""
+    named = """async (x, stage, accepted) => {
+        const ui = await window.avatarStage;
+        return [x, ui.value(), ui.turnId(x, accepted), ...ui.spoken()];
+    }"""
     outputs = [chat, stage, reply]
     text.submit(on.admit, stage, None, **QUICK).success(
         on.typed, [text, stage, turn_id, *spoken], [text, turn_id, *outputs], js=named, **TURN
@@ -186,7 +191,7 @@ def talk_tab(
     gr.on([recording.stop_recording, recording.upload], on.admit, stage, None, **QUICK).success(
         on.recorded, [recording, stage, turn_id, *spoken], [recording, turn_id, *outputs], js=named, **TURN
     )
-    begin = "() => { window.avatarUI.fresh(); return []; }"
+    begin = "async () => { (await window.avatarStage).fresh(); return []; }"
     new.click(on.new, None, [chat, reply], js=begin, queue=False, api_visibility="private", show_progress="hidden")
     return TalkTab(stage, chat, voices)
 
@@ -209,7 +214,7 @@ def _live_stage(assistant: "Assistant", owner_of: OwnerOf) -> gr.HTML:
         js_on_load=stage_script(),
         server_functions=[token, look],
         strings=STRINGS,
-        patience_ms=assistant.settings.patience_ms,
+        settings={"fits": FITS, "usual": usual(assistant.settings.patience_ms)},
         apply_default_css=False,
         elem_id="live",
     )

@@ -1,9 +1,12 @@
 """The page's style sheets; Gradio's theme variables, mapped onto the tokens of the first, which alone hold values."""
 
 import inspect
+import re
 from typing import Any, Final
 
 import gradio as gr
+
+from avatar.ui.fragments import ASSETS
 
 # in this order: later ones override earlier ones where both are as specific
 STYLES: Final = (
@@ -96,15 +99,23 @@ _SHAPES = {
 }
 
 
+def _tokens() -> list[dict[str, str]]:
+    """The colours of the first sheet: light, dark."""
+    light, dark = (ASSETS / STYLES[0]).read_text(encoding="utf-8").split(".dark {")
+    return [dict(re.findall(r"--av-([\w-]+): (#\w+)", part)) for part in (light, dark)]
+
+
 def theme() -> gr.themes.Base:
-    """System fonts only: a web font would be a request to another host."""
+    """System fonts only: a web font would be a request to another host. The colours are spelled out as well, because
+    Gradio paints with two of these variables before it has any sheet."""
     mono = ["ui-monospace", "Menlo", "Consolas", "monospace"]
     base = gr.themes.Base(font=FONTS, font_mono=mono, text_size="md", spacing_size="md", radius_size="md")
     known = inspect.signature(base.set).parameters
     values: dict[str, Any] = dict(_SHAPES)
+    light, dark = _tokens()
     for token, names in _TOKENS.items():
         for name in names:
-            values[name] = f"var(--av-{token})"
+            values[name] = f"var(--av-{token}, {light[token]})"
             if f"{name}_dark" in known:
-                values[f"{name}_dark"] = f"var(--av-{token})"
+                values[f"{name}_dark"] = f"var(--av-{token}, {dark[token]})"
     return base.set(**values)
