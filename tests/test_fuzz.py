@@ -36,6 +36,7 @@ from avatar.profiles import MAX_NAME, clean_name
 from avatar.server import routes
 from avatar.settings import Settings
 from avatar.store import MAX_PERSONA, MAX_TITLE
+from avatar.ui.login import Login
 
 HERE = "127.0.0.1:7860"
 ROUTES = 10  # of our own, at most
@@ -59,7 +60,7 @@ def served(assistant, settings: Settings, tmp_path) -> TestClient:
     """Our routes behind the whole door, without the bound on how often one client may ask."""
     guests = Guests.open(tmp_path) if settings.open else None
     owner_of = owners(settings, guests)
-    layers = door(settings, Hosts(settings), Metrics(), guests, owner_of, str(tmp_path / "gradio"))
+    layers = door(settings, Hosts(settings), Metrics(), guests, owner_of, str(tmp_path / "gradio"), Login)
     layers = [layer for layer in layers if layer.cls.__name__ != "Throttle"]
     app = Starlette(routes=own(assistant, owner_of), middleware=[Middleware(m.cls, **m.kwargs) for m in layers])
     app.cookie_id, app.tokens = "id", {}

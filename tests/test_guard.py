@@ -8,6 +8,7 @@ from avatar.door import door
 from avatar.guard import Guard, Hosts
 from avatar.metrics import Metrics
 from avatar.settings import Settings
+from avatar.ui.login import Login
 
 AUTH = "ann:secret"
 HERE = "127.0.0.1:7860"
@@ -146,7 +147,7 @@ async def test_only_an_upload_may_be_as_large_as_one(guarded, path):
 
 async def test_a_body_that_grows_too_large_before_it_reaches_the_app_is_no_fault_of_ours(settings, tmp_path):
     shared = replace(settings, host="0.0.0.0", auth=AUTH)
-    app = FastAPI(middleware=door(shared, Hosts(shared), Metrics(), None, lambda _: "ann", str(tmp_path)))
+    app = FastAPI(middleware=door(shared, Hosts(shared), Metrics(), None, lambda _: "ann", str(tmp_path), Login))
     assert await status(app, "/gradio_api/queue/join", body=b"x" * (2 << 20), host=HERE) == 413
 
 
