@@ -85,14 +85,26 @@ def loudness(sound: Samples) -> Samples:
     return np.sqrt(np.mean(frames**2, axis=1))
 
 
-def is_said(voice: EspeakTTS, clauses: list[str], pcm16: bytes) -> bool:
-    """Whether that is what the voice makes of these clauses. Ears that hear a robot say what a small model made up are
-    no judge of that: of 51 replies they missed up to 40 % of the words, of others 67 %."""
-    chunks = [chunk for text in clauses for chunk in voice.speak(spoken(text, "en"), Voice(), "en")]
-    made, heard = (loudness(s) for s in (np.concatenate([c.samples for c in chunks]), from_pcm16(pcm16)))
-    same = min(len(made), len(heard))
-    # its breath is made of chance: 0.983 and more in 16 replies, and 0.64 at most where one is held against another
-    return abs(len(made) - len(heard)) <= 5 and float(np.corrcoef(made[:same], heard[:same])[0, 1]) > 0.9
+def is_said(voice: EspeakTTS, clauses: list[tuple[str, int]], pcm16: bytes) -> bool:
+    """Whether that is what the voice makes of these clauses, each with the sample at which it begins. Ears that hear a
+    robot say what a small model made up are no judge of that: of 51 replies they missed up to 40 % of the words, of
+    others 67 %."""
+    sound = from_pcm16(pcm16)
+    ends = [at for _, at in clauses[1:]] + [len(sound)]
+    return all(_is_clause(voice, text, sound[at:end]) for (text, at), end in zip(clauses, ends, strict=True))
+
+
+def _is_clause(voice: EspeakTTS, text: str, sound: Samples) -> bool:
+    chunks = voice.speak(spoken(text, "en"), Voice(), "en")
+    made, heard = loudness(np.concatenate([c.samples for c in chunks])), loudness(sound)
+    if abs(len(made) - len(heard)) > 5:
+        return False
+    same = min(len(made), len(heard)) - 3
+    # eSpeak's breath is made of chance, and with it where a clause begins to be loud enough: by up to 52 ms
+    return any(
+        float(np.corrcoef(made[i : i + same - 3], heard[j : j + same - 3])[0, 1]) > 0.9
+        for i, j in ((0, 0), (1, 0), (2, 0), (3, 0), (0, 1), (0, 2), (0, 3))
+    )
 
 
 @pytest.mark.parametrize("clip", ["lk_weather.wav", "un_dog.mp3", "jfk.flac"])
@@ -104,7 +116,7 @@ async def test_speech_is_heard_answered_and_spoken(app, voice, clip):
     assert saved["state"] == "done"
     heard = [m["final"] for m in said(page, "heard") if m["final"]][-1]
     assert word_error_rate([(WORDS[clip], heard)]) <= 0.25, heard
-    reply = [clause["text"] for clause in said(page, "clause") if clause["turn"] == saved["turn"]]
+    reply = [(clause["text"], clause["at"]) for clause in said(page, "clause") if clause["turn"] == saved["turn"]]
     assert reply and is_said(voice, reply, page.sound[saved["turn"]]), reply
     *_, card = said(page, "latency")  # of an early reply that was withdrawn there is one too
     assert card["engines"] == {

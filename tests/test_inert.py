@@ -11,6 +11,7 @@ from strangers import FROM, Guest
 from test_isolation import opened  # noqa: F401  # a fixture
 
 from avatar.bench.browser import FLAGS
+from avatar.ui.strings import ENGLISH
 
 pytestmark = [pytest.mark.slow, pytest.mark.browser]
 IMAGE = "<img src=x onerror=\"window.pwned=1;alert('img')\">"
@@ -122,7 +123,7 @@ def test_a_voice_and_its_recording(page, carol, seen, tmp_path: Path):
     press(page, "Delete")
     shows(page, ".av-ask")
     press(page, "Use as default")
-    page.get_by_text("From the next reply on, replies are spoken in this voice.").first.wait_for()
+    page.get_by_text(ENGLISH["v_defaulted"]).first.wait_for()
     page.get_by_role("tab", name="Talk").click()
     page.click("#voice input")
     page.locator("[role=option]").filter(has_text="onerror").first.wait_for()

@@ -94,7 +94,7 @@ class App:
     @property
     def patience_ms(self) -> int:
         """What the page would ask for."""
-        return int(self._stage()["props"]["props"]["patience_ms"])
+        return int(self._stage()["props"]["props"]["settings"]["usual"]["patience_ms"])
 
     def token(self) -> str:
         """Blocks. What a page asks for before it opens its socket."""
