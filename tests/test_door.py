@@ -50,7 +50,7 @@ def visit(browser: Browser, opened: Running):
         page, errors = context.new_page(), []
         page.on("console", lambda m: errors.append(m.text) if m.type == "error" else None)
         page.goto(str(opened.http.base_url))
-        page.wait_for_selector(".av-main:not(:empty)")
+        page.wait_for_function("window.avatarUI?.engines")
         return page, errors
 
     yield make

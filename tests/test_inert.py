@@ -38,7 +38,7 @@ def page(opened: Running, chromium: str, seen: list[str]) -> Iterator[Page]:  # 
         page.on("dialog", lambda dialog: (seen.append(dialog.message), dialog.dismiss()))
         page.on("request", lambda request: seen.append(request.url) if "evil.example" in request.url else None)
         page.goto(f"http://127.0.0.1:{opened.port}/")
-        page.wait_for_selector(".av-main:not(:empty)")
+        page.wait_for_function("window.avatarUI?.engines")  # every part is there: Gradio sets its value when it comes
         yield page
         browser.close()
 
