@@ -56,8 +56,10 @@ def test_audio_is_resampled_trimmed_and_in_chunks(fake: EspeakTTS) -> None:
 
 
 def test_words_that_go_on_are_followed_by_less_silence(fake: EspeakTTS) -> None:
-    whole, open_end = (len(spoken(fake, text)) / OUT_RATE for text in ("All of it.", "The beginning of"))
-    assert whole - open_end == pytest.approx(espeak.TAIL_S - espeak.HINGE_S, abs=0.001)
+    texts = ("All of it.", "(All of it!)", "The beginning of", "Of all,", "These:")
+    whole, quoted, open_end, *parts = (len(spoken(fake, text)) / OUT_RATE for text in texts)
+    assert whole == quoted and whole - open_end == pytest.approx(espeak.TAIL_S - espeak.HINGE_S, abs=0.001)
+    assert [whole - part for part in parts] == pytest.approx([espeak.TAIL_S - espeak.COMMA_S] * 2, abs=0.001)
 
 
 @pytest.mark.slow

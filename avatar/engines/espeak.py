@@ -39,8 +39,9 @@ MIDDLE = 50  # eSpeak's own pitch
 # eSpeak's pitch -> median relative to the middle one; English, German and Chinese agree within 8 %
 PITCHES, FACTORS = (0, 10, 25, 50, 75, 99), (0.68, 0.73, 0.81, 1.0, 1.28, 1.65)
 ENGLISH = "en-us"
-LEAD_S, TAIL_S = 0.010, 0.120  # silence kept before and after a clause
-HINGE_S = 0.040  # after words that go on in the next clause
+LEAD_S, TAIL_S = 0.010, 0.120  # silence kept before and after a sentence
+COMMA_S, HINGE_S = 0.060, 0.040  # after a part of one, and after words that go on in the next clause
+SENTENCE_END = re.compile("[.!?。！？…][\"'”’)」』）]*$")
 QUIET = 10 ** (-45 / 20)  # -45 dBFS, the level at which the bench hears a reply begin
 
 SCRIPTS = (  # which writing means which voice; the first that occurs wins, so kana goes before hanzi
@@ -97,7 +98,8 @@ class EspeakTTS:
         goes_on = words[-1].isalnum()  # the first words of a sentence: with a full stop's melody they would end it
         pcm = self._synthesize(words + "," * goes_on, voice_for(words, language, self.languages()), voice)
         samples = np.frombuffer(pcm, "<i2").astype(np.float32) / 32768.0
-        trimmed = trim(soxr.resample(samples, self._rate, OUT_RATE), OUT_RATE, HINGE_S if goes_on else TAIL_S)
+        tail_s = HINGE_S if goes_on else TAIL_S if SENTENCE_END.search(words) else COMMA_S
+        trimmed = trim(soxr.resample(samples, self._rate, OUT_RATE), OUT_RATE, tail_s)
         step = int(CHUNK_S * OUT_RATE)
         for start in range(0, len(trimmed), step):
             yield AudioChunk(trimmed[start : start + step], OUT_RATE)
